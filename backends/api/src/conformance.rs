@@ -1,0 +1,102 @@
+//! What every [`ShareStore`] must pass. It panics at the first thing that a store does wrong.
+//!
+//! A store calls [`all`] in its tests, with a function that makes a fresh, empty store each time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a suite of tests says what went wrong by panicking, and what it left out by printing"
+)]
+
+mod contents;
+mod publishing;
+mod resuming;
+
+use crate::{ShareName, ShareStore};
+
+/// One thing that a store must do, and what of [`crate::Capability`] it takes.
+struct Case {
+    name: &'static str,
+    needs: Needs,
+    run: fn(&dyn ShareStore),
+}
+
+#[derive(Clone, Copy)]
+enum Needs {
+    CreateOnly,
+    Nothing,
+    Resumable,
+}
+
+/// Runs every case on a store of its own. `make` makes a fresh, empty store.
+///
+/// # Panics
+/// When the store does something wrong.
+pub fn all(make: &dyn Fn() -> Box<dyn ShareStore>) {
+    for case in contents::CASES.iter().chain(publishing::CASES).chain(resuming::CASES) {
+        let store = make();
+        let capability = store.capability();
+        let able = match case.needs {
+            Needs::CreateOnly => capability.create_only,
+            Needs::Nothing => true,
+            Needs::Resumable => capability.resumable,
+        };
+        if able {
+            (case.run)(&*store);
+        } else {
+            println!("conformance: {} skipped, the store does not promise it", case.name);
+        }
+    }
+}
+
+/// Makes the table of a module's cases from their names.
+macro_rules! cases {
+    ($($needs:ident: $($name:ident),+;)+) => {
+        pub(super) const CASES: &[super::Case] = &[$($(super::Case {
+            name: stringify!($name),
+            needs: super::Needs::$needs,
+            run: $name,
+        },)+)+];
+    };
+}
+use cases;
+
+fn name(text: &str) -> ShareName {
+    ShareName::new(text).unwrap()
+}
+
+/// Bytes without a short period, different for each seed.
+fn pattern(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let step = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..len).map(step).collect()
+}
+
+/// Commits a share of these contents.
+fn put(store: &dyn ShareStore, share: &ShareName, contents: &[u8]) {
+    let mut upload = store.create(share).unwrap();
+    upload.write_at(0, contents).unwrap();
+    upload.commit().unwrap();
+}
+
+/// The whole committed share.
+fn get(store: &dyn ShareStore, share: &ShareName) -> Vec<u8> {
+    let mut contents = vec![0; usize::try_from(store.len(share).unwrap()).unwrap()];
+    store.read_at(share, 0, &mut contents).unwrap();
+    contents
+}
+
+/// Nothing is committed under this name, whichever way one asks.
+fn assert_not_committed(store: &dyn ShareStore, share: &ShareName) {
+    use crate::Error::NotFound;
+    assert!(matches!(store.len(share), Err(NotFound)), "len sees {share}");
+    assert!(matches!(store.read_at(share, 0, &mut []), Err(NotFound)), "read_at sees {share}");
+    assert!(matches!(store.delete(share), Err(NotFound)), "delete sees {share}");
+    assert!(store.list().unwrap().iter().all(|entry| entry.name != *share), "list has {share}");
+}

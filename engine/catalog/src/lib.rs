@@ -1,0 +1,185 @@
+//! What is stored where, durably: individuals, sites, objects and their shares, settings and the
+//! audit log of one vault.
+//!
+//! [`Catalog`] speaks the domain's verbs; that there is SQLite beneath is nobody else's business.
+//! Several processes may have one catalog open. Each verb is one transaction, durable when it
+//! returns. Backups go through an intent: [`Catalog::begin`] records what is about to be done and
+//! which process does it, [`Catalog::commit`] makes the object listed, whole or not at all, and
+//! what a dead process left is found by [`Catalog::intents`] and dropped by [`Catalog::abandon`].
+//!
+//! The file holds each share's secret `r` and its hashes: who has them and no share learns nothing
+//! of the content, but could forge a share that he also rewrites. So it is readable by its owner
+//! alone.
+
+#![forbid(unsafe_code)]
+
+mod audit;
+mod commits;
+mod error;
+mod individuals;
+mod intents;
+mod objects;
+mod rows;
+mod schema;
+mod settings;
+mod sites;
+
+pub use audit::{AuditEntry, AuditHead};
+pub use commits::{CommitRecord, CommittedShare};
+pub use error::CatalogError;
+pub use individuals::Individual;
+pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
+pub use objects::{Object, ShareState, StoredShare};
+pub use sites::{KeyBytes, NewSite, Site};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a verb waits for another process before it says [`CatalogError::Busy`].
+const BUSY_WAIT: Duration = Duration::from_secs(20);
+
+/// One open catalog. It may move between threads; each thread that wants one opens its own.
+pub struct Catalog {
+    connection: Connection,
+}
+
+impl Catalog {
+    /// Makes a new, empty catalog file at `path` and opens it.
+    ///
+    /// The name appears once the file is complete and on stable storage.
+    ///
+    /// # Errors
+    /// [`CatalogError::AlreadyExists`] where `path` is taken, [`CatalogError::Storage`] where it
+    /// can't be written.
+    pub fn create(path: &Path) -> Result<Self, CatalogError> {
+        let taken =
+            || CatalogError::AlreadyExists { what: "catalog", name: path.display().to_string() };
+        if path.try_exists()? {
+            return Err(taken());
+        }
+        let draft = Draft::new(path)?;
+        let connection = connect(&draft.path)?;
+        schema::create(&connection)?;
+        connection.close().map_err(|(_, error)| error)?;
+        File::open(&draft.path)?.sync_all()?;
+        fs::hard_link(&draft.path, path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => taken(),
+            _ => error.into(),
+        })?;
+        drop(draft);
+        File::open(folder_of(path))?.sync_all()?;
+        Self::open(path)
+    }
+
+    /// Opens the catalog at `path`, bringing an older format up to date.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`] where there is no file, [`CatalogError::Damaged`] where it is no
+    /// sound catalog, [`CatalogError::Incompatible`] where a later release made it,
+    /// [`CatalogError::Busy`], and [`CatalogError::Storage`].
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        if !path.try_exists()? {
+            return Err(CatalogError::NotFound {
+                what: "catalog",
+                name: path.display().to_string(),
+            });
+        }
+        let connection = connect(path)?;
+        schema::recognise(&connection)?;
+        schema::migrate(&connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Reads the whole file and checks that its structure holds.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`] with the first finding.
+    pub fn check(&self) -> Result<(), CatalogError> {
+        let found: String =
+            self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(CatalogError::damaged(found));
+        }
+        let mut dangling = self.connection.prepare("PRAGMA foreign_key_check")?;
+        match dangling.exists([])? {
+            true => Err(CatalogError::damaged("a row refers to one that is gone")),
+            false => Ok(()),
+        }
+    }
+
+    /// Opens a transaction that may write. It is undone where it is dropped.
+    fn writing(&self) -> Result<Transaction<'_>, CatalogError> {
+        Ok(Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?)
+    }
+
+    /// Opens a transaction that sees one state throughout.
+    fn reading(&self) -> Result<Transaction<'_>, CatalogError> {
+        Ok(Transaction::new_unchecked(&self.connection, TransactionBehavior::Deferred)?)
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, CatalogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    Ok(connection)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A file under a passing name, gone when this is dropped.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    fn new(target: &Path) -> Result<Self, CatalogError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let path = folder_of(target).join(name);
+        let _ = fs::remove_file(&path);
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_waits_for_the_medium() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = Catalog::create(&folder.path().join("catalog.db")).unwrap();
+        let pragma = |name: &str| -> String {
+            let query = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            catalog.connection.query_row(&query, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(pragma("journal_mode"), "wal");
+        for (name, value) in [("synchronous", "2"), ("foreign_keys", "1"), ("secure_delete", "1")] {
+            assert_eq!(pragma(name), value, "{name}");
+        }
+    }
+}

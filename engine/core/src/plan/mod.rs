@@ -1,0 +1,313 @@
+//! Where the shares of one object go: the planner, a pure function.
+//!
+//! [`plan`] takes what is known of every site and answers with `n` sites and their roles, or with
+//! a [`Refusal`] before anything is spent. What it never breaks, unless the operator names the
+//! rule: losing any one zone leaves `k` shares; no two shares lie in one domain; no share goes
+//! over `tls`. What it never breaks at all: key, random bytes and room cover the whole backup with
+//! the restore reserve kept, and at most `k - 1` shares go over `tls`.
+//!
+//! Among the sets that keep the rules it takes the one with the fewest shares outside one-time
+//! pad links, and among those the one that holds the site with most key left, then the next, and
+//! so on; equal keys go by name. Pad roles go to the front of that order, so that links come
+//! first and the `random` pool is hardly touched.
+
+mod need;
+mod refusal;
+mod select;
+#[cfg(test)]
+mod tests;
+
+pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
+pub use refusal::{Refusal, Shortfall};
+
+use crate::geometry::Geometry;
+use crate::id::SiteName;
+use crate::role::{Channel, Role};
+use crate::threshold::{Threshold, XCoord};
+use select::Relaxed;
+use std::cmp::Reverse;
+use std::fmt;
+use std::str::FromStr;
+
+/// Chooses sites, x-coordinates and roles for one object.
+///
+/// An override is used only where no admissible set keeps its rule, and then recorded in the
+/// plan.
+///
+/// # Errors
+/// [`Refusal`] where no set of `n` sites is admissible; it says why and what to do.
+pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Refusal> {
+    refusal::check_names(request)?;
+    for relaxed in Relaxed::from_least(request.overrides) {
+        let usable = usable(request, relaxed);
+        for preference in select::PREFERENCES {
+            let chosen = select::select(&usable, request, relaxed, preference);
+            let plan = chosen.map(|sites| assign(&sites, request));
+            if let Some(plan) = plan.filter(|plan| plan.random_bytes <= request.random_bytes) {
+                return Ok(plan);
+            }
+        }
+    }
+    Err(refusal::diagnose(request))
+}
+
+/// Whether a site answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Health {
+    /// It answers.
+    Up,
+    /// It doesn't, and why not.
+    Down(String),
+}
+
+/// What the planner knows of one site.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// The site.
+    pub site: SiteName,
+    /// What burns together with it.
+    pub zone: SiteName,
+    /// Who could bribe or coerce it together with others.
+    pub domain: SiteName,
+    /// How shares reach it.
+    pub channel: Channel,
+    /// Whether it answers.
+    pub health: Health,
+    /// Whether the operator is emptying it: it gets no new shares.
+    pub draining: bool,
+    /// Room left in its store; `None` where the site can't say.
+    pub room_bytes: Option<u64>,
+    /// Key left from gateway to site, less what other running work has planned and what stored
+    /// objects have reserved. Of no meaning outside channel `otp`.
+    pub to_site_bytes: u64,
+    /// Key left from site to gateway, less the same. Of no meaning outside channel `otp`.
+    pub from_site_bytes: u64,
+}
+
+impl Candidate {
+    /// Key that bounds what the site can still take; without a link nothing does.
+    fn key_bytes(&self) -> u64 {
+        match self.channel {
+            Channel::Otp => self.to_site_bytes.min(self.from_site_bytes),
+            Channel::Local | Channel::Tls => u64::MAX,
+        }
+    }
+}
+
+/// A placement rule that an operator can go against by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub enum Rule {
+    /// Losing any one zone leaves `k` shares.
+    Zone,
+    /// No two shares lie in one domain.
+    Domain,
+    /// No share goes over `tls`.
+    Channel,
+}
+
+impl Rule {
+    /// The word by which an operator names it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Zone => "zone",
+            Self::Domain => "domain",
+            Self::Channel => "channel",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A word that names no placement rule.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("no placement rule is called {text:?}: the rules are zone, domain and channel")]
+pub struct RuleError {
+    /// What was given, shortened to 64 characters.
+    text: String,
+}
+
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        [Self::Zone, Self::Domain, Self::Channel]
+            .into_iter()
+            .find(|rule| rule.as_str() == text)
+            .ok_or_else(|| RuleError { text: text.chars().take(64).collect() })
+    }
+}
+
+/// The operator's word that one rule may be broken, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Override {
+    /// The rule.
+    pub rule: Rule,
+    /// The operator's reason, recorded with the object.
+    pub reason: String,
+}
+
+/// One object to be placed.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanRequest<'a> {
+    /// How many shares, and how many of them rebuild.
+    pub threshold: Threshold,
+    /// The object's payload; where its length isn't known yet, an upper bound.
+    pub geometry: Geometry,
+    /// Every site there is.
+    pub candidates: &'a [Candidate],
+    /// Bytes left in the `random` pool, less what running work has planned.
+    pub random_bytes: u64,
+    /// Rules that may be broken where it can't be helped.
+    pub overrides: &'a [Override],
+    /// Sites that must get a share.
+    pub pins: &'a [SiteName],
+    /// Sites that must not.
+    pub exclusions: &'a [SiteName],
+}
+
+/// What one share costs. Totals hold their reserves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Need {
+    /// Key from gateway to site: the backup's, and the requests of one restore.
+    pub to_site_bytes: u64,
+    /// Key from site to gateway: the receipts, and the content of one restore.
+    pub from_site_bytes: u64,
+    /// The part of `to_site_bytes` that stays reserved once the object is stored.
+    pub reserve_to_site_bytes: u64,
+    /// The part of `from_site_bytes` that stays reserved once the object is stored.
+    pub reserve_from_site_bytes: u64,
+    /// From the gateway's `random` pool.
+    pub random_bytes: u64,
+    /// Room in the site's store.
+    pub store_bytes: u64,
+}
+
+impl Need {
+    /// What covers either of two needs.
+    fn larger(self, other: Self) -> Self {
+        Self {
+            to_site_bytes: self.to_site_bytes.max(other.to_site_bytes),
+            from_site_bytes: self.from_site_bytes.max(other.from_site_bytes),
+            reserve_to_site_bytes: self.reserve_to_site_bytes.max(other.reserve_to_site_bytes),
+            reserve_from_site_bytes: self
+                .reserve_from_site_bytes
+                .max(other.reserve_from_site_bytes),
+            random_bytes: self.random_bytes.max(other.random_bytes),
+            store_bytes: self.store_bytes.max(other.store_bytes),
+        }
+    }
+}
+
+/// A share's place and part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlannedShare {
+    /// Where it goes.
+    pub site: SiteName,
+    /// Its x-coordinate.
+    pub x: XCoord,
+    /// How its bytes come to be.
+    pub role: Role,
+    /// How it travels.
+    pub channel: Channel,
+    /// The site's zone.
+    pub zone: SiteName,
+    /// The site's domain.
+    pub domain: SiteName,
+    /// What it costs.
+    pub need: Need,
+}
+
+/// An admissible placement.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// `n` shares at `n` sites, by x from 1 to n; the pad shares come first.
+    pub shares: Vec<PlannedShare>,
+    /// From the `random` pool, for all shares and the capsule.
+    pub random_bytes: u64,
+    /// How many sites may be corrupt, in whatever domains, without a word of the plaintext lost:
+    /// `k - 1` less the shares that go over `tls`.
+    pub tolerates_corrupt_sites: usize,
+    /// The overrides without which this placement would be refused.
+    pub overridden: Vec<Override>,
+}
+
+/// The sites that may get a share, the most wanted first.
+fn usable<'a>(request: &PlanRequest<'a>, relaxed: Relaxed) -> Vec<&'a Candidate> {
+    let admitted = request.candidates.iter().filter(|candidate| {
+        let need = any_role_need(request, candidate.channel);
+        refusal::barred(candidate, request, relaxed).is_none()
+            && refusal::has_room(candidate, &need)
+            && refusal::shortfalls(candidate, &need).is_empty()
+    });
+    ranked(admitted.collect())
+}
+
+/// Orders sites by preference: links by key left, then rooms, then `tls`; equals by name.
+fn ranked(mut sites: Vec<&Candidate>) -> Vec<&Candidate> {
+    sites.sort_by_key(|site| (site.channel, Reverse(site.key_bytes()), &site.site));
+    sites
+}
+
+/// What a site must be able to give whichever role it gets. Random bytes depend on all sites
+/// together and are judged by the plan.
+fn any_role_need(request: &PlanRequest<'_>, channel: Channel) -> Need {
+    let of = |role| need(request.threshold, request.geometry, role, channel);
+    of(Role::Pad).larger(of(Role::Computed))
+}
+
+/// Gives x-coordinates and roles to `n` chosen sites, in their order.
+fn assign(sites: &[&Candidate], request: &PlanRequest<'_>) -> Plan {
+    let threshold = request.threshold;
+    let xs = (1..=u8::MAX).filter_map(XCoord::new);
+    let shares: Vec<_> = sites
+        .iter()
+        .zip(xs)
+        .enumerate()
+        .map(|(at, (site, x))| {
+            let role = if at < threshold.pads() { Role::Pad } else { Role::Computed };
+            let need = need(threshold, request.geometry, role, site.channel);
+            let (zone, domain) = (site.zone.clone(), site.domain.clone());
+            PlannedShare {
+                site: site.site.clone(),
+                x,
+                role,
+                channel: site.channel,
+                zone,
+                domain,
+                need,
+            }
+        })
+        .collect();
+    assert_eq!(shares.len(), threshold.n(), "the selection holds n sites");
+    let tls = shares.iter().filter(|share| share.channel == Channel::Tls).count();
+    let drawn: u64 = shares.iter().map(|share| share.need.random_bytes).sum();
+    Plan {
+        random_bytes: drawn + need::capsule_random_bytes(threshold),
+        tolerates_corrupt_sites: threshold.pads() - tls,
+        overridden: overridden(sites, request),
+        shares,
+    }
+}
+
+/// The first override of each rule that this choice of sites breaks.
+fn overridden(sites: &[&Candidate], request: &PlanRequest<'_>) -> Vec<Override> {
+    let broken = |rule| match rule {
+        Rule::Zone => {
+            let most = select::largest_group(sites, |site| &site.zone);
+            most > request.threshold.n() - request.threshold.k()
+        }
+        Rule::Domain => select::largest_group(sites, |site| &site.domain) > 1,
+        Rule::Channel => sites.iter().any(|site| site.channel == Channel::Tls),
+    };
+    [Rule::Zone, Rule::Domain, Rule::Channel]
+        .into_iter()
+        .filter(|rule| broken(*rule))
+        .filter_map(|rule| request.overrides.iter().find(|named| named.rule == rule))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,13 @@
+//! The algorithms, once for all instruction sets.
+//!
+//! Everything here is `#[inline(always)]` and free of `#[target_feature]`: it takes on the
+//! features of the function that it is inlined into. Closures are avoided, because a closure
+//! wouldn't.
+
+mod dot;
+mod poly;
+mod xor;
+
+pub(crate) use dot::{Vector, dot};
+pub(crate) use poly::{Blocks, POWERS, Product, poly, powers};
+pub(crate) use xor::xor;

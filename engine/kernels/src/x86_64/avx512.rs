@@ -1,0 +1,181 @@
+//! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
+
+use crate::Matrix;
+use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use std::arch::x86_64::{
+    __m512i, __mmask64, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64, _mm_xor_si128,
+    _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_xor_si256, _mm512_castsi512_si256,
+    _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512,
+    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512,
+    _mm512_storeu_si512, _mm512_xor_si512, _mm512_zextsi128_si512,
+};
+
+/// See [`crate::dot`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
+    // SAFETY: whoever may call this function has all that `Bytes` needs.
+    unsafe { generic::dot::<Bytes>(matrix, targets, sources) }
+}
+
+/// See [`crate::xor`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
+    generic::xor(target, source);
+}
+
+/// See [`crate::PolyHash`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn powers(powers: &mut [u128; POWERS], r: u128) {
+    // SAFETY: whoever may call this function has all that `Lanes` needs.
+    unsafe { generic::powers::<Lanes>(powers, r) }
+}
+
+/// See [`crate::PolyHash`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn poly(powers: &[u128; POWERS], parts: &[&[u8]]) -> u128 {
+    // SAFETY: whoever may call this function has all that `Lanes` needs.
+    unsafe { generic::poly::<Lanes>(powers, parts) }
+}
+
+/// The lowest `len` of 64 places; `len` is below 64.
+#[inline(always)]
+const fn head(len: usize) -> __mmask64 {
+    (1 << len) - 1
+}
+
+/// 64 bytes; `gf2p8mulb` multiplies in the very field.
+#[derive(Clone, Copy)]
+struct Bytes(__m512i);
+
+impl Vector for Bytes {
+    const BYTES: usize = 64;
+
+    /// The coefficient in every byte.
+    type Multiplier = __m512i;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller has AVX-512 F.
+        Self(unsafe { _mm512_setzero_si512() })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const u8) -> Self {
+        // SAFETY: the caller's promise; the instruction asks for no alignment.
+        Self(unsafe { _mm512_loadu_si512(source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_head(source: *const u8, len: usize) -> Self {
+        // SAFETY: the caller's promise; bytes that the mask leaves out are not touched.
+        Self(unsafe { _mm512_maskz_loadu_epi8(head(len), source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut u8) {
+        // SAFETY: the caller's promise; the instruction asks for no alignment.
+        unsafe { _mm512_storeu_si512(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_head(self, target: *mut u8, len: usize) {
+        // SAFETY: the caller's promise; bytes that the mask leaves out are not touched.
+        unsafe { _mm512_mask_storeu_epi8(target.cast(), head(len), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiplier(coefficient: u8) -> __m512i {
+        // SAFETY: the caller has AVX-512 F.
+        unsafe { _mm512_set1_epi8(coefficient.cast_signed()) }
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, by: __m512i) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F and GFNI.
+        Self(unsafe { _mm512_gf2p8mul_epi8(self.0, by) })
+    }
+}
+
+/// Four blocks of 128 bits.
+#[derive(Clone, Copy)]
+struct Lanes(__m512i);
+
+impl Blocks for Lanes {
+    const LANES: usize = 4;
+    const GROUP: usize = 32;
+
+    #[inline(always)]
+    unsafe fn one(block: u128) -> Self {
+        let [low, high] = super::halves(block);
+        // SAFETY: the caller has AVX-512 F, and so SSE2.
+        let lane = unsafe { _mm_set_epi64x(high, low) };
+        // SAFETY: the caller has AVX-512 F.
+        Self(unsafe { _mm512_zextsi128_si512(lane) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_numbers(source: *const u128) -> Self {
+        // SAFETY: the caller's promise; x86-64 keeps a number's bytes in the order of a block.
+        Self(unsafe { _mm512_loadu_si512(source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const u8) -> Self {
+        // SAFETY: the caller's promise; the instruction asks for no alignment.
+        Self(unsafe { _mm512_loadu_si512(source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_head(source: *const u8, len: usize) -> Self {
+        // SAFETY: the caller's promise; bytes that the mask leaves out are not touched.
+        Self(unsafe { _mm512_maskz_loadu_epi8(head(len), source.cast()) })
+    }
+
+    #[inline(always)]
+    fn multiply(self, other: Self) -> Product<Self> {
+        // SAFETY: `self` is the proof of VPCLMULQDQ, here and below.
+        let low = unsafe { _mm512_clmulepi64_epi128::<0x00>(self.0, other.0) };
+        // SAFETY: as above.
+        let high = unsafe { _mm512_clmulepi64_epi128::<0x11>(self.0, other.0) };
+        // SAFETY: as above.
+        let inner = unsafe { _mm512_clmulepi64_epi128::<0x01>(self.0, other.0) };
+        // SAFETY: as above.
+        let outer = unsafe { _mm512_clmulepi64_epi128::<0x10>(self.0, other.0) };
+        Product { low: Self(low), middle: Self(inner).xor(Self(outer)), high: Self(high) }
+    }
+
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn fold(self) -> u128 {
+        // SAFETY: `self` is the proof of AVX-512 F and of all that it implies, here and below.
+        let upper = unsafe { _mm512_extracti64x4_epi64::<1>(self.0) };
+        // SAFETY: as above.
+        let lower = unsafe { _mm512_castsi512_si256(self.0) };
+        // SAFETY: as above.
+        let two = unsafe { _mm256_xor_si256(lower, upper) };
+        // SAFETY: as above.
+        let upper = unsafe { _mm256_extracti128_si256::<1>(two) };
+        // SAFETY: as above.
+        let lower = unsafe { _mm256_castsi256_si128(two) };
+        // SAFETY: as above.
+        let lane = unsafe { _mm_xor_si128(lower, upper) };
+        // SAFETY: as above.
+        let low = unsafe { _mm_cvtsi128_si64(lane) };
+        // SAFETY: as above.
+        let swapped = unsafe { _mm_unpackhi_epi64(lane, lane) };
+        // SAFETY: as above.
+        let high = unsafe { _mm_cvtsi128_si64(swapped) };
+        super::joined([low, high])
+    }
+}

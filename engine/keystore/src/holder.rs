@@ -1,0 +1,291 @@
+//! The end that seals: accepting what the witness granted, and handing it out, each byte once.
+
+use crate::entry::Entry;
+use crate::error::KeyError;
+use crate::pool::{Pool, PoolKind, Role};
+use crate::record::Kind;
+use crate::store::{Inner, KeyStore};
+use crate::witness::lowest_run;
+use std::sync::Arc;
+use warifu_core::{Direction, KeyRange, PoolId, RangeSet, SealPad};
+
+/// The longest key that is handed out for one message, in bytes.
+pub(crate) const PAD_BYTES_MAX: u64 = 64 << 20;
+
+/// Used key is overwritten when this many bytes of it have gathered.
+pub(crate) const ERASE_BATCH_BYTES: u64 = 32 << 20;
+
+/// How the grant of a range was learned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Confirmation {
+    /// In a hello, which anybody may have sent. The mark stays where it is.
+    Unconfirmed,
+    /// In an authenticated frame.
+    Authenticated,
+}
+
+/// Ranges that this process, and nobody else, may seal with.
+///
+/// It lives in this process only. [`Lease::release`] gives the rest back; a lease that is dropped
+/// is burned.
+pub struct Lease {
+    _store: Arc<Inner>,
+    pool: Arc<Pool>,
+    direction: Direction,
+    accepted: RangeSet,
+    left: RangeSet,
+    /// Handed out and not yet erased.
+    consumed: RangeSet,
+    confirmed: bool,
+}
+
+impl KeyStore {
+    /// Durably takes a range that the witness granted.
+    ///
+    /// A range offered in a hello must lie above the mark and be untouched. One offered in an
+    /// authenticated frame may hold positions that went into handshakes never confirmed, or were
+    /// burned as a gap: they stay burned, and the lease has the rest.
+    ///
+    /// A witness grants from below. So positions of the `random` pool between the own mark and an
+    /// authenticated grant were granted to a copy of this store, or are on their way to another
+    /// process of it, and are burned.
+    ///
+    /// # Errors
+    /// [`KeyError::AlreadyUsed`]; [`KeyError::GrantBurned`], after which other positions are to be
+    /// asked for; [`KeyError::BeyondPool`]; [`KeyError::WrongRole`]; I/O.
+    pub fn accept(
+        &self,
+        pool: PoolId,
+        direction: Direction,
+        range: KeyRange,
+        confirmation: Confirmation,
+    ) -> Result<Lease, KeyError> {
+        let pool = self.pool(pool)?;
+        let confirmed = confirmation == Confirmation::Authenticated;
+        let pieces = pool.locked(|entry| {
+            if confirmed && pool.kind == PoolKind::Random {
+                burn_gap(entry, direction, range.start())?;
+            }
+            take_up(&pool, entry, direction, range, confirmation)
+        })?;
+        Ok(self.lease_of(pool, direction, pieces, confirmed))
+    }
+
+    /// Takes a range of the `random` pool without a witness: a vault of which an older copy is
+    /// restored cannot know what it used since.
+    ///
+    /// # Errors
+    /// [`KeyError::Empty`]; [`KeyError::WrongRole`]; I/O.
+    pub fn self_lease(&self, pool: PoolId, bytes: u64) -> Result<Lease, KeyError> {
+        let pool = self.pool(pool)?;
+        let direction = Direction::AToB;
+        let pieces = pool.locked(|entry| {
+            if pool.kind != PoolKind::Random {
+                let needed = "holder of a random pool";
+                return Err(KeyError::WrongRole { pool: pool.id, direction, needed });
+            }
+            let side = entry.side(direction);
+            let free = side.free(KeyRange::between(0, side.end));
+            let left = free.len();
+            let empty = KeyError::Empty { pool: pool.id, direction, left };
+            let run = lowest_run(&free, bytes).ok_or(empty)?;
+            take_up(&pool, entry, direction, run, Confirmation::Authenticated)
+        })?;
+        Ok(self.lease_of(pool, direction, pieces, true))
+    }
+
+    fn lease_of(
+        &self,
+        pool: Arc<Pool>,
+        direction: Direction,
+        pieces: RangeSet,
+        confirmed: bool,
+    ) -> Lease {
+        Lease {
+            _store: self.inner.clone(),
+            pool,
+            direction,
+            accepted: pieces.clone(),
+            left: pieces,
+            consumed: RangeSet::new(),
+            confirmed,
+        }
+    }
+}
+
+/// Burns what was never taken between the mark and `end`.
+fn burn_gap(entry: &mut Entry<'_>, direction: Direction, end: u64) -> Result<(), KeyError> {
+    entry.expect_role(direction, Role::Holder)?;
+    entry.expect_within(direction, end)?;
+    let side = entry.side(direction);
+    let gap = side.free(KeyRange::between(side.mark, end));
+    gap.iter().try_for_each(|range| entry.append(Kind::Burned, direction, range))
+}
+
+/// Durably accepts what of `range` may be accepted, or says why nothing is.
+fn take_up(
+    pool: &Pool,
+    entry: &mut Entry<'_>,
+    direction: Direction,
+    range: KeyRange,
+    confirmation: Confirmation,
+) -> Result<RangeSet, KeyError> {
+    entry.expect_role(direction, Role::Holder)?;
+    if range.is_empty() {
+        return Err(KeyError::BadSize { bytes: 0, max: u64::MAX });
+    }
+    entry.expect_within(direction, range.end())?;
+    entry.opened()?;
+    let side = entry.side(direction);
+    let pieces = side.free(range);
+    let refused = match confirmation {
+        Confirmation::Unconfirmed => pieces.len() != range.len() || range.start() < side.mark,
+        Confirmation::Authenticated => side.has_taken(range),
+    };
+    if refused {
+        return Err(KeyError::AlreadyUsed { pool: pool.id, direction, range, confirmation });
+    }
+    if pieces.is_empty() {
+        return Err(KeyError::GrantBurned { pool: pool.id, direction, range });
+    }
+    if confirmation == Confirmation::Authenticated && range.end() > side.mark {
+        entry.append(Kind::Confirmed, direction, range)?;
+    }
+    pieces.iter().try_for_each(|piece| entry.append(Kind::Accepted, direction, piece))?;
+    Ok(pieces)
+}
+
+impl Lease {
+    /// The pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolId {
+        self.pool.id
+    }
+
+    /// The direction in it.
+    #[must_use]
+    pub const fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Bytes not handed out, in all pieces together.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left.len()
+    }
+
+    /// The longest piece not handed out: the most that [`Lease::take`] can give at once.
+    #[must_use]
+    pub fn left_in_one_piece(&self) -> u64 {
+        self.left.iter().map(|piece| piece.len()).max().unwrap_or(0)
+    }
+
+    /// The pieces not handed out.
+    #[must_use]
+    pub const fn left_ranges(&self) -> &RangeSet {
+        &self.left
+    }
+
+    /// The next `bytes` bytes in one piece, for one message. The first piece that is long enough
+    /// gives them; shorter ones wait for shorter messages.
+    ///
+    /// # Errors
+    /// [`KeyError::LeaseEmpty`]; [`KeyError::KeyErased`]; I/O. After the last two the range stays
+    /// used all the same.
+    pub fn take(&mut self, bytes: u64) -> Result<SealPad, KeyError> {
+        if bytes == 0 || bytes > PAD_BYTES_MAX {
+            return Err(KeyError::BadSize { bytes, max: PAD_BYTES_MAX });
+        }
+        let Some(piece) = self.left.iter().find(|piece| piece.len() >= bytes) else {
+            return Err(KeyError::LeaseEmpty { wanted: bytes, left: self.left_in_one_piece() });
+        };
+        let (range, _) = piece.split_at(bytes);
+        self.left.remove(range);
+        self.consumed.insert(range);
+        let (class, key) = self.pool.read_key(self.direction, range)?;
+        if self.consumed.len() >= ERASE_BATCH_BYTES + bytes {
+            let mut old = self.consumed.clone();
+            old.remove(range);
+            self.consumed = [range].into_iter().collect();
+            // What cannot be erased now is erased at the next opening.
+            let _erased = self.pool.erase(self.direction, &old);
+        }
+        Ok(SealPad::from_burned(range, class, key))
+    }
+
+    /// Durably takes one more range that the witness granted, as [`KeyStore::accept`] does and with
+    /// this lease's confirmation.
+    ///
+    /// # Errors
+    /// As [`KeyStore::accept`].
+    pub fn extend(&mut self, range: KeyRange) -> Result<(), KeyError> {
+        let confirmation = match self.confirmed {
+            true => Confirmation::Authenticated,
+            false => Confirmation::Unconfirmed,
+        };
+        let pool = &self.pool;
+        let pieces =
+            pool.locked(|entry| take_up(pool, entry, self.direction, range, confirmation))?;
+        for piece in pieces.iter() {
+            self.accepted.insert(piece);
+            self.left.insert(piece);
+        }
+        Ok(())
+    }
+
+    /// Takes over what `other` has left.
+    ///
+    /// # Panics
+    /// Where the two are of different pools or directions, or of different confirmation.
+    pub fn merge(&mut self, mut other: Self) {
+        let same = self.pool.id == other.pool.id && self.direction == other.direction;
+        assert!(same && self.confirmed == other.confirmed, "leases of different kinds merged");
+        let sets = [&mut other.accepted, &mut other.left, &mut other.consumed];
+        let [accepted, left, consumed] = sets.map(std::mem::take);
+        accepted.iter().for_each(|range| self.accepted.insert(range));
+        left.iter().for_each(|range| self.left.insert(range));
+        consumed.iter().for_each(|range| self.consumed.insert(range));
+    }
+
+    /// Raises the mark over this lease, once the peer has proved itself in the session in which it
+    /// granted it. What the peer's hello said goes to [`KeyStore::confirm`].
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn confirm(&mut self) -> Result<(), KeyError> {
+        if self.confirmed {
+            return Ok(());
+        }
+        let (direction, accepted) = (self.direction, &self.accepted);
+        self.pool.locked(|entry| {
+            accepted.iter().try_for_each(|range| entry.append(Kind::Confirmed, direction, range))
+        })?;
+        self.confirmed = true;
+        Ok(())
+    }
+
+    /// Durably records that the rest was not used, and returns it, for the peer to be told. A lease
+    /// that was never confirmed gives nothing back.
+    ///
+    /// # Errors
+    /// I/O. What is not returned is never used.
+    pub fn release(mut self) -> Result<Vec<KeyRange>, KeyError> {
+        if !self.confirmed {
+            return Ok(Vec::new());
+        }
+        let rest = std::mem::take(&mut self.left);
+        let direction = self.direction;
+        self.pool.locked(|entry| {
+            rest.iter().try_for_each(|range| entry.append(Kind::Released, direction, range))
+        })?;
+        Ok(rest.iter().collect())
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // What fails here is burned and erased when the store is closed, or opened again.
+        let _erased = self.pool.erase(self.direction, &self.consumed);
+        let _burned = self.pool.abandon(self.direction, &self.left);
+    }
+}

@@ -1,0 +1,282 @@
+//! What the key store does to files, so that tests can cut the power.
+
+use rustix::fs::{FallocateFlags, fallocate};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How a file is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Opening {
+    /// It must exist.
+    Existing,
+    /// It is created where it does not exist.
+    Create,
+    /// It must not exist.
+    CreateNew,
+}
+
+/// A place for files. Paths are relative to its root; absolute ones (a courier's drive) stand for
+/// themselves.
+pub trait Medium: Send + Sync {
+    /// Creates a folder and those above it. One that exists is no error.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// The names in a folder, sorted.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn list(&self, path: &Path) -> io::Result<Vec<String>>;
+
+    /// Opens a file for reading and writing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn open(&self, path: &Path, opening: Opening) -> io::Result<Arc<dyn MediumFile>>;
+
+    /// Gives a file another name, replacing what has it.
+    ///
+    /// # Errors
+    /// What the system says; `CrossesDevices` where only a copy would do.
+    fn rename(&self, source: &Path, target: &Path) -> io::Result<()>;
+
+    /// Removes a file's name.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// What the system says. It is never tried again.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// An open file. Its locks end when it is dropped, or its process ends.
+pub trait MediumFile: Send + Sync {
+    /// Length in bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Fills `target` with the bytes at `at`.
+    ///
+    /// # Errors
+    /// What the system says; `UnexpectedEof` where the file ends before.
+    fn read_at(&self, at: u64, target: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `source` at `at`.
+    ///
+    /// # Errors
+    /// What the system says. Part may have been written.
+    fn write_at(&self, at: u64, source: &[u8]) -> io::Result<()>;
+
+    /// Cuts the file, or extends it with zeros.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+
+    /// Makes the bytes durable.
+    ///
+    /// # Errors
+    /// What the system says. It is never tried again.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Overwrites a range with zeros, durably, and gives its room back where that is possible.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn erase(&self, at: u64, length: u64) -> io::Result<()>;
+
+    /// Waits for the exclusive lock and takes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn lock(&self) -> io::Result<()>;
+
+    /// Takes the exclusive lock where nobody has it; says whether it did.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn try_lock(&self) -> io::Result<bool>;
+
+    /// Gives the lock back.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn unlock(&self) -> io::Result<()>;
+
+    /// Whether its name still leads to this very file, and not to one put in its place.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn is_named(&self) -> io::Result<bool>;
+}
+
+const ERASE_STEP_BYTES: usize = 1 << 20;
+
+/// A folder of the file system.
+pub struct Directory {
+    root: PathBuf,
+}
+
+impl Directory {
+    /// The folder at `root`; it is created when it is first used.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+}
+
+impl Medium for Directory {
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(self.root.join(path))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.root.join(path))? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, path: &Path, opening: Opening) -> io::Result<Arc<dyn MediumFile>> {
+        let path = self.root.join(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(opening == Opening::Create)
+            .create_new(opening == Opening::CreateNew)
+            .mode(0o600)
+            .open(&path)?;
+        Ok(Arc::new(DiskFile { path, file }))
+    }
+
+    fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
+        std::fs::rename(self.root.join(source), self.root.join(target))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(self.root.join(path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(self.root.join(path))?.sync_all()
+    }
+}
+
+struct DiskFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MediumFile for DiskFile {
+    fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, at: u64, target: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(target, at)
+    }
+
+    fn write_at(&self, at: u64, source: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(source, at)
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn erase(&self, at: u64, length: u64) -> io::Result<()> {
+        let zeros = vec![0; ERASE_STEP_BYTES];
+        let mut done = 0;
+        while done < length {
+            let step = (length - done).min(ERASE_STEP_BYTES as u64);
+            let step_len = usize::try_from(step).unwrap_or(ERASE_STEP_BYTES);
+            self.file.write_all_at(&zeros[..step_len], at + done)?;
+            done += step;
+        }
+        self.file.sync_data()?;
+        // The old bytes are gone by now; where holes are unknown the zeros stay.
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _room_given_back = fallocate(&self.file, flags, at, length);
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<()> {
+        loop {
+            match self.file.lock() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        let here = self.file.metadata()?;
+        match std::fs::metadata(&self.path) {
+            Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erases_locks_and_notices_a_replaced_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let medium = Directory::new(folder.path());
+        medium.create_dir(Path::new("a/b")).unwrap();
+        let path = Path::new("a/b/file");
+        let file = medium.open(path, Opening::CreateNew).unwrap();
+        file.write_at(0, &[0xaa; 20_000]).unwrap();
+        file.erase(5_000, 10_000).unwrap();
+        let mut all = vec![0; 20_000];
+        file.read_at(0, &mut all).unwrap();
+        assert!(all[..5_000].iter().chain(&all[15_000..]).all(|&byte| byte == 0xaa));
+        assert!(all[5_000..15_000].iter().all(|&byte| byte == 0));
+        let other = medium.open(path, Opening::Existing).unwrap();
+        file.lock().unwrap();
+        assert!(!other.try_lock().unwrap());
+        drop(file);
+        assert!(other.try_lock().unwrap());
+        assert!(other.is_named().unwrap());
+        medium.open(Path::new("a/b/new"), Opening::Create).unwrap();
+        medium.rename(Path::new("a/b/new"), path).unwrap();
+        assert!(!other.is_named().unwrap());
+        assert_eq!(medium.list(Path::new("a/b")).unwrap(), ["file"]);
+        medium.sync_dir(Path::new("a/b")).unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! The bodies that are more than bytes: what confirm, lease, release, commit, stat, ping and
+//! witness say. All of it is control, none of it key or share.
+
+mod keys;
+mod shares;
+
+pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
+pub use shares::{Attempt, Commit, ShareStat};
+
+use crate::error::MessageError;
+use crate::fields::Fields;
+use crate::message::{BODY_BYTES_MAX, FAILURE_BYTES_MAX};
+use warifu_core::SiteName;
+
+/// Bytes of the body of a confirm request.
+pub const CONFIRM_BYTES: usize = 112;
+/// Bytes of the body of its answer.
+pub const CONFIRMED_BYTES: usize = 104;
+/// Bytes of a range in a body.
+pub const RANGE_BYTES: usize = 16;
+/// Most ranges that one release names. Whoever has more lets the rest go unused.
+pub const RELEASED_RANGES_MAX: usize = 4096;
+/// Bytes that a keep request's frame keeps after the content: blind block, receipt key.
+pub const KEEP_FOOT_BYTES: usize = 32;
+/// Bytes of a commit's body before its list.
+pub const COMMIT_HEAD_BYTES: usize = 8;
+/// Bytes of one attempt in a commit.
+pub const ATTEMPT_BYTES: usize = 12;
+/// Most attempts that one commit names.
+pub const ATTEMPTS_MAX: usize = (BODY_BYTES_MAX - COMMIT_HEAD_BYTES) / ATTEMPT_BYTES;
+/// Bytes of one share in the answer to stat.
+pub const SHARE_STAT_BYTES: usize = 44;
+/// Most shares in one answer to stat.
+pub const SHARE_STATS_MAX: usize = BODY_BYTES_MAX / SHARE_STAT_BYTES;
+/// Longest site name in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Reads the body of the answer to ping: the site's name.
+///
+/// # Errors
+/// Where it is no name of a site.
+pub fn decode_site_name(body: &[u8]) -> Result<SiteName, MessageError> {
+    let malformed = MessageError::Malformed { field: "site name" };
+    if body.len() > NAME_BYTES_MAX {
+        return Err(malformed);
+    }
+    let name = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok());
+    name.ok_or(malformed)
+}
+
+/// The body of a failure: as much of `text` as fits, cut between characters.
+#[must_use]
+pub fn failure_text(text: &str) -> &str {
+    &text[..text.floor_char_boundary(FAILURE_BYTES_MAX)]
+}
+
+/// Reads the body of a failure.
+///
+/// # Errors
+/// Where it is longer than [`FAILURE_BYTES_MAX`], or no UTF-8.
+pub fn decode_failure_text(body: &[u8]) -> Result<&str, MessageError> {
+    if body.len() > FAILURE_BYTES_MAX {
+        return Err(MessageError::Size { what: "a failure's text", bytes: body.len() });
+    }
+    std::str::from_utf8(body).map_err(|_| MessageError::Malformed { field: "failure text" })
+}
+
+fn put_u32(target: &mut Vec<u8>, number: u32) {
+    target.extend_from_slice(&number.to_le_bytes());
+}
+
+fn put_u64(target: &mut Vec<u8>, number: u64) {
+    target.extend_from_slice(&number.to_le_bytes());
+}
+
+/// Reads with `read` and refuses what is left over.
+fn whole<'a, T>(
+    what: &'static str,
+    body: &'a [u8],
+    read: impl FnOnce(&mut Fields<'a>) -> Result<T, MessageError>,
+) -> Result<T, MessageError> {
+    let mut fields = Fields::of(body);
+    let value = read(&mut fields)?;
+    match fields.is_empty() {
+        true => Ok(value),
+        false => Err(MessageError::Size { what, bytes: body.len() }),
+    }
+}
+
+/// The records of a list of whole records, at most `count_max`.
+fn records<'a>(
+    what: &'static str,
+    list: &'a [u8],
+    record_bytes: usize,
+    count_max: usize,
+) -> Result<impl Iterator<Item = Fields<'a>>, MessageError> {
+    if !list.len().is_multiple_of(record_bytes) || list.len() / record_bytes > count_max {
+        return Err(MessageError::Size { what, bytes: list.len() });
+    }
+    Ok(list.chunks_exact(record_bytes).map(Fields::of))
+}

@@ -1,0 +1,201 @@
+//! A lane to a site daemon over its link: channel `otp`.
+
+use super::lane::{Lane, LaneError, Spent};
+use super::weave::{CONTENT_OFFSET, Slot};
+use crate::hashes::ShareHashes;
+use crate::peer::{Peer, PeerError, ShareAddress};
+use crate::share::CommitOrder;
+use std::collections::VecDeque;
+use warifu_buffers::Block;
+use warifu_core::capsule::Verdict;
+use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::sharing::chunk_hash;
+use warifu_core::{Kept, Role, SiteName, Threshold};
+use warifu_kernels::{Isa, PolyHash};
+use warifu_link::{ShareClass, TAG_BYTES};
+
+/// Makes a connection to the site; called again when one is lost.
+pub type Dial = Box<dyn FnMut() -> Result<Peer, PeerError> + Send>;
+
+/// A message whose answer is still to come.
+struct Sent {
+    slot: Slot,
+    attempt: u32,
+    receipt: Option<[u8; 16]>,
+}
+
+/// Moves one share to its site in sealed frames.
+pub struct RemoteLane {
+    site: SiteName,
+    address: ShareAddress,
+    threshold: Threshold,
+    role: Role,
+    isa: Isa,
+    dial: Dial,
+    peer: Option<Peer>,
+    sent: VecDeque<Sent>,
+    acknowledged_chunks: u64,
+    hashes: ShareHashes,
+    spent_before: Spent,
+}
+
+impl RemoteLane {
+    /// A lane for the share `address`, over the connection `peer`; `dial` makes another one.
+    ///
+    /// # Errors
+    /// Where the site does not begin the share.
+    pub fn begin(
+        site: SiteName,
+        peer: Peer,
+        dial: Dial,
+        address: ShareAddress,
+        (threshold, role): (Threshold, Role),
+        (isa, hashes): (Isa, ShareHashes),
+    ) -> Result<Self, LaneError> {
+        let mut lane = Self {
+            site,
+            address,
+            threshold,
+            role,
+            isa,
+            dial,
+            peer: Some(peer),
+            sent: VecDeque::new(),
+            acknowledged_chunks: 0,
+            hashes,
+            spent_before: Spent::default(),
+        };
+        lane.begin_share()?;
+        Ok(lane)
+    }
+
+    fn peer(&mut self) -> Result<&mut Peer, LaneError> {
+        self.peer.as_mut().ok_or(LaneError::Peer(PeerError::NotConnected))
+    }
+
+    /// Begins or takes up the share at the site; answers how many whole chunks it holds.
+    fn begin_share(&mut self) -> Result<u64, LaneError> {
+        let (address, threshold, role) = (self.address, self.threshold, self.role);
+        Ok(self.peer()?.begin(address, threshold, role)?)
+    }
+
+    fn keep(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
+        let (isa, address) = (self.isa, self.address);
+        let kept = self.peer()?.keep(address, slot, attempt, bytes)?;
+        let (content, rest) = kept.split_at(bytes);
+        let (blind, receipt_key) = two_blocks(rest);
+        if slot.class != ShareClass::Capsule {
+            self.hashes.record(slot, content, &blind);
+        }
+        let receipt = chunk_hash(&PolyHash::new(isa, &receipt_key), content, &blind);
+        self.sent.push_back(Sent { slot, attempt, receipt: Some(receipt) });
+        Ok(kept)
+    }
+}
+
+fn two_blocks(bytes: &[u8]) -> ([u8; 16], [u8; 16]) {
+    let mut blocks = ([0; 16], [0; 16]);
+    blocks.0.copy_from_slice(&bytes[..16]);
+    blocks.1.copy_from_slice(&bytes[16..32]);
+    blocks
+}
+
+impl Lane for RemoteLane {
+    fn site(&self) -> &SiteName {
+        &self.site
+    }
+
+    fn draw(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
+        self.keep(slot, attempt, bytes)
+    }
+
+    fn store(&mut self, slot: Slot, attempt: u32, frame: Block) -> Result<(), LaneError> {
+        let content = &frame[CONTENT_OFFSET..frame.len() - TAG_BYTES];
+        let begun = (slot.class != ShareClass::Capsule).then(|| self.hashes.begin(content));
+        let address = self.address;
+        let kept = self.peer()?.store(address, slot, attempt, frame)?;
+        if let Some(begun) = begun {
+            let mut blind = [0; 16];
+            blind.copy_from_slice(&kept[..16]);
+            self.hashes.finish(slot, begun, &blind);
+        }
+        self.sent.push_back(Sent { slot, attempt, receipt: None });
+        Ok(())
+    }
+
+    fn mask(&mut self, index: u64, attempt: u32) -> Result<(), LaneError> {
+        let slot = Slot { class: ShareClass::Mask, index };
+        self.keep(slot, attempt, CHUNK_BYTES as usize).map(drop)
+    }
+
+    fn outstanding(&self) -> usize {
+        self.sent.len()
+    }
+
+    fn settle(&mut self) -> Result<(Slot, u32), LaneError> {
+        let reply = self.peer()?.receive()?;
+        let sent = self.sent.pop_front().ok_or(PeerError::Unexpected("an answer to nothing"))?;
+        if let Some(expected) = sent.receipt
+            && reply.body() != expected
+        {
+            return Err(LaneError::KeyDiverged { slot: sent.slot });
+        }
+        if sent.slot.class == ShareClass::Data {
+            self.acknowledged_chunks = self.acknowledged_chunks.max(sent.slot.index + 1);
+        }
+        Ok((sent.slot, sent.attempt))
+    }
+
+    fn recover(&mut self) -> Result<Vec<(Slot, u32)>, LaneError> {
+        self.spent_before = self.spent();
+        self.peer = None;
+        self.peer = Some((self.dial)()?);
+        let held = self.begin_share()?;
+        let doubtful: Vec<(Slot, u32)> =
+            self.sent.drain(..).map(|sent| (sent.slot, sent.attempt)).collect();
+        let certain = doubtful
+            .iter()
+            .filter(|(slot, _)| slot.class == ShareClass::Data)
+            .map(|(slot, _)| slot.index)
+            .fold(self.acknowledged_chunks, u64::min);
+        match certain.checked_sub(held) {
+            None | Some(0) => Ok(doubtful),
+            Some(lost) => Err(LaneError::Forgot { lost }),
+        }
+    }
+
+    fn verdict(&self, chunks: u64, masks: u32) -> Verdict {
+        self.hashes.verdict(chunks, masks)
+    }
+
+    fn commit(&mut self, order: &CommitOrder<'_>) -> Result<(), LaneError> {
+        let address = self.address;
+        Ok(self.peer()?.commit(address, order)?)
+    }
+
+    fn abandon(&mut self) {
+        let (address, site) = (self.address, self.site.clone());
+        if let Ok(peer) = self.peer()
+            && let Err(error) = peer.discard(address)
+        {
+            tracing::warn!(%site, %error, "the site keeps an unfinished share for now");
+        }
+    }
+
+    fn spent(&self) -> Spent {
+        let now = self.peer.as_ref().map(Peer::spent).unwrap_or_default();
+        Spent {
+            key_bytes: self.spent_before.key_bytes + now.key_bytes,
+            sent_bytes: self.spent_before.sent_bytes + now.sent_bytes,
+            random_bytes: 0,
+        }
+    }
+
+    fn close(self: Box<Self>) {
+        if let Some(peer) = self.peer
+            && let Err(error) = peer.close()
+        {
+            tracing::warn!(site = %self.site, %error, "the unused rest of a lease is burned");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The key that a connection may use: leases for sending, one for each grant, since no frame may
+//! reach from one grant into another; and what the other end may answer with.
+
+use std::collections::VecDeque;
+use warifu_core::{KeyRange, RangeSet, SealPad};
+use warifu_keystore::{KeyError, Lease};
+
+/// Key kept back in a lease so that another one, or its end, can still be asked for.
+pub(crate) const CONTROL_KEY_BYTES: u64 = 512;
+
+/// Leases for sending, the oldest first.
+pub struct SendKey {
+    leases: VecDeque<Lease>,
+}
+
+impl SendKey {
+    /// One lease.
+    #[must_use]
+    pub fn of(lease: Lease) -> Self {
+        Self { leases: VecDeque::from([lease]) }
+    }
+
+    /// Adds the lease of one more grant.
+    pub fn push(&mut self, lease: Lease) {
+        self.leases.retain(|lease| lease.left() > 0);
+        self.leases.push_back(lease);
+    }
+
+    /// Whether a frame of `bytes` can be sealed and control messages after it.
+    #[must_use]
+    pub fn covers(&self, bytes: u64) -> bool {
+        let fits = self.leases.iter().any(|lease| lease.left_in_one_piece() >= bytes);
+        fits && self.left() >= bytes + CONTROL_KEY_BYTES && {
+            let after = self.leases.iter().map(|lease| lease.left_in_one_piece());
+            let mut reduced = false;
+            after.into_iter().any(|left| match !reduced && left >= bytes {
+                true => {
+                    reduced = true;
+                    left - bytes >= CONTROL_KEY_BYTES
+                }
+                false => left >= CONTROL_KEY_BYTES,
+            })
+        }
+    }
+
+    /// Bytes not used yet.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.leases.iter().map(Lease::left).sum()
+    }
+
+    /// Key for one frame, from the oldest lease that has it.
+    ///
+    /// # Errors
+    /// Where no lease has so much left in one piece.
+    pub fn take(&mut self, bytes: u64) -> Result<SealPad, KeyError> {
+        let fitting = self.leases.iter_mut().find(|lease| lease.left_in_one_piece() >= bytes);
+        match fitting {
+            Some(lease) => lease.take(bytes),
+            None => Err(KeyError::LeaseEmpty { wanted: bytes, left: self.left() }),
+        }
+    }
+
+    /// The peer has proved itself: marks may rise over the leases.
+    ///
+    /// # Errors
+    /// Where the ledger can't be written.
+    pub fn confirm(&mut self) -> Result<(), KeyError> {
+        self.leases.iter_mut().try_for_each(Lease::confirm)
+    }
+
+    /// Durably gives up what is left of all leases.
+    ///
+    /// # Errors
+    /// Where the ledger can't be written; what was not given up by then is burned.
+    pub fn release(&mut self) -> Result<RangeSet, KeyError> {
+        let mut unused = RangeSet::new();
+        for lease in self.leases.drain(..) {
+            lease.release()?.into_iter().for_each(|range| unused.insert(range));
+        }
+        Ok(unused)
+    }
+}
+
+/// What the site may still answer with: its leases, and what answers on their way may take.
+pub(super) struct AnswerKey {
+    runs: VecDeque<KeyRange>,
+    promised_bytes: u64,
+}
+
+impl AnswerKey {
+    pub(super) fn of(range: KeyRange) -> Self {
+        Self { runs: VecDeque::from([range]), promised_bytes: 0 }
+    }
+
+    pub(super) fn push(&mut self, range: KeyRange) {
+        self.runs.push_back(range);
+    }
+
+    pub(super) fn promise(&mut self, bytes: u64) {
+        self.promised_bytes += bytes;
+    }
+
+    /// Whether an answer of `bytes` more is sure to fit, whatever the site leaves unused at the
+    /// ends of its leases.
+    pub(super) fn covers(&self, bytes: u64) -> bool {
+        let held: u64 = self.runs.iter().map(KeyRange::len).sum();
+        let skipped = self.runs.len().saturating_sub(1) as u64 * bytes;
+        held >= self.promised_bytes + bytes + skipped + CONTROL_KEY_BYTES
+    }
+
+    /// An answer that was promised `promised` bytes came and used `range`.
+    pub(super) fn used(&mut self, range: &KeyRange, promised: u64) {
+        self.promised_bytes -= promised;
+        for run in &mut self.runs {
+            if run.contains(range) {
+                *run = KeyRange::between(range.end(), run.end());
+            }
+        }
+        while self.runs.len() > 2 && self.runs.front().is_some_and(|run| run.len() < (2 << 20)) {
+            self.runs.pop_front();
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! A gateway's connection to one site: what can be asked of it, and the key that it takes.
+//!
+//! Requests may be in flight together; answers come in their order. Every request makes sure
+//! beforehand that this end has key to ask and the other end key to answer.
+
+mod connect;
+mod error;
+mod leases;
+
+pub use error::PeerError;
+pub use leases::SendKey;
+
+use crate::backup::weave::{CONTENT_OFFSET, Slot};
+use crate::share::CommitOrder;
+use leases::{AnswerKey, CONTROL_KEY_BYTES};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use warifu_backend::Transport;
+use warifu_buffers::Block;
+use warifu_core::{Direction, Kept, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold, XCoord};
+use warifu_kernels::Isa;
+use warifu_keystore::{Confirmation, GrantedKey, KeyError, KeyStore};
+use warifu_link::body::{
+    Attempt, Commit, Grant, KEEP_FOOT_BYTES, RANGE_BYTES, Release, ShareStat, Witness,
+    decode_failure_text, decode_site_name,
+};
+use warifu_link::message::FAILURE_BYTES_MAX;
+use warifu_link::{
+    FRAME_HEADER_BYTES, Message, Op, Session, ShareClass, Status, TAG_BYTES, key_bytes_needed,
+};
+
+/// Unused ranges that a release can name; what more there is stays burned.
+const RELEASED_RUNS_MAX: usize = 8;
+
+/// Which share of which object.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ShareAddress {
+    /// The object.
+    pub object: ObjectId,
+    /// Its share.
+    pub x: XCoord,
+}
+
+/// How much is leased, and how long to wait.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerSettings {
+    /// Key leased for sending with the first frames, in bytes.
+    pub first_lease_bytes: u64,
+    /// Key leased for sending at a time, in bytes.
+    pub lease_bytes: u64,
+    /// Key leased to the site for its answers at a time, in bytes.
+    pub answer_lease_bytes: u64,
+    /// How long to wait for one answer.
+    pub patience: Duration,
+}
+
+/// Key and bytes that a connection has used.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct LinkSpent {
+    /// Key of both directions, in bytes.
+    pub key_bytes: u64,
+    /// Bytes sent to the site.
+    pub sent_bytes: u64,
+}
+
+/// An answer, opened.
+pub struct Reply {
+    message: Message,
+    frame: Block,
+}
+
+impl Reply {
+    /// What follows the message header.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.frame[CONTENT_OFFSET..self.frame.len() - TAG_BYTES]
+    }
+
+    /// The frame's buffer, and where in it the body begins.
+    #[must_use]
+    pub fn into_frame(self) -> (Block, usize) {
+        (self.frame, CONTENT_OFFSET)
+    }
+
+    fn check(&self, op: Op) -> Result<(), PeerError> {
+        if self.message.op != op {
+            return Err(PeerError::Unexpected("it answers another question"));
+        }
+        if self.message.status != Status::Done {
+            let text = decode_failure_text(self.body())?.to_owned();
+            return Err(PeerError::Refused { status: self.message.status, text });
+        }
+        Ok(())
+    }
+}
+
+/// A request that is not answered yet.
+struct Waiting {
+    op: Op,
+    request: u64,
+    answer_bytes: u64,
+}
+
+/// A connection to one site.
+pub struct Peer {
+    transport: Box<dyn Transport>,
+    keys: Arc<KeyStore>,
+    pool: PoolId,
+    isa: Isa,
+    session: Session,
+    send_key: SendKey,
+    answers: GrantedKey,
+    answer_key: AnswerKey,
+    settings: PeerSettings,
+    next_request: u64,
+    waiting: VecDeque<Waiting>,
+    ready: VecDeque<Reply>,
+    spent: LinkSpent,
+}
+
+impl Peer {
+    /// Key and bytes used so far.
+    #[must_use]
+    pub fn spent(&self) -> LinkSpent {
+        self.spent
+    }
+
+    /// Which kernels the connection uses.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Begins a share, or takes it up again; answers how many whole chunks the site holds.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn begin(
+        &mut self,
+        address: ShareAddress,
+        threshold: Threshold,
+        role: Role,
+    ) -> Result<u64, PeerError> {
+        let scheme = u64::from(threshold.k_byte()) | u64::from(threshold.n_byte()) << 8;
+        let message = Message {
+            argument0: scheme | u64::from(role.to_byte()) << 16,
+            ..addressed(Op::Begin, address)
+        };
+        Ok(self.call(message, &[], 0)?.message.argument0)
+    }
+
+    /// Sends a share chunk, which stands in `frame` at `CONTENT_OFFSET`; what both ends keep is
+    /// its blind block. The answer comes with [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// Where the site is lost or key runs out.
+    pub fn store(
+        &mut self,
+        address: ShareAddress,
+        slot: Slot,
+        attempt: u32,
+        mut frame: Block,
+    ) -> Result<Kept, PeerError> {
+        let bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
+        let mut message = about(Op::Store, address, slot, attempt, bytes);
+        let kept_bytes = message.kept_bytes().unwrap_or(0);
+        let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
+        self.ensure(key_bytes_needed(bytes, kept_bytes), answer_bytes)?;
+        message.request = self.number();
+        let header = message.encode(bytes)?;
+        frame[FRAME_HEADER_BYTES..CONTENT_OFFSET].copy_from_slice(&header);
+        self.seal_and_send(&message, &mut frame, kept_bytes, answer_bytes)
+    }
+
+    /// Has the site keep a range of the link's key as the content of `slot`: both ends now hold
+    /// `bytes` of content, the blind block, and the key of the receipt. The answer, the receipt's
+    /// hash, comes with [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// Where the site is lost or key runs out.
+    pub fn keep(
+        &mut self,
+        address: ShareAddress,
+        slot: Slot,
+        attempt: u32,
+        bytes: usize,
+    ) -> Result<Kept, PeerError> {
+        let message = about(Op::Keep, address, slot, attempt, bytes);
+        self.ask(message, &[], bytes + KEEP_FOOT_BYTES, 16)
+    }
+
+    /// Completes a share; when it returns the share is durable at the site.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn commit(
+        &mut self,
+        address: ShareAddress,
+        order: &CommitOrder<'_>,
+    ) -> Result<(), PeerError> {
+        let chunks = order.geometry.chunk_count();
+        let attempts = order.attempts.iter().filter_map(|(slot, &attempt)| match slot.class {
+            ShareClass::Data => Some(Attempt { chunk: slot.index, attempt }),
+            ShareClass::Mask => Some(Attempt { chunk: chunks + slot.index, attempt }),
+            ShareClass::Capsule => None,
+        });
+        let commit = Commit {
+            head_bytes: order.capsule.head_bytes,
+            verdict_bytes: order.capsule.verdict_bytes,
+            attempts: attempts.collect(),
+        };
+        let mut body = Vec::new();
+        commit.encode(&mut body);
+        let message = Message {
+            argument0: order.geometry.payload_bytes(),
+            argument1: u64::from(order.masks),
+            ..addressed(Op::Commit, address)
+        };
+        self.call(message, &body, 0).map(drop)
+    }
+
+    /// Asks for a chunk of `bytes` bytes; the answer comes with [`receive`](Self::receive).
+    ///
+    /// # Errors
+    /// Where the site is lost or key runs out.
+    pub fn read(
+        &mut self,
+        address: ShareAddress,
+        slot: Slot,
+        bytes: usize,
+    ) -> Result<(), PeerError> {
+        let message = Message { argument0: 0, ..about(Op::Read, address, slot, 0, 0) };
+        self.ask(message, &[], 0, bytes + 16).map(drop)
+    }
+
+    /// What the site holds of `object`; `None` for everything of this link's.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn stat(&mut self, object: ObjectId) -> Result<Vec<ShareStat>, PeerError> {
+        let message = Message { object, ..Message::request(Op::Stat, 0) };
+        let reply = self.call(message, &[], 16 * 1024)?;
+        Ok(ShareStat::decode_all(reply.body())?)
+    }
+
+    /// Has the site throw a share away that its gateway never listed.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn discard(&mut self, address: ShareAddress) -> Result<(), PeerError> {
+        while !self.waiting.is_empty() {
+            self.receive_any()?;
+        }
+        self.call(addressed(Op::Discard, address), &[], 0).map(drop)
+    }
+
+    /// The site's name and the bytes free in its store.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn ping(&mut self) -> Result<(SiteName, u64), PeerError> {
+        let reply = self.call(Message::request(Op::Ping, 0), &[], 0)?;
+        Ok((decode_site_name(reply.body())?, reply.message.argument0))
+    }
+
+    /// Has the site, as the witness of this vault's `random` pool, grant `bytes` positions of it
+    /// at or above `mark`.
+    ///
+    /// # Errors
+    /// Where the site is lost or has nothing left to grant.
+    pub fn witness(
+        &mut self,
+        pool: PoolId,
+        bytes: u64,
+        mark: u64,
+        pool_end: u64,
+    ) -> Result<KeyRange, PeerError> {
+        let message = Message {
+            object: ObjectId::from_bytes(*pool.bytes()),
+            argument0: bytes,
+            argument1: mark,
+            ..Message::request(Op::Witness, 0)
+        };
+        let mut body = Vec::new();
+        Witness { pool_end }.encode(&mut body);
+        let reply = self.call(message, &body, 0)?;
+        Ok(Grant::decode(reply.body())?.range)
+    }
+
+    /// The next answer to `store`, `keep` or `read`, in their order.
+    ///
+    /// # Errors
+    /// Where the site is lost, forged something, or refuses.
+    pub fn receive(&mut self) -> Result<Reply, PeerError> {
+        let reply = match self.ready.pop_front() {
+            Some(reply) => reply,
+            None => self.receive_any()?,
+        };
+        reply.check(reply.message.op)?;
+        Ok(reply)
+    }
+
+    /// Gives unused key back, durably at both ends, and ends the connection.
+    ///
+    /// # Errors
+    /// Where the site is lost meanwhile; the rest of the leases is then burned.
+    pub fn close(mut self) -> Result<(), PeerError> {
+        while !self.waiting.is_empty() {
+            self.receive_any()?;
+        }
+        let longest = key_bytes_needed(RELEASED_RUNS_MAX * RANGE_BYTES, 0);
+        let pad = self.send_key.take(longest)?;
+        let unused = self.send_key.release()?.iter().take(RELEASED_RUNS_MAX).collect();
+        let mut body = Vec::new();
+        Release { unused }.encode(&mut body);
+        let pad = pad.shortened(key_bytes_needed(body.len(), 0));
+        let message = Message::request(Op::Release, self.number());
+        let (frame, _) = self.session.seal_message(pad, &message, &body, 0)?;
+        self.send_frame(&message, &frame, 0)?;
+        let reply = self.receive_any()?;
+        reply.check(Op::Release)?;
+        let returned = Release::decode(reply.body())?;
+        let unused: Vec<KeyRange> = returned.unused.iter().collect();
+        self.keys.regain(self.pool, Direction::BToA, &unused)?;
+        Ok(())
+    }
+
+    /// Asks and waits for this very answer; answers to earlier requests are kept for `receive`.
+    fn call(
+        &mut self,
+        message: Message,
+        body: &[u8],
+        answer_body_bytes: usize,
+    ) -> Result<Reply, PeerError> {
+        let op = message.op;
+        self.ask(message, body, 0, answer_body_bytes)?;
+        let request = self.next_request - 1;
+        loop {
+            let reply = self.receive_any()?;
+            if reply.message.request == request {
+                reply.check(op)?;
+                return Ok(reply);
+            }
+            self.ready.push_back(reply);
+        }
+    }
+
+    /// Sends a request once there is key for it and for its answer.
+    fn ask(
+        &mut self,
+        message: Message,
+        body: &[u8],
+        kept_bytes: usize,
+        answer_body_bytes: usize,
+    ) -> Result<Kept, PeerError> {
+        let answer = key_bytes_needed(answer_body_bytes.max(FAILURE_BYTES_MAX), 0);
+        self.ensure(key_bytes_needed(body.len(), kept_bytes), answer)?;
+        self.send_request(message, body, kept_bytes, answer)
+    }
+
+    fn send_request(
+        &mut self,
+        message: Message,
+        body: &[u8],
+        kept_bytes: usize,
+        answer_bytes: u64,
+    ) -> Result<Kept, PeerError> {
+        let message = Message { request: self.number(), ..message };
+        let header = message.encode(body.len())?;
+        let mut frame = Block::zeroed(CONTENT_OFFSET + body.len() + TAG_BYTES);
+        frame[FRAME_HEADER_BYTES..CONTENT_OFFSET].copy_from_slice(&header);
+        frame[CONTENT_OFFSET..CONTENT_OFFSET + body.len()].copy_from_slice(body);
+        self.seal_and_send(&message, &mut frame, kept_bytes, answer_bytes)
+    }
+
+    fn seal_and_send(
+        &mut self,
+        message: &Message,
+        frame: &mut Block,
+        kept_bytes: usize,
+        answer_bytes: u64,
+    ) -> Result<Kept, PeerError> {
+        let body_bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
+        let pad = self.send_key.take(key_bytes_needed(body_bytes, kept_bytes))?;
+        self.spent.key_bytes += pad.range().len();
+        let kept = self.session.seal(pad, kept_bytes, frame)?;
+        self.send_frame(message, frame, answer_bytes)?;
+        Ok(kept)
+    }
+
+    fn send_frame(
+        &mut self,
+        message: &Message,
+        frame: &Block,
+        answer_bytes: u64,
+    ) -> Result<(), PeerError> {
+        self.transport.set_deadline(Some(Instant::now() + self.settings.patience));
+        self.transport.send(&[frame])?;
+        self.spent.sent_bytes += frame.len() as u64;
+        self.answer_key.promise(answer_bytes);
+        let (op, request) = (message.op, message.request);
+        self.waiting.push_back(Waiting { op, request, answer_bytes });
+        Ok(())
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_request += 1;
+        self.next_request - 1
+    }
+
+    /// Makes sure that `send` bytes of key are there to ask with, and `answer` bytes to answer
+    /// with, whatever is on its way; else leases more, in whole multiples of what is needed, so
+    /// that little is left over at a lease's end.
+    fn ensure(&mut self, send: u64, answer: u64) -> Result<(), PeerError> {
+        let may_send = self.send_key.covers(send);
+        let may_answer = self.answer_key.covers(answer);
+        if may_send && may_answer {
+            return Ok(());
+        }
+        let wanted = match may_send {
+            true => 0,
+            false => whole_multiple(self.settings.lease_bytes, send) + CONTROL_KEY_BYTES,
+        };
+        let offered = match may_answer {
+            true => KeyRange::between(0, 0),
+            false => {
+                let bytes = whole_multiple(self.settings.answer_lease_bytes, answer);
+                connect::offer(&self.keys, self.pool, bytes + 2 * CONTROL_KEY_BYTES, 0)?
+            }
+        };
+        if !offered.is_empty() {
+            self.session.granted(Direction::BToA, offered)?;
+            self.answers.extend(offered)?;
+        }
+        let mut body = Vec::new();
+        Grant { range: offered }.encode(&mut body);
+        let message = Message { argument0: wanted, ..Message::request(Op::Lease, 0) };
+        let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
+        self.send_request(message, &body, 0, answer_bytes)?;
+        let request = self.next_request - 1;
+        let granted = loop {
+            let reply = self.receive_any()?;
+            if reply.message.request == request {
+                reply.check(Op::Lease)?;
+                break Grant::decode(reply.body())?.range;
+            }
+            self.ready.push_back(reply);
+        };
+        if !offered.is_empty() {
+            self.answer_key.push(offered);
+        }
+        self.take_grant(granted)?;
+        match may_send || self.send_key.covers(send) {
+            true => Ok(()),
+            false => Err(KeyError::LeaseEmpty { wanted: send, left: self.send_key.left() }.into()),
+        }
+    }
+
+    /// Takes key that the site has granted into the lease.
+    fn take_grant(&mut self, granted: KeyRange) -> Result<(), PeerError> {
+        if granted.is_empty() {
+            return Ok(());
+        }
+        let more =
+            self.keys.accept(self.pool, Direction::AToB, granted, Confirmation::Authenticated);
+        let more = more.map_err(|error| match error {
+            KeyError::AlreadyUsed { range, .. } => PeerError::GrantedUsed { range },
+            error => error.into(),
+        })?;
+        self.session.granted(Direction::AToB, granted)?;
+        self.send_key.push(more);
+        Ok(())
+    }
+
+    /// The next answer, whatever it answers; it must be to the oldest request.
+    fn receive_any(&mut self) -> Result<Reply, PeerError> {
+        self.transport.set_deadline(Some(Instant::now() + self.settings.patience));
+        let mut first = [0; FRAME_HEADER_BYTES];
+        self.transport.receive(&mut first)?;
+        let header = self.session.expect(&first)?;
+        let mut frame = Block::zeroed(header.frame_bytes());
+        frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
+        self.transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
+        let range = header.key_range();
+        let pad = self.answers.open(range)?;
+        let (message, _) = self.session.open(&header, pad, &mut frame)?;
+        self.spent.key_bytes += range.len();
+        let waiting = self.waiting.pop_front();
+        let waiting = waiting.ok_or(PeerError::Unexpected("an answer to nothing"))?;
+        if (waiting.op, waiting.request) != (message.op, message.request) {
+            return Err(PeerError::Unexpected("answers came out of order"));
+        }
+        self.answer_key.used(&range, waiting.answer_bytes);
+        Ok(Reply { message, frame })
+    }
+}
+
+/// The largest multiple of `unit` within `about`, at least one unit.
+fn whole_multiple(about: u64, unit: u64) -> u64 {
+    (about / unit).max(1) * unit
+}
+
+fn addressed(op: Op, address: ShareAddress) -> Message {
+    Message { object: address.object, x: Some(address.x), ..Message::request(op, 0) }
+}
+
+fn about(op: Op, address: ShareAddress, slot: Slot, attempt: u32, bytes: usize) -> Message {
+    Message {
+        class: slot.class,
+        index: slot.index,
+        attempt,
+        argument0: bytes as u64,
+        ..addressed(op, address)
+    }
+}

@@ -1,0 +1,220 @@
+//! One site's side of a restore: asks for chunks and believes none without its hash.
+
+use super::gather::Part;
+use crate::backup::remote::Dial;
+use crate::backup::weave::Slot;
+use crate::peer::{Peer, PeerError, ShareAddress};
+use crate::share::{ShareError, ShareReader};
+use std::collections::VecDeque;
+use warifu_backend::{ShareName, ShareStore};
+use warifu_buffers::Block;
+use warifu_core::SiteName;
+use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::sharing::chunk_hash;
+use warifu_kernels::{Isa, PolyHash};
+use warifu_link::ShareClass;
+
+/// Why a share is set aside.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The content is not what was stored: forged, swapped, of another attempt, or rotten.
+    #[error("chunk {index} does not match its hash")]
+    WrongHash {
+        /// Which chunk.
+        index: u64,
+    },
+    /// The site itself finds its share damaged or gone.
+    #[error("the site can't read chunk {index}")]
+    Share {
+        /// Which chunk.
+        index: u64,
+        /// What it met.
+        source: ShareError,
+    },
+    /// The site is lost, or answers against the protocol.
+    #[error("the site failed")]
+    Peer(#[from] PeerError),
+}
+
+impl ReadError {
+    /// Whether the share itself is bad, rather than the way to it.
+    #[must_use]
+    pub fn is_bad_share(&self) -> bool {
+        match self {
+            Self::WrongHash { .. } | Self::Share { .. } => true,
+            Self::Peer(error) => error.is_bad_share(),
+        }
+    }
+}
+
+/// What the catalog knows of one share: the secret and the hash of each data chunk.
+pub struct Expected {
+    key: PolyHash,
+    hashes: Vec<[u8; 16]>,
+}
+
+impl Expected {
+    /// Expects `hashes`, made under `r`.
+    #[must_use]
+    pub fn new(isa: Isa, r: &[u8; 16], hashes: Vec<[u8; 16]>) -> Self {
+        Self { key: PolyHash::new(isa, r), hashes }
+    }
+
+    fn check(&self, index: u64, content: &[u8], blind: &[u8; 16]) -> Result<(), ReadError> {
+        let expected = usize::try_from(index).ok().and_then(|index| self.hashes.get(index));
+        match expected {
+            Some(hash) if *hash == chunk_hash(&self.key, content, blind) => Ok(()),
+            _ => Err(ReadError::WrongHash { index }),
+        }
+    }
+}
+
+/// A way to read one share of one object.
+pub trait ReadLane: Send {
+    /// The site's name.
+    fn site(&self) -> &SiteName;
+
+    /// Asks for chunk `index` of `bytes` bytes.
+    ///
+    /// # Errors
+    /// Where the site can't be reached.
+    fn ask(&mut self, index: u64, bytes: usize) -> Result<(), ReadError>;
+
+    /// Answers still to come.
+    fn outstanding(&self) -> usize;
+
+    /// The next answer, its hash checked.
+    ///
+    /// # Errors
+    /// Where the share is bad or the site is lost.
+    fn next_part(&mut self) -> Result<(u64, Part), ReadError>;
+
+    /// Key used so far, both directions, in bytes.
+    fn key_bytes(&self) -> u64;
+
+    /// Ends cleanly; unused key goes back.
+    fn close(self: Box<Self>);
+}
+
+/// Reads a share from a site daemon.
+pub struct RemoteReadLane {
+    site: SiteName,
+    address: ShareAddress,
+    expected: Expected,
+    dial: Dial,
+    peer: Option<Peer>,
+    asked: VecDeque<(u64, usize)>,
+}
+
+impl RemoteReadLane {
+    /// A lane that connects by `dial` when it is first asked.
+    #[must_use]
+    pub fn new(site: SiteName, address: ShareAddress, expected: Expected, dial: Dial) -> Self {
+        Self { site, address, expected, dial, peer: None, asked: VecDeque::new() }
+    }
+}
+
+impl ReadLane for RemoteReadLane {
+    fn site(&self) -> &SiteName {
+        &self.site
+    }
+
+    fn ask(&mut self, index: u64, bytes: usize) -> Result<(), ReadError> {
+        if self.peer.is_none() {
+            self.peer = Some((self.dial)()?);
+        }
+        let peer = self.peer.as_mut().ok_or(PeerError::NotConnected)?;
+        let slot = Slot { class: ShareClass::Data, index };
+        peer.read(self.address, slot, bytes)?;
+        self.asked.push_back((index, bytes));
+        Ok(())
+    }
+
+    fn outstanding(&self) -> usize {
+        self.asked.len()
+    }
+
+    fn next_part(&mut self) -> Result<(u64, Part), ReadError> {
+        let peer = self.peer.as_mut().ok_or(PeerError::NotConnected)?;
+        let reply = peer.receive()?;
+        let asked = self.asked.pop_front();
+        let (index, bytes) = asked.ok_or(PeerError::Unexpected("an answer to nothing"))?;
+        let Some((blind, content)) = reply.body().split_first_chunk::<16>() else {
+            return Err(ReadError::WrongHash { index });
+        };
+        if content.len() != bytes {
+            return Err(ReadError::WrongHash { index });
+        }
+        self.expected.check(index, content, blind)?;
+        let (frame, body_from) = reply.into_frame();
+        Ok((index, Part { frame, from: body_from + 16, bytes }))
+    }
+
+    fn key_bytes(&self) -> u64 {
+        self.peer.as_ref().map_or(0, |peer| peer.spent().key_bytes)
+    }
+
+    fn close(self: Box<Self>) {
+        if let Some(peer) = self.peer
+            && let Err(error) = peer.close()
+        {
+            tracing::warn!(site = %self.site, %error, "the unused rest of a lease is burned");
+        }
+    }
+}
+
+/// Reads a share from a store in the gateway's own room.
+pub struct LocalReadLane {
+    site: SiteName,
+    store: std::sync::Arc<dyn ShareStore>,
+    name: ShareName,
+    expected: Expected,
+    asked: VecDeque<u64>,
+}
+
+impl LocalReadLane {
+    /// A lane to the share `name` in `store`.
+    #[must_use]
+    pub fn new(
+        site: SiteName,
+        store: std::sync::Arc<dyn ShareStore>,
+        name: ShareName,
+        expected: Expected,
+    ) -> Self {
+        Self { site, store, name, expected, asked: VecDeque::new() }
+    }
+}
+
+impl ReadLane for LocalReadLane {
+    fn site(&self) -> &SiteName {
+        &self.site
+    }
+
+    fn ask(&mut self, index: u64, _bytes: usize) -> Result<(), ReadError> {
+        self.asked.push_back(index);
+        Ok(())
+    }
+
+    fn outstanding(&self) -> usize {
+        self.asked.len()
+    }
+
+    fn next_part(&mut self) -> Result<(u64, Part), ReadError> {
+        let asked = self.asked.pop_front();
+        let index = asked.ok_or(PeerError::Unexpected("an answer to nothing"))?;
+        let failed = |source| ReadError::Share { index, source };
+        let reader = ShareReader::open(self.store.as_ref(), &self.name).map_err(failed)?;
+        let mut frame = Block::zeroed(CHUNK_BYTES as usize);
+        let slot = Slot { class: ShareClass::Data, index };
+        let read = reader.chunk(slot, &mut frame).map_err(failed)?;
+        self.expected.check(index, &frame[..read.bytes], &read.blind)?;
+        Ok((index, Part { frame, from: 0, bytes: read.bytes }))
+    }
+
+    fn key_bytes(&self) -> u64 {
+        0
+    }
+
+    fn close(self: Box<Self>) {}
+}

@@ -1,0 +1,117 @@
+//! Reads one committed share file, checking the site's own checksums.
+
+use super::ShareError;
+use crate::backup::weave::Slot;
+use warifu_backend::{ShareName, ShareStore};
+use warifu_buffers::Block;
+use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::share_file::{
+    Foot, PAGE_BYTES, ShareHeader, SlotClass, capsule_area_bytes, decode_capsule_area,
+};
+use warifu_link::ShareClass;
+
+/// A chunk or mask as it was stored.
+pub struct ReadChunk {
+    /// Which attempt it was.
+    pub attempt: u32,
+    /// Its blind block.
+    pub blind: [u8; 16],
+    /// Bytes of content, which stand at the start of the target that was given.
+    pub bytes: usize,
+}
+
+/// A committed share file.
+pub struct ShareReader<'a> {
+    store: &'a dyn ShareStore,
+    name: ShareName,
+    header: ShareHeader,
+}
+
+impl<'a> ShareReader<'a> {
+    /// Opens the share `name` and checks its header.
+    ///
+    /// # Errors
+    /// Where there is none, it is damaged, or the store fails.
+    pub fn open(store: &'a dyn ShareStore, name: &ShareName) -> Result<Self, ShareError> {
+        let mut page = [0; PAGE_BYTES as usize];
+        store.read_at(name, 0, &mut page)?;
+        let header = ShareHeader::decode(&page)?;
+        Ok(Self { store, name: name.clone(), header })
+    }
+
+    /// What its header says.
+    pub fn header(&self) -> &ShareHeader {
+        &self.header
+    }
+
+    /// Bytes of content of `slot`.
+    ///
+    /// # Errors
+    /// Where the share has no such slot.
+    pub fn slot_bytes(&self, slot: Slot) -> Result<usize, ShareError> {
+        let geometry = self.header.geometry;
+        match slot.class {
+            ShareClass::Data if slot.index < geometry.chunk_count() => {
+                Ok(geometry.chunk_bytes(slot.index))
+            }
+            ShareClass::Mask if slot.index < u64::from(self.header.masks) => {
+                Ok(CHUNK_BYTES as usize)
+            }
+            _ => Err(ShareError::NoSuchSlot { slot }),
+        }
+    }
+
+    /// Reads a chunk or mask into the start of `target`.
+    ///
+    /// # Errors
+    /// Where there is no such slot, its checksum is wrong, or the store fails.
+    ///
+    /// # Panics
+    /// Where `target` is shorter than the slot.
+    pub fn chunk(&self, slot: Slot, target: &mut [u8]) -> Result<ReadChunk, ShareError> {
+        let bytes = self.slot_bytes(slot)?;
+        let class = match slot.class {
+            ShareClass::Mask => SlotClass::Mask,
+            _ => SlotClass::Data,
+        };
+        let offset = self.header.slot_offset(class, slot.index);
+        let offset = offset.ok_or(ShareError::NoSuchSlot { slot })?;
+        let content = &mut target[..bytes];
+        self.store.read_at(&self.name, offset, content)?;
+        let mut foot_page = [0; PAGE_BYTES as usize];
+        self.store.read_at(&self.name, offset + bytes as u64, &mut foot_page)?;
+        let foot = Foot::decode(content, &foot_page)?;
+        if (foot.class, foot.index) != (class, slot.index) {
+            return Err(ShareError::NoSuchSlot { slot });
+        }
+        Ok(ReadChunk { attempt: foot.attempt, blind: foot.blind, bytes })
+    }
+
+    /// Reads `bytes` of the capsule share at `offset` within it. The whole capsule's checksum is
+    /// not looked at: the capsule proves itself by its code.
+    ///
+    /// # Errors
+    /// Where the range lies outside the capsule, or the store fails.
+    pub fn capsule(&self, offset: u64, bytes: usize) -> Result<Block, ShareError> {
+        let end = offset.checked_add(bytes as u64);
+        if bytes > CHUNK_BYTES as usize || end.is_none_or(|end| end > self.header.capsule_bytes()) {
+            let slot = Slot { class: ShareClass::Capsule, index: offset };
+            return Err(ShareError::NoSuchSlot { slot });
+        }
+        let mut part = Block::zeroed(bytes);
+        self.store.read_at(&self.name, self.header.capsule_offset() + offset, &mut part)?;
+        Ok(part)
+    }
+
+    /// Checks the site's checksum over the whole capsule area.
+    ///
+    /// # Errors
+    /// Where it is wrong, or the store fails.
+    pub fn scrub_capsule(&self) -> Result<(), ShareError> {
+        let total = self.header.capsule_bytes();
+        let mut area = Block::zeroed(capsule_area_bytes(total) as usize);
+        self.store.read_at(&self.name, self.header.capsule_offset(), &mut area)?;
+        decode_capsule_area(&area, total)?;
+        Ok(())
+    }
+}

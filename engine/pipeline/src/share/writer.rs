@@ -1,0 +1,329 @@
+//! Writes one share file; until it is committed nobody sees it.
+
+use super::ShareError;
+use crate::backup::weave::Slot;
+use std::collections::BTreeMap;
+use warifu_backend::{ShareName, ShareStore, Upload};
+use warifu_buffers::Block;
+use warifu_core::checksum::crc64;
+use warifu_core::geometry::{CHUNK_BYTES, Geometry, PAYLOAD_STEP};
+use warifu_core::share_file::{
+    CapsuleShape, Foot, PAGE_BYTES, ShareHeader, SlotClass, capsule_area, data_slot_offset,
+    mask_slot_offset,
+};
+use warifu_core::{LinkId, ObjectId, Role, Threshold, XCoord};
+use warifu_link::ShareClass;
+
+const PAGE: usize = PAGE_BYTES as usize;
+const DRAFT_MAGIC: &[u8; 8] = b"WARIFUDR";
+
+/// Pieces of 1 MiB that a capsule has at most: 4 GiB.
+const CAPSULE_PIECES_MAX: u64 = 4096;
+
+/// What is known of a share before its length is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Draft {
+    /// The object.
+    pub object: ObjectId,
+    /// Its share.
+    pub x: XCoord,
+    /// The object's scheme.
+    pub threshold: Threshold,
+    /// How the share comes to be.
+    pub role: Role,
+    /// The link over which it comes; `None` for channel `local`.
+    pub link: Option<LinkId>,
+}
+
+impl Draft {
+    /// The first page of an unfinished share, which says whose it is (FORMAT.md section 5).
+    fn page(&self) -> Block {
+        let mut page = Block::zeroed(PAGE);
+        page[..8].copy_from_slice(DRAFT_MAGIC);
+        page[8] = self.x.get();
+        page[9] = self.threshold.k_byte();
+        page[10] = self.threshold.n_byte();
+        page[11] = self.role.to_byte();
+        page[16..32].copy_from_slice(self.object.bytes());
+        if let Some(link) = &self.link {
+            page[32..48].copy_from_slice(link.bytes());
+        }
+        let checksum = crc64(&[&page[..PAGE - 8]]);
+        page[PAGE - 8..].copy_from_slice(&checksum.to_le_bytes());
+        page
+    }
+}
+
+/// One slot that an unfinished share holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WrittenSlot {
+    /// Which attempt at it.
+    pub attempt: u32,
+    /// Content bytes.
+    pub bytes: u32,
+}
+
+/// What completes a share.
+pub struct CommitOrder<'a> {
+    /// Payload length.
+    pub geometry: Geometry,
+    /// Masks that the share must hold.
+    pub masks: u32,
+    /// Lengths of the capsule's parts.
+    pub capsule: CapsuleShape,
+    /// Attempt of each data chunk and mask that needed more than one.
+    pub attempts: &'a BTreeMap<Slot, u32>,
+}
+
+/// A share file being written.
+pub struct ShareWriter {
+    upload: Box<dyn Upload>,
+    draft: Draft,
+    written: BTreeMap<Slot, WrittenSlot>,
+    payload_bytes: u64,
+}
+
+impl ShareWriter {
+    /// Begins the share of `draft` in `store`, or takes up the unfinished one of the same party.
+    /// Of what an earlier process wrote, the chunks that prove whole by their checksum count.
+    ///
+    /// # Errors
+    /// Where a committed share of this name exists, the unfinished one is another party's, or the
+    /// store fails.
+    pub fn begin(
+        store: &dyn ShareStore,
+        name: &ShareName,
+        draft: Draft,
+    ) -> Result<Self, ShareError> {
+        let upload = match store.resume(name) {
+            Ok(upload) => upload,
+            Err(warifu_backend::Error::NotFound) => store.create(name)?,
+            Err(error) => return Err(error.into()),
+        };
+        let mut writer = Self { upload, draft, written: BTreeMap::new(), payload_bytes: 0 };
+        let mut page = Block::zeroed(PAGE);
+        let has_page = writer.upload.read_at(0, &mut page).is_ok() && page[..8] == *DRAFT_MAGIC;
+        if has_page && page[..] != draft.page()[..] {
+            return Err(ShareError::OtherOwner);
+        }
+        match has_page {
+            true => writer.take_up_written(),
+            false => writer.upload.write_at(0, &draft.page())?,
+        }
+        Ok(writer)
+    }
+
+    /// Counts the whole data chunks, from the first, that an earlier process left.
+    fn take_up_written(&mut self) {
+        let mut content = Block::zeroed(CHUNK_BYTES as usize);
+        let step = PAYLOAD_STEP as usize;
+        for index in 0.. {
+            let lengths = (1..=CHUNK_BYTES as usize / step).rev().map(|pages| pages * step);
+            let found = lengths.into_iter().find_map(|bytes| {
+                self.whole_slot(index, &mut content[..bytes]).map(|attempt| (attempt, bytes))
+            });
+            let Some((attempt, bytes)) = found else { return };
+            let slot = Slot { class: ShareClass::Data, index };
+            self.written.insert(slot, WrittenSlot { attempt, bytes: bytes as u32 });
+            self.payload_bytes += bytes as u64;
+            if bytes < CHUNK_BYTES as usize {
+                return;
+            }
+        }
+    }
+
+    /// The attempt of data chunk `index` if it stands there whole with this length.
+    fn whole_slot(&self, index: u64, content: &mut [u8]) -> Option<u32> {
+        let mut page = [0; PAGE];
+        let offset = data_slot_offset(index)?;
+        self.upload.read_at(offset + content.len() as u64, &mut page).ok()?;
+        if page[..8] != *b"WARIFUSL" {
+            return None;
+        }
+        self.upload.read_at(offset, content).ok()?;
+        let foot = Foot::decode(content, &page).ok()?;
+        let fits = (foot.class, foot.index) == (SlotClass::Data, index);
+        fits.then_some(foot.attempt)
+    }
+
+    /// What the share was begun as.
+    pub fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
+    /// Slots that it holds.
+    pub fn written(&self) -> &BTreeMap<Slot, WrittenSlot> {
+        &self.written
+    }
+
+    /// Writes a slot; a later attempt replaces an earlier one. `blind` is not used for pieces of
+    /// the capsule, which have none.
+    ///
+    /// # Errors
+    /// Where the slot doesn't fit, an equal or later attempt is there, or the store fails.
+    pub fn put(
+        &mut self,
+        slot: Slot,
+        attempt: u32,
+        blind: &[u8; 16],
+        content: &[u8],
+    ) -> Result<(), ShareError> {
+        let offset = self.place(slot, content.len())?;
+        if let Some(held) = self.written.get(&slot) {
+            let misfit = |why| ShareError::Misfit { slot, bytes: content.len(), why };
+            if held.attempt >= attempt {
+                return Err(misfit("the same or a later attempt is there already"));
+            }
+            if held.bytes as usize != content.len() {
+                return Err(misfit("an attempt never changes the length"));
+            }
+        }
+        self.upload.write_at(offset, content)?;
+        if let Some(class) = slot_class(slot.class) {
+            let foot = Foot {
+                class,
+                attempt,
+                index: slot.index,
+                content_bytes: content.len() as u32,
+                blind: *blind,
+            };
+            self.upload.write_at(offset + content.len() as u64, &foot.encode(content)[..])?;
+        }
+        let before =
+            self.written.insert(slot, WrittenSlot { attempt, bytes: content.len() as u32 });
+        if before.is_none() && slot.class == ShareClass::Data {
+            self.payload_bytes += content.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Where a slot belongs, if it fits: data in order with only the last one short, then masks,
+    /// then the capsule.
+    fn place(&self, slot: Slot, bytes: usize) -> Result<u64, ShareError> {
+        let misfit = |why| Err(ShareError::Misfit { slot, bytes, why });
+        let full = bytes == CHUNK_BYTES as usize;
+        if bytes == 0 || bytes > CHUNK_BYTES as usize {
+            return misfit("a slot has 1 byte to 1 MiB");
+        }
+        match slot.class {
+            ShareClass::Data => {
+                if !bytes.is_multiple_of(PAYLOAD_STEP as usize) {
+                    return misfit("a chunk is a multiple of 4096 bytes");
+                }
+                data_slot_offset(slot.index).map_or(misfit("no object has so many chunks"), Ok)
+            }
+            ShareClass::Mask if !full => misfit("a mask has 1 MiB"),
+            ShareClass::Mask => mask_slot_offset(&self.geometry(slot, bytes)?, slot.index)
+                .map_or(misfit("no share has so many masks"), Ok),
+            ShareClass::Capsule => {
+                let masks = self.count(ShareClass::Mask);
+                let start = mask_slot_offset(&self.geometry(slot, bytes)?, masks);
+                let into = slot.index.checked_mul(u64::from(CHUNK_BYTES));
+                let offset = start.zip(into).and_then(|(start, into)| start.checked_add(into));
+                match offset.filter(|_| slot.index < CAPSULE_PIECES_MAX) {
+                    Some(offset) => Ok(offset),
+                    None => misfit("no capsule has so many pieces"),
+                }
+            }
+        }
+    }
+
+    fn geometry(&self, slot: Slot, bytes: usize) -> Result<Geometry, ShareError> {
+        let why = "masks and capsule come after the data";
+        Geometry::new(self.payload_bytes).map_err(|_| ShareError::Misfit { slot, bytes, why })
+    }
+
+    fn count(&self, class: ShareClass) -> u64 {
+        self.written.keys().filter(|slot| slot.class == class).count() as u64
+    }
+
+    /// Checks that all is there in the attempts named, writes the header, and publishes the share
+    /// durably. Whole or nothing.
+    ///
+    /// # Errors
+    /// Where a slot is missing or of another attempt, or the store fails; the share is then not
+    /// published.
+    pub fn commit(mut self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
+        self.check(order)?;
+        let header = ShareHeader {
+            x: self.draft.x,
+            threshold: self.draft.threshold,
+            role: self.draft.role,
+            object: self.draft.object,
+            link: self.draft.link,
+            geometry: order.geometry,
+            masks: order.masks,
+            capsule: order.capsule,
+        };
+        self.seal_capsule(&header)?;
+        self.upload.write_at(0, &header.encode()[..])?;
+        self.upload.commit()?;
+        Ok(())
+    }
+
+    /// Gives the share up; nothing of it remains.
+    ///
+    /// # Errors
+    /// Where the store can't remove it.
+    pub fn abandon(self) -> Result<(), ShareError> {
+        Ok(self.upload.abandon()?)
+    }
+
+    fn check(&self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
+        let data = (0..order.geometry.chunk_count())
+            .map(|index| (ShareClass::Data, index, order.geometry.chunk_bytes(index)));
+        let masks = (0..u64::from(order.masks))
+            .map(|index| (ShareClass::Mask, index, CHUNK_BYTES as usize));
+        for (class, index, bytes) in data.chain(masks) {
+            let slot = Slot { class, index };
+            let expected = order.attempts.get(&slot).copied().unwrap_or(0);
+            let held = self.written.get(&slot);
+            let held_attempt = held.map(|held| held.attempt);
+            if held_attempt != Some(expected) {
+                return Err(ShareError::WrongAttempt { slot, expected, held: held_attempt });
+            }
+            if held.is_some_and(|held| held.bytes as usize != bytes) {
+                let why = "its length is not what the commit's payload length asks";
+                return Err(ShareError::Misfit { slot, bytes, why });
+            }
+        }
+        let slots = order.geometry.chunk_count() + u64::from(order.masks);
+        let held = self.count(ShareClass::Data) + self.count(ShareClass::Mask);
+        match held == slots {
+            true => Ok(()),
+            false => Err(ShareError::Misfit {
+                slot: Slot { class: ShareClass::Data, index: slots },
+                bytes: 0,
+                why: "the share holds more slots than the commit names",
+            }),
+        }
+    }
+
+    /// Closes the capsule area: its checksum, and zeros up to the page.
+    fn seal_capsule(&mut self, header: &ShareHeader) -> Result<(), ShareError> {
+        let start = header.capsule_offset();
+        let total = header.capsule_bytes();
+        let piece_bytes = u64::from(CHUNK_BYTES);
+        for index in 0..total.div_ceil(piece_bytes) {
+            let slot = Slot { class: ShareClass::Capsule, index };
+            let bytes = (total - index * piece_bytes).min(piece_bytes);
+            let held = self.written.get(&slot).map(|held| u64::from(held.bytes));
+            if held != Some(bytes) {
+                return Err(ShareError::NoSuchSlot { slot });
+            }
+        }
+        let mut share = Block::zeroed(total as usize);
+        self.upload.read_at(start, &mut share)?;
+        let area = capsule_area(&share);
+        self.upload.write_at(start + total, &area[total as usize..])?;
+        Ok(())
+    }
+}
+
+fn slot_class(class: ShareClass) -> Option<SlotClass> {
+    match class {
+        ShareClass::Data => Some(SlotClass::Data),
+        ShareClass::Mask => Some(SlotClass::Mask),
+        ShareClass::Capsule => None,
+    }
+}

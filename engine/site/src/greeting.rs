@@ -1,0 +1,210 @@
+//! The site's half of the handshake (FORMAT.md section 9).
+
+use crate::server::{Site, SiteError};
+use std::time::Instant;
+use warifu_backend::Transport;
+use warifu_buffers::Block;
+use warifu_core::{Direction, End, KeyRange, LinkId, PoolId};
+use warifu_keystore::{Confirmation, GrantedKey, KeyError, PoolKind};
+use warifu_link::body::{Confirm, Confirmed, failure_text};
+use warifu_link::hello::{
+    CLIENT_HELLO_BYTES, ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloRefusal, Marks,
+    RefusalReason, ServerHello, hello_reserve_bytes,
+};
+use warifu_link::{
+    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant,
+    key_bytes_needed,
+};
+use warifu_pipeline::peer::SendKey;
+
+/// A connection whose other end has proved to hold the link's key.
+pub(crate) struct Greeted {
+    pub(crate) transport: Box<dyn Transport>,
+    pub(crate) link: LinkId,
+    pub(crate) session: Session,
+    /// The gateway's key, opened here.
+    pub(crate) incoming: GrantedKey,
+    /// The site's key for its answers.
+    pub(crate) answers: SendKey,
+}
+
+/// Reads the client's hello and answers it; what it costs the site is one small grant.
+pub(crate) fn greet(site: &Site, mut transport: Box<dyn Transport>) -> Result<Greeted, SiteError> {
+    transport.set_deadline(Some(Instant::now() + site.greeting_patience()));
+    let mut bytes = [0; CLIENT_HELLO_BYTES];
+    transport.receive(&mut bytes)?;
+    let client = ClientHello::decode(&bytes)?;
+    let server = match offer(site, &client)? {
+        Ok(server) => server,
+        Err(reason) => {
+            let refusal = HelloRefusal { link: client.link, nonce: client.nonce, reason };
+            transport.send(&[&refusal.encode()])?;
+            return Err(SiteError::Declined { link: client.link, reason });
+        }
+    };
+    transport.send(&[&server.encode()])?;
+    let echo = HelloEcho::of(&client, &server);
+    let mut session = Session::new(site.isa(), client.link, End::B, echo.session());
+    session.granted(Direction::AToB, server.granted)?;
+    let pool = PoolId::from(client.link);
+    let incoming = site.keys().granted(pool, Direction::AToB, server.granted)?;
+    confirm(site, transport, client.link, session, incoming, &echo)
+}
+
+/// The hello that answers `client`, or why there is none.
+fn offer(
+    site: &Site,
+    client: &ClientHello,
+) -> Result<Result<ServerHello, RefusalReason>, SiteError> {
+    let (keys, pool) = (site.keys(), PoolId::from(client.link));
+    match keys.pool_status(pool) {
+        Ok(status) if status.kind == PoolKind::Link(End::B) => {}
+        Ok(_) | Err(KeyError::NoPool { .. }) => return Ok(Err(RefusalReason::UnknownLink)),
+        Err(error) => return Err(error.into()),
+    }
+    if !site.hello_limit().admit(client.link, Instant::now()) {
+        return Ok(Err(RefusalReason::TooManyUnconfirmed));
+    }
+    let marks = Marks {
+        a_to_b: keys.mark(pool, Direction::AToB)?,
+        b_to_a: keys.mark(pool, Direction::BToA)?,
+    };
+    let at_least = marks.higher(client.marks).a_to_b;
+    let bytes = HELLO_GRANT_BYTES + GRANT_STEP_BYTES - 1;
+    let granted = match keys.grant(pool, Direction::AToB, bytes, at_least) {
+        Ok(range) => aligned_grant(range),
+        Err(KeyError::BeyondPool { .. }) => return Ok(Err(RefusalReason::MarksBeyondPool)),
+        Err(KeyError::Empty { .. }) => return Ok(Err(RefusalReason::NoKeyLeft)),
+        Err(error) => return Err(error.into()),
+    };
+    if granted.len() < HELLO_GRANT_BYTES {
+        return Ok(Err(RefusalReason::NoKeyLeft));
+    }
+    let (granted, _) = granted.split_at(HELLO_GRANT_BYTES);
+    Ok(Ok(ServerHello { link: client.link, nonce: site.nonce()?, marks, granted }))
+}
+
+/// Takes the frame that proves the client, and proves this end.
+fn confirm(
+    site: &Site,
+    mut transport: Box<dyn Transport>,
+    link: LinkId,
+    mut session: Session,
+    mut incoming: GrantedKey,
+    echo: &HelloEcho,
+) -> Result<Greeted, SiteError> {
+    let (keys, pool) = (site.keys(), PoolId::from(link));
+    let (message, frame) = receive(transport.as_mut(), &mut session, &mut incoming)?;
+    let body = &frame[crate::desk::BODY_OFFSET..frame.len() - warifu_link::TAG_BYTES];
+    if message.op != Op::Confirm {
+        return Err(SiteError::Protocol("the first frame is no confirmation"));
+    }
+    let confirm = Confirm::decode(body)?;
+    if confirm.echo != *echo {
+        return Err(SiteError::Protocol("it repeats other hellos than were exchanged"));
+    }
+    site.hello_limit().proved(link);
+    incoming.confirm()?;
+    keys.confirm(pool, Direction::AToB, echo.marks().a_to_b)?;
+    keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
+    let authenticated = Confirmation::Authenticated;
+    let lease = keys.accept(pool, Direction::BToA, confirm.offered, authenticated)?;
+    session.granted(Direction::BToA, confirm.offered)?;
+    let mut answers = SendKey::of(lease);
+    let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);
+    let granted = match known {
+        Ok(()) => grant(site, pool, confirm.wanted_bytes)?,
+        Err(_) => KeyRange::between(0, 0),
+    };
+    if !granted.is_empty() {
+        session.granted(Direction::AToB, granted)?;
+        incoming.extend(granted)?;
+    }
+    let (reply, body) = verdict(site, pool, &message, echo, (&known, granted))?;
+    let pad = answers.take(key_bytes_needed(body.len(), 0))?;
+    let (frame, _) = session.seal_message(pad, &reply, &body, 0)?;
+    transport.send(&[&frame])?;
+    known?;
+    Ok(Greeted { transport, link, session, incoming, answers })
+}
+
+/// The answer to a confirmation: welcome, or that a later opening of the same vault was seen.
+fn verdict(
+    site: &Site,
+    pool: PoolId,
+    asked: &Message,
+    echo: &HelloEcho,
+    (known, granted): (&Result<(), KeyError>, KeyRange),
+) -> Result<(Message, Vec<u8>), SiteError> {
+    let mut body = Vec::new();
+    let keys = site.keys();
+    match known {
+        Ok(()) => {
+            let (epoch, incarnation) = (keys.epoch(pool)?, keys.incarnation());
+            Confirmed { echo: *echo, epoch, incarnation, granted }.encode(&mut body);
+            Ok((asked.answer(Status::Done), body))
+        }
+        Err(error) => {
+            let text = error.to_string();
+            body.extend_from_slice(failure_text(&text).as_bytes());
+            let mut answer = asked.answer(Status::Key);
+            if let KeyError::PeerRolledBack { highest, .. } = error {
+                answer.argument0 = *highest;
+            }
+            Ok((answer, body))
+        }
+    }
+}
+
+/// Grants the gateway up to `bytes` on the grants' step, short of what is kept for hellos; empty
+/// where nothing is left.
+pub(crate) fn grant(site: &Site, pool: PoolId, bytes: u64) -> Result<KeyRange, SiteError> {
+    const NOTHING: KeyRange = KeyRange::between(0, 0);
+    let (keys, direction) = (site.keys(), Direction::AToB);
+    if bytes == 0 {
+        return Ok(NOTHING);
+    }
+    let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
+    let range = match keys.grant(pool, direction, bytes, 0) {
+        Ok(range) => range,
+        Err(KeyError::Empty { .. }) => return Ok(NOTHING),
+        Err(error) => return Err(error.into()),
+    };
+    let status = keys.pool_status(pool)?;
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
+    let limit = total - hello_reserve_bytes(total);
+    let kept_back = KeyRange::between(range.start().max(limit), range.end());
+    if !kept_back.is_empty() {
+        keys.regain(pool, direction, &[kept_back])?;
+    }
+    let granted = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
+    let usable = granted.len() >= key_bytes_needed(0, 0);
+    Ok(if usable { granted } else { NOTHING })
+}
+
+/// Receives one frame and opens it; the message, and the frame's buffer in the clear.
+pub(crate) fn receive(
+    transport: &mut dyn Transport,
+    session: &mut Session,
+    incoming: &mut GrantedKey,
+) -> Result<(Message, Block), SiteError> {
+    let (message, frame, _) = receive_keeping(transport, session, incoming)?;
+    Ok((message, frame))
+}
+
+/// As [`receive`], with the key that both ends keep.
+pub(crate) fn receive_keeping(
+    transport: &mut dyn Transport,
+    session: &mut Session,
+    incoming: &mut GrantedKey,
+) -> Result<(Message, Block, warifu_core::Kept), SiteError> {
+    let mut first = [0; FRAME_HEADER_BYTES];
+    transport.receive(&mut first)?;
+    let header = session.expect(&first)?;
+    let mut frame = Block::zeroed(header.frame_bytes());
+    frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
+    transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
+    let pad = incoming.open(header.key_range())?;
+    let (message, kept) = session.open(&header, pad, &mut frame)?;
+    Ok((message, frame, kept))
+}

@@ -1,0 +1,16 @@
+//! What a site runs: it opens frames, keeps shares through a store, and gives them back to the
+//! gateway that stored them.
+//!
+//! A site holds its own vault: the key of its links, and shares. It never sees plaintext. Every
+//! connection begins with the handshake in [`greeting`]; [`desk`] then answers requests one by
+//! one; [`drafts`] are the shares that are still being written.
+
+#![forbid(unsafe_code)]
+
+mod desk;
+mod drafts;
+mod greeting;
+mod limit;
+mod server;
+
+pub use server::{Site, SiteError};

@@ -1,0 +1,141 @@
+//! Finding the way to a site.
+
+use crate::failure::{Class, Failure};
+use crate::{Vault, config};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use warifu_backend::{ShareStore, Transport};
+use warifu_backend_local::{LocalConfig, LocalStore};
+use warifu_catalog::Site;
+use warifu_core::{LinkId, SiteName};
+use warifu_link::hello::Nonce;
+use warifu_pipeline::backup::remote::Dial;
+use warifu_pipeline::peer::{Peer, PeerError, PeerSettings};
+use warifu_remote::{TcpTransport, Timeouts};
+
+/// Key leased with the handshake of a connection that may turn out not to be used, in bytes.
+const FIRST_LEASE_BYTES: u64 = 64 << 10;
+
+/// Key leased to a site at a time for receipts, in bytes.
+const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
+
+/// How long an answer may take.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a connection is for, which decides how much key the site is lent for its answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Store,
+    Read,
+}
+
+/// Whether to keep looking for a site that does not answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    Once,
+    For(Duration),
+}
+
+/// `HOST:PORT` of a site's URL.
+pub(crate) fn address_of(url: &str) -> Result<&str, Failure> {
+    let address = url.strip_prefix("warifu://").map(|rest| rest.trim_end_matches('/'));
+    match address.filter(|address| {
+        address
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    }) {
+        Some(address) => Ok(address),
+        None => Err(Failure::new(
+            Class::Usage,
+            "url-invalid",
+            format!("{url:?} is no URL of a site daemon"),
+        )
+        .next("write warifu://HOST:PORT")),
+    }
+}
+
+impl Vault {
+    /// The link to `site`.
+    pub(crate) fn link_of(&self, site: &Site) -> Result<LinkId, Failure> {
+        site.link.ok_or_else(|| {
+            let what = format!("site {} has no link yet", site.site);
+            Failure::new(Class::Key, "link-missing", what).next(format!(
+                "run `warifu key generate --site {} --bytes SIZE --courier DRIVE`",
+                site.site
+            ))
+        })
+    }
+
+    /// A way to connect to `site`, again and again.
+    pub(crate) fn dialer(
+        &self,
+        site: &Site,
+        purpose: Purpose,
+        patience: Patience,
+    ) -> Result<Dial, Failure> {
+        let link = self.link_of(site)?;
+        let address = address_of(&site.url)?.to_owned();
+        let limits = self.config.limits;
+        let settings = PeerSettings {
+            first_lease_bytes: FIRST_LEASE_BYTES,
+            lease_bytes: match purpose {
+                Purpose::Store => limits.lease_bytes,
+                Purpose::Read => FIRST_LEASE_BYTES,
+            },
+            answer_lease_bytes: match purpose {
+                Purpose::Store => RECEIPT_LEASE_BYTES,
+                Purpose::Read => limits.answer_lease_bytes,
+            },
+            patience: ANSWER_PATIENCE,
+        };
+        let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
+        let connect = move || {
+            let transport = TcpTransport::connect(&address, Timeouts::default())?;
+            let mut nonce = [0; 16];
+            entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
+            let transport: Box<dyn Transport> = Box::new(transport);
+            let nonce = Nonce::from_bytes(nonce);
+            Peer::connect(transport, keys.clone(), link, nonce, isa, settings)
+        };
+        Ok(Box::new(move || with_patience(&connect, patience)))
+    }
+
+    /// The store of a `local` site.
+    pub(crate) fn local_store(&self, site: &Site) -> Result<Arc<dyn ShareStore>, Failure> {
+        open_store(&site.url)
+    }
+
+    /// The site of this name.
+    pub(crate) fn site_row(&self, name: &SiteName) -> Result<Site, Failure> {
+        Ok(self.catalog()?.site(name)?)
+    }
+}
+
+/// Opens the store at a `file:///` URL.
+pub(crate) fn open_store(url: &str) -> Result<Arc<dyn ShareStore>, Failure> {
+    let folder = config::file_url(url)?;
+    Ok(Arc::new(LocalStore::open(&LocalConfig::new(folder))?))
+}
+
+fn with_patience(
+    connect: &impl Fn() -> Result<Peer, PeerError>,
+    patience: Patience,
+) -> Result<Peer, PeerError> {
+    let started = Instant::now();
+    let mut pause = Duration::from_millis(50);
+    loop {
+        let error = match connect() {
+            Ok(peer) => return Ok(peer),
+            Err(error) => error,
+        };
+        let go_on = match patience {
+            Patience::Once => false,
+            Patience::For(limit) => error.is_lost() && started.elapsed() + pause < limit,
+        };
+        if !go_on {
+            return Err(error);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,190 @@
+//! `doctor`: looks for what would go wrong, and says what to do.
+
+use crate::Vault;
+use crate::dial::{Patience, Purpose};
+use crate::failure::{Class, Failure};
+use crate::plan::hang_up;
+use serde::Serialize;
+use std::path::Path;
+use warifu_core::{Channel, PoolId};
+use warifu_keystore::PoolKind;
+use warifu_pipeline::peer::PeerError;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// Works, but should be looked at.
+    Warning,
+    /// Does not work, or is not safe.
+    Problem,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was found.
+    pub what: String,
+    /// What to do; empty where nothing is.
+    pub next: String,
+}
+
+fn finding(severity: Severity, what: impl Into<String>, next: &str) -> Finding {
+    Finding { severity, what: what.into(), next: next.to_owned() }
+}
+
+/// File systems whose blocks are not overwritten in place, by the number that statfs gives.
+const COPY_ON_WRITE: [(u64, &str); 3] =
+    [(0x9123_683E, "btrfs"), (0x2FC1_2FC1, "zfs"), (0x794C_7630, "overlayfs")];
+
+impl Vault {
+    /// Looks at everything. With `accept_rollback` the operator says that this vault is the
+    /// current copy and no other is in use: where a site has seen a later opening, the vault goes
+    /// on above it.
+    ///
+    /// # Errors
+    /// Where the looking itself fails.
+    pub fn doctor(&self, accept_rollback: bool) -> Result<Vec<Finding>, Failure> {
+        let mut findings = vec![
+            finding(Severity::Ok, format!("kernels: {}", self.isa.name()), ""),
+            self.look_at_medium(),
+            look_at_swap(),
+        ];
+        findings.extend(self.look_at_ledgers());
+        if self.catalog.is_some() {
+            findings.extend(self.look_at_random()?);
+            findings.extend(self.look_at_sites(accept_rollback)?);
+            findings.extend(self.look_at_litter()?);
+        }
+        Ok(findings)
+    }
+
+    fn look_at_medium(&self) -> Finding {
+        let kind = rustix::fs::statfs(&self.dir).map(|stat| stat.f_type as u64);
+        let named = kind.ok().and_then(|kind| {
+            COPY_ON_WRITE.iter().find(|(number, _)| *number == kind).map(|(_, name)| *name)
+        });
+        match named {
+            Some(name) => finding(
+                Severity::Warning,
+                format!("the vault lies on {name}, which copies on write: used key may survive"),
+                "keep the vault on ext4 or xfs, best on an encrypted disk",
+            ),
+            None => finding(Severity::Ok, "the vault's file system overwrites in place", ""),
+        }
+    }
+
+    fn look_at_ledgers(&self) -> Vec<Finding> {
+        match self.keys.audit() {
+            Ok(report) if report.is_clean() => {
+                let pools = report.pools.len();
+                vec![finding(Severity::Ok, format!("{pools} ledgers: no range used twice"), "")]
+            }
+            Ok(_) => vec![finding(
+                Severity::Problem,
+                "a ledger shows overlapping leases",
+                "stop using this vault and see `warifu key audit`",
+            )],
+            Err(error) => vec![finding(Severity::Problem, error.to_string(), "")],
+        }
+    }
+
+    fn look_at_random(&self) -> Result<Vec<Finding>, Failure> {
+        let pools = self.keys.pools()?;
+        let Some(random) = pools.iter().find(|pool| pool.kind == PoolKind::Random) else {
+            let next = "warifu key generate --random --bytes 1GiB";
+            return Ok(vec![finding(Severity::Warning, "there are no random numbers", next)]);
+        };
+        let left = crate::keys::left_bytes(random, warifu_core::Direction::AToB);
+        let mut findings = vec![finding(Severity::Ok, format!("{left} random bytes are left"), "")];
+        findings.push(match self.catalog()?.witness()? {
+            Some(site) => finding(Severity::Ok, format!("{site} witnesses the random pool"), ""),
+            None => finding(
+                Severity::Warning,
+                "this vault has no witness: a copy or an older image could use its random \
+                 numbers twice",
+                "add a site on a link; the first one becomes the witness",
+            ),
+        });
+        Ok(findings)
+    }
+
+    fn look_at_sites(&self, accept_rollback: bool) -> Result<Vec<Finding>, Failure> {
+        let mut findings = Vec::new();
+        for site in self.catalog()?.sites()? {
+            let name = &site.site;
+            if site.channel == Channel::Local {
+                findings.push(match self.local_store(&site) {
+                    Ok(_) => finding(Severity::Ok, format!("site {name}: its folder is there"), ""),
+                    Err(failure) => {
+                        finding(Severity::Problem, format!("site {name}: {failure}"), "")
+                    }
+                });
+                continue;
+            }
+            let Some(link) = site.link else {
+                let next = "warifu key generate --site NAME --bytes SIZE --courier DRIVE";
+                let what = format!("site {name} has no link yet");
+                findings.push(finding(Severity::Warning, what, next));
+                continue;
+            };
+            let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
+            findings.push(match dial() {
+                Ok(peer) => {
+                    hang_up(peer);
+                    finding(Severity::Ok, format!("site {name} answers"), "")
+                }
+                Err(PeerError::OwnRollback { known }) if accept_rollback => {
+                    self.keys.accept_rollback(PoolId::from(link), known)?;
+                    let what = format!("site {name} had seen opening {known}; now above it");
+                    finding(Severity::Warning, what, "")
+                }
+                Err(error) if error.is_rollback() => {
+                    return Err(error.into());
+                }
+                Err(error) => {
+                    let failure = Failure::from(error);
+                    let cause = std::error::Error::source(&failure);
+                    let cause = cause.map_or_else(String::new, ToString::to_string);
+                    finding(Severity::Problem, format!("site {name}: {cause}"), failure.advice())
+                }
+            });
+        }
+        Ok(findings)
+    }
+
+    fn look_at_litter(&self) -> Result<Vec<Finding>, Failure> {
+        let (cleared, remaining) = self.collect_litter()?;
+        let mut findings = Vec::new();
+        if cleared > 0 {
+            let what = format!("{cleared} interrupted backups were cleared away");
+            findings.push(finding(Severity::Ok, what, ""));
+        }
+        if remaining > 0 {
+            let what = format!("{remaining} interrupted backups still have litter at sites");
+            findings.push(finding(Severity::Warning, what, "run it again when all sites are up"));
+        }
+        self.catalog()?.check().map_err(|error| {
+            Failure::new(Class::Damage, "catalog-damaged", "the catalog is damaged").because(error)
+        })?;
+        findings.push(finding(Severity::Ok, "the catalog is whole", ""));
+        Ok(findings)
+    }
+}
+
+/// Key in memory may be written to swap, where nobody overwrites it.
+fn look_at_swap() -> Finding {
+    let swaps = std::fs::read_to_string(Path::new("/proc/swaps")).unwrap_or_default();
+    match swaps.lines().count() > 1 {
+        true => finding(
+            Severity::Warning,
+            "swap is on: key in memory may reach the disk",
+            "switch swap off, or encrypt it with a key of one boot",
+        ),
+        false => finding(Severity::Ok, "no swap", ""),
+    }
+}

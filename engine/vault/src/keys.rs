@@ -1,0 +1,354 @@
+//! Key: what the pools hold, how it comes in, and the proof that none was used twice.
+
+use crate::failure::{Class, Failure};
+use crate::{Progress, Vault, Watch};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use warifu_core::{Channel, Direction, LinkId, PoolId, SiteName};
+use warifu_keystore::{
+    DeclaredRandom, Drive, FromRandomPool, Generator, KeySource, PoolKind, PoolStatus,
+};
+
+/// The largest segment that is made at once, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 1 << 40;
+
+/// A row of `key status`.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolRow {
+    /// The pool and direction: `random`, `SITE/to` or `SITE/from`.
+    pub pool: String,
+    /// The site at the other end; `null` for the `random` pool.
+    pub site: Option<String>,
+    /// Bytes left.
+    pub bytes_left: u64,
+    /// Of these, bytes kept for restores of stored objects.
+    pub bytes_reserved_for_restore: u64,
+    /// Bytes used.
+    pub bytes_consumed: u64,
+    /// Bytes burned without use: by crashes, gaps, alignment.
+    pub bytes_burned: u64,
+    /// Bytes leased to a running process.
+    pub bytes_leased: u64,
+    /// Arrival rate; 0 where key comes by courier.
+    pub fill_bytes_per_second: u64,
+    /// Where the key came from.
+    pub source: String,
+    /// `information-theoretic` or `computational`.
+    pub class: &'static str,
+    /// Whether another party witnesses every lease, so that a copy can't use it again.
+    pub witnessed: bool,
+}
+
+/// What a new segment is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A link: the same key for the courier to carry.
+    Link {
+        /// The site at the other end.
+        site: SiteName,
+        /// The courier's drive.
+        drive: PathBuf,
+    },
+    /// The gateway's own random numbers.
+    Random,
+}
+
+/// Where new key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySourceChoice {
+    /// A generator seeded by the operating system; class `computational`.
+    System,
+    /// A file or device that the operator declares truly random.
+    DeclaredRandom(PathBuf),
+    /// The `random` pool: random numbers become link key.
+    RandomPool,
+}
+
+/// Key to be made.
+#[derive(Debug, Clone)]
+pub struct GenerateRequest {
+    /// What for.
+    pub target: Target,
+    /// Bytes; for a link, in each direction.
+    pub bytes: u64,
+    /// From what.
+    pub source: KeySourceChoice,
+}
+
+/// A courier's drive, as it is read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Imported {
+    /// Version of this document.
+    pub v: u32,
+    /// The link that the key is for.
+    pub link: String,
+    /// Who filled the drive.
+    pub from: String,
+    /// Whom it is for.
+    pub to: String,
+    /// When it was filled.
+    pub created: String,
+    /// Bytes from the other end to this one.
+    pub to_bytes: u64,
+    /// Bytes from this end to the other.
+    pub from_bytes: u64,
+}
+
+/// A row of `key audit`.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditRow {
+    /// The pool.
+    pub pool: String,
+    /// The party at the other end.
+    pub peer: Option<String>,
+    /// `a-to-b` or `b-to-a`.
+    pub direction: &'static str,
+    /// Records in the ledger.
+    pub records: u64,
+    /// Leases granted or accepted.
+    pub leases: u64,
+    /// Bytes leased in all.
+    pub bytes_leased: u64,
+    /// Bytes given back.
+    pub bytes_released: u64,
+    /// Bytes burned.
+    pub bytes_burned: u64,
+    /// Bytes overwritten after use.
+    pub bytes_zeroised: u64,
+    /// Leases that overlap without a release between them; must be 0.
+    pub overlaps: u64,
+    /// Leases outside of any segment; must be 0.
+    pub outside_segments: u64,
+}
+
+/// Bytes of one direction that can still be leased.
+pub(crate) fn left_bytes(status: &PoolStatus, direction: Direction) -> u64 {
+    status.direction(direction).map_or(0, |side| side.bytes_left)
+}
+
+impl Vault {
+    /// What every pool holds.
+    ///
+    /// # Errors
+    /// Where the key store or the catalog fails.
+    pub fn key_status(&self) -> Result<Vec<PoolRow>, Failure> {
+        let mut rows = Vec::new();
+        for status in self.keys.pools()? {
+            let site = self.site_of_pool(status.pool).or_else(|| status.peer.clone());
+            for side in &status.directions {
+                let name = match (status.kind, &site, side.is_holder) {
+                    (PoolKind::Witness, _, _) => continue,
+                    (PoolKind::Random, _, _) => "random".to_owned(),
+                    (_, Some(site), true) => format!("{site}/to"),
+                    (_, Some(site), false) => format!("{site}/from"),
+                    (_, None, _) => status.pool.to_string(),
+                };
+                rows.push(PoolRow {
+                    pool: name,
+                    site: site.as_ref().map(ToString::to_string),
+                    bytes_left: side.bytes_left,
+                    bytes_reserved_for_restore: self.reserved(&status, side.is_holder)?,
+                    bytes_consumed: side.bytes_consumed,
+                    bytes_burned: side.bytes_burned,
+                    bytes_leased: side.bytes_leased,
+                    fill_bytes_per_second: 0,
+                    source: status.sources.join(", "),
+                    class: status.class.map_or("used up", warifu_core::KeyClass::as_str),
+                    witnessed: self.is_witnessed(&status)?,
+                });
+            }
+        }
+        Ok(rows)
+    }
+
+    fn reserved(&self, status: &PoolStatus, is_holder: bool) -> Result<u64, Failure> {
+        let (Some(catalog), Some(site)) = (&self.catalog, self.site_of_pool(status.pool)) else {
+            return Ok(0);
+        };
+        let reserved = catalog.reserved(&site)?;
+        Ok(if is_holder { reserved.to_site_bytes } else { reserved.from_site_bytes })
+    }
+
+    fn is_witnessed(&self, status: &PoolStatus) -> Result<bool, Failure> {
+        match (status.kind, &self.catalog) {
+            (PoolKind::Random, Some(catalog)) => Ok(catalog.witness()?.is_some()),
+            (PoolKind::Random, None) => Ok(false),
+            _ => Ok(true),
+        }
+    }
+
+    /// Makes key: for a link on a courier's drive and in this end's pool alike, or random numbers.
+    ///
+    /// # Errors
+    /// Where the site is unknown or not on a link, the source fails, or the drive is occupied.
+    pub fn generate(
+        &self,
+        request: &GenerateRequest,
+        watch: Watch<'_>,
+    ) -> Result<Vec<PoolRow>, Failure> {
+        if !(4096..=SEGMENT_BYTES_MAX).contains(&request.bytes) {
+            let what = format!("{} bytes of key can't be made at once", request.bytes);
+            return Err(Failure::new(Class::Usage, "key-size", what)
+                .next("ask for 4 KiB to 1 TiB, several times if need be"));
+        }
+        match &request.target {
+            Target::Random => self.generate_random(request, watch)?,
+            Target::Link { site, drive } => self.generate_link(request, site, drive, watch)?,
+        }
+        self.key_status()
+    }
+
+    fn generate_random(&self, request: &GenerateRequest, watch: Watch<'_>) -> Result<(), Failure> {
+        self.catalog()?;
+        let mut source = self.source(&request.source, request.bytes)?;
+        let pool = self.random_pool().or_else(|_| self.make_random_pool())?;
+        let mut told = counter(request.bytes, watch);
+        self.keys.generate_segment(
+            pool,
+            Direction::AToB,
+            request.bytes,
+            source.as_mut(),
+            &mut told,
+        )?;
+        Ok(())
+    }
+
+    fn generate_link(
+        &self,
+        request: &GenerateRequest,
+        site: &SiteName,
+        drive: &Path,
+        watch: Watch<'_>,
+    ) -> Result<(), Failure> {
+        let catalog = self.catalog()?;
+        let row = self.site_row(site)?;
+        if row.channel != Channel::Otp {
+            let what = format!("site {site} is reached by channel {}, without key", row.channel);
+            return Err(Failure::new(Class::Usage, "channel-mismatch", what));
+        }
+        let total = request.bytes.saturating_mul(2);
+        let mut source = self.source(&request.source, total)?;
+        let link = match row.link {
+            Some(link) => link,
+            None => LinkId::from_bytes(*self.keys.draw_pool_id()?.bytes()),
+        };
+        let mut told = counter(total, watch);
+        let name = self.name.clone();
+        let bytes = request.bytes;
+        self.keys.courier(link, &name, site, bytes, source.as_mut(), drive, &mut told)?;
+        if row.link.is_none() {
+            catalog.set_link(site, &link)?;
+        }
+        if catalog.witness()?.is_none() {
+            catalog.set_witness(Some(site))?;
+        }
+        Ok(())
+    }
+
+    fn source(&self, choice: &KeySourceChoice, bytes: u64) -> Result<Box<dyn KeySource>, Failure> {
+        match choice {
+            KeySourceChoice::System => Ok(Box::new(Generator::new(self.entropy.clone()))),
+            KeySourceChoice::DeclaredRandom(path) => {
+                let name = path.display().to_string();
+                let name: String = name.chars().filter(|c| c.is_ascii_graphic()).collect();
+                let name = &name[name.len().saturating_sub(60)..];
+                let source = DeclaredRandom::open(path, name).map_err(|error| {
+                    let what = format!("{} can't be a source of key", path.display());
+                    Failure::new(Class::Usage, "key-source", what).because(error)
+                })?;
+                Ok(Box::new(source))
+            }
+            KeySourceChoice::RandomPool => {
+                let lease = self.lease_random_alone(bytes)?;
+                Ok(Box::new(FromRandomPool::new(lease)))
+            }
+        }
+    }
+
+    /// Reads a courier's drive, to be shown before it is imported.
+    ///
+    /// # Errors
+    /// Where there is none, or it is malformed.
+    pub fn read_drive(&self, drive: &Path) -> Result<Imported, Failure> {
+        Ok(imported(&Drive::read(drive)?))
+    }
+
+    /// Takes in a courier's drive and erases it.
+    ///
+    /// # Errors
+    /// Where it is for another site, was imported before, or its sender's name is taken.
+    pub fn import(&self, drive: &Path) -> Result<Imported, Failure> {
+        let drive = Drive::read(drive)?;
+        let report = imported(&drive);
+        self.keys.import_drive(&drive, &self.name)?;
+        Ok(report)
+    }
+
+    /// Goes through all ledgers.
+    ///
+    /// # Errors
+    /// Where a ledger can't be read.
+    pub fn audit_keys(&self) -> Result<Vec<AuditRow>, Failure> {
+        let report = self.keys.audit()?;
+        let rows = report.pools.iter().flat_map(|pool| {
+            pool.directions.iter().map(|side| AuditRow {
+                pool: pool.pool.to_string(),
+                peer: pool.peer.as_ref().map(ToString::to_string),
+                direction: match side.direction {
+                    Direction::AToB => "a-to-b",
+                    Direction::BToA => "b-to-a",
+                },
+                records: pool.records,
+                leases: side.leases,
+                bytes_leased: side.bytes_leased,
+                bytes_released: side.bytes_released,
+                bytes_burned: side.bytes_burned,
+                bytes_zeroised: side.bytes_zeroised,
+                overlaps: side.overlaps,
+                outside_segments: side.outside_segments,
+            })
+        });
+        Ok(rows.collect())
+    }
+
+    /// The vault's `random` pool.
+    pub(crate) fn random_pool(&self) -> Result<PoolId, Failure> {
+        let pools = self.keys.pools()?;
+        let random = pools.iter().find(|pool| pool.kind == PoolKind::Random);
+        random.map(|pool| pool.pool).ok_or_else(|| {
+            Failure::new(Class::Key, "random-missing", "there are no random numbers yet")
+                .next("warifu key generate --random --bytes 1GiB")
+        })
+    }
+
+    fn make_random_pool(&self) -> Result<PoolId, Failure> {
+        let pool = self.keys.draw_pool_id()?;
+        self.keys.create_pool(pool, PoolKind::Random, None)?;
+        Ok(pool)
+    }
+}
+
+fn imported(drive: &Drive) -> Imported {
+    let bytes = |direction| {
+        let segments = drive.segments.iter().filter(|one| one.direction == direction);
+        segments.map(|one| one.range.len()).sum()
+    };
+    Imported {
+        v: 1,
+        link: drive.link.to_string(),
+        from: drive.from.to_string(),
+        to: drive.to.to_string(),
+        created: drive.created.clone(),
+        to_bytes: bytes(Direction::AToB),
+        from_bytes: bytes(Direction::BToA),
+    }
+}
+
+/// Adds up steps for whoever watches.
+fn counter(total_bytes: u64, watch: Watch<'_>) -> impl FnMut(u64) {
+    let mut done_bytes = 0;
+    move |bytes| {
+        done_bytes += bytes;
+        (watch.progress)(Progress { done_bytes, total_bytes, key_bytes: done_bytes });
+    }
+}

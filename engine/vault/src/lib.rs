@@ -1,0 +1,245 @@
+//! The operations of warifu: what the command line and a daemon call alike.
+//!
+//! A [`Vault`] is a folder with settings, a key store and, at a gateway, a catalog. Every
+//! operation takes a typed request and answers with a report or a [`Failure`].
+
+#![forbid(unsafe_code)]
+
+mod backup;
+mod causes;
+mod collect;
+pub mod config;
+mod dial;
+mod doctor;
+mod failure;
+mod keys;
+mod plan;
+mod random;
+mod report;
+mod restore;
+mod serve;
+mod sites;
+mod status;
+
+pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
+pub use config::Config;
+pub use doctor::{Finding, Severity};
+pub use failure::{Class, Failure};
+pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use report::{
+    IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport, ShareRow,
+    ShowReport,
+};
+pub use restore::{Output, RestoreRequest};
+pub use serve::Server;
+pub use sites::{NewSite, SiteRow, SiteTest};
+pub use status::{SiteStatus, StatusReport};
+
+use config::{CONFIG_FILE, Limits, SiteConfig};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use warifu_catalog::Catalog;
+use warifu_core::{IndividualId, ObjectId, SiteName};
+use warifu_kernels::Isa;
+use warifu_keystore::{Directory, Entropy, KeyStore, OsEntropy};
+
+/// How far a long operation is.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Progress {
+    /// Bytes done.
+    pub done_bytes: u64,
+    /// Bytes in all, where known.
+    pub total_bytes: u64,
+    /// Key used, in bytes.
+    pub key_bytes: u64,
+}
+
+/// What a long operation tells, and how it is asked to stop.
+pub struct Watch<'a> {
+    /// Called now and then.
+    pub progress: &'a mut dyn FnMut(Progress),
+    /// Set to stop as soon as nothing is lost by it.
+    pub stop: &'a AtomicBool,
+}
+
+/// An open vault.
+pub struct Vault {
+    dir: PathBuf,
+    config: Config,
+    name: SiteName,
+    keys: Arc<KeyStore>,
+    catalog: Option<Catalog>,
+    entropy: Arc<dyn Entropy>,
+    isa: Isa,
+}
+
+impl Vault {
+    /// Makes a vault in `dir`: a gateway's, or a site's where `site` is given.
+    ///
+    /// # Errors
+    /// Where there is one already, or the folder can't be written.
+    pub fn init(dir: &Path, name: SiteName, site: Option<SiteConfig>) -> Result<Self, Failure> {
+        if dir.join(CONFIG_FILE).exists() {
+            let what = format!("{} holds a vault already", dir.display());
+            return Err(Failure::new(Class::Usage, "vault-exists", what)
+                .next("use it as it is, or name another folder with --vault DIR"));
+        }
+        let is_gateway = site.is_none();
+        let config = Config { v: 1, name: name.to_string(), site, limits: Limits::default() };
+        make_dir(dir)?;
+        make_dir(&dir.join("keys"))?;
+        KeyStore::create(key_medium(dir), Arc::new(OsEntropy))?;
+        if is_gateway {
+            Catalog::create(&dir.join("catalog.db"))?;
+        }
+        write_config(dir, &config)?;
+        Self::open(dir)
+    }
+
+    /// Opens the vault in `dir`. Several processes may have one open.
+    ///
+    /// # Errors
+    /// Where there is none, a part is damaged, or the key store is not the one it should be.
+    pub fn open(dir: &Path) -> Result<Self, Failure> {
+        let config = Config::read(dir)?;
+        let name = config.vault_name()?;
+        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
+        let keys = KeyStore::open(key_medium(dir), entropy.clone())?;
+        let catalog = match config.site {
+            None => Some(Catalog::open(&dir.join("catalog.db"))?),
+            Some(_) => None,
+        };
+        let wanted = std::env::var("WARIFU_ISA").ok().filter(|name| !name.is_empty());
+        let isa = Isa::pinned(wanted.as_deref()).map_err(|error| {
+            Failure::new(Class::Usage, "isa-unknown", "WARIFU_ISA can't be used")
+                .because(error)
+                .next("unset WARIFU_ISA, or name one that this machine has")
+        })?;
+        let keys = Arc::new(keys);
+        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, entropy, isa })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &SiteName {
+        &self.name
+    }
+
+    /// Which kernels it uses.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Enrols an individual by their pseudonymous ID.
+    ///
+    /// # Errors
+    /// Where the ID is there already, or this is a site's vault.
+    pub fn enroll(&self, individual: &IndividualId) -> Result<IndividualRow, Failure> {
+        let created = now_unix_s();
+        self.catalog()?.enroll(individual, created)?;
+        self.individual(individual)
+    }
+
+    /// All individuals.
+    ///
+    /// # Errors
+    /// Where the catalog fails, or this is a site's vault.
+    pub fn individuals(&self) -> Result<Vec<IndividualRow>, Failure> {
+        let catalog = self.catalog()?;
+        let individuals = catalog.individuals()?;
+        let rows = individuals.iter().map(|row| report::individual_row(catalog, row));
+        rows.collect()
+    }
+
+    /// One individual.
+    ///
+    /// # Errors
+    /// Where there is none of this ID.
+    pub fn individual(&self, individual: &IndividualId) -> Result<IndividualRow, Failure> {
+        let catalog = self.catalog()?;
+        report::individual_row(catalog, &catalog.individual(individual)?)
+    }
+
+    /// All stored objects.
+    ///
+    /// # Errors
+    /// Where the catalog fails, or this is a site's vault.
+    pub fn objects(&self) -> Result<Vec<ObjectRow>, Failure> {
+        Ok(self.catalog()?.objects()?.iter().map(report::object_row).collect())
+    }
+
+    /// One stored object with its shares.
+    ///
+    /// # Errors
+    /// Where there is none of this ID.
+    pub fn object(&self, object: &ObjectId) -> Result<ShowReport, Failure> {
+        Ok(report::show(&self.catalog()?.object(object)?))
+    }
+
+    pub(crate) fn catalog(&self) -> Result<&Catalog, Failure> {
+        self.catalog.as_ref().ok_or_else(|| {
+            let what = format!("{} is a site's vault: it has no catalog", self.dir.display());
+            Failure::new(Class::Usage, "vault-is-site", what)
+                .next("run this at the gateway, or name its vault with --vault DIR")
+        })
+    }
+
+    pub(crate) fn fresh_object(&self) -> Result<ObjectId, Failure> {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes).map_err(|error| {
+            Failure::new(Class::Other, "entropy", "the system gives no randomness").because(error)
+        })?;
+        Ok(ObjectId::from_bytes(bytes))
+    }
+}
+
+fn key_medium(dir: &Path) -> Arc<Directory> {
+    Arc::new(Directory::new(dir.join("keys")))
+}
+
+fn make_dir(dir: &Path) -> Result<(), Failure> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| {
+        let what = format!("can't make the folder {}", dir.display());
+        Failure::new(Class::Other, "vault-folder", what).because(error)
+    })
+}
+
+/// Writes the settings durably; a vault exists once this file does.
+fn write_config(dir: &Path, config: &Config) -> Result<(), Failure> {
+    let write = || {
+        let path = dir.join(CONFIG_FILE);
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(config.to_toml().map_err(std::io::Error::other)?.as_bytes())?;
+        file.sync_all()?;
+        std::fs::File::open(dir)?.sync_all()
+    };
+    write().map_err(|error| {
+        Failure::new(Class::Other, "vault-folder", "can't write the vault's settings")
+            .because(error)
+    })
+}
+
+/// The time by the system's clock, seconds since 1970 UTC.
+pub(crate) fn now_unix_s() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,200 @@
+//! From what the sites and pools are now to a placement, before anything is spent.
+
+use crate::Vault;
+use crate::causes::refused;
+use crate::dial::{Patience, Purpose};
+use crate::failure::{Class, Failure};
+use crate::keys::left_bytes;
+use std::collections::BTreeMap;
+use warifu_catalog::Site;
+use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
+use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
+use warifu_keystore::PoolKind;
+use warifu_link::hello::hello_reserve_bytes;
+use warifu_pipeline::peer::{Peer, PeerError};
+
+/// What a placement is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) threshold: Threshold,
+    pub(crate) geometry: Geometry,
+    pub(crate) overrides: &'a [Override],
+    pub(crate) pins: &'a [SiteName],
+    pub(crate) exclusions: &'a [SiteName],
+}
+
+/// A placement, and the connections that were made to find it.
+pub(crate) struct Placed {
+    pub(crate) plan: Plan,
+    pub(crate) sites: BTreeMap<SiteName, Site>,
+    pub(crate) peers: BTreeMap<SiteName, Peer>,
+    pub(crate) class: KeyClass,
+}
+
+impl Vault {
+    /// Asks every site, and plans.
+    ///
+    /// # Errors
+    /// Where no placement is admissible, or a rollback is noticed.
+    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Result<Placed, Failure> {
+        let sites: BTreeMap<SiteName, Site> =
+            self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
+        let mut peers = self.reach(sites.values())?;
+        let mut candidates = Vec::new();
+        for site in sites.values() {
+            let peer = peers.get_mut(&site.site);
+            candidates.push(self.candidate(site, peer)?);
+        }
+        let random = self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
+        let request = PlanRequest {
+            threshold: wanted.threshold,
+            geometry: wanted.geometry,
+            candidates: &candidates,
+            random_bytes: random,
+            overrides: wanted.overrides,
+            pins: wanted.pins,
+            exclusions: wanted.exclusions,
+        };
+        let health = candidates.iter().map(|candidate| candidate.health.clone());
+        let found = plan(&request).map_err(|refusal| refused(refusal, health));
+        let mut reached = BTreeMap::new();
+        for (site, peer) in peers {
+            match peer {
+                Ok(peer) => drop(reached.insert(site, peer)),
+                Err(error) => tracing::warn!(%site, %error, "the site is away"),
+            }
+        }
+        match found {
+            Ok(plan) => {
+                let class = self.class_of(&plan, &sites)?;
+                Ok(Placed { plan, sites, peers: reached, class })
+            }
+            Err(failure) => {
+                reached.into_values().for_each(hang_up);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Connects to every site on a link, all at once. A rollback ends it.
+    fn reach<'a>(
+        &self,
+        sites: impl Iterator<Item = &'a Site>,
+    ) -> Result<BTreeMap<SiteName, Result<Peer, PeerError>>, Failure> {
+        let mut dials = Vec::new();
+        for site in sites.filter(|site| site.channel == Channel::Otp && site.link.is_some()) {
+            let dial = self.dialer(site, Purpose::Store, Patience::Once)?;
+            dials.push((site.site.clone(), dial));
+        }
+        let peers: BTreeMap<_, _> = std::thread::scope(|scope| {
+            let threads: Vec<_> = dials
+                .iter_mut()
+                .map(|(site, dial)| (site.clone(), scope.spawn(dial)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|(site, thread)| {
+                    let peer = thread.join();
+                    (site, peer.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                })
+                .collect()
+        });
+        let rolled_back =
+            |peer: &Result<Peer, PeerError>| peer.as_ref().is_err_and(PeerError::is_rollback);
+        match peers.iter().find(|(_, peer)| rolled_back(peer)).map(|(site, _)| site.clone()) {
+            None => Ok(peers),
+            Some(site) => {
+                let mut peers = peers;
+                let failure = peers.remove(&site).and_then(Result::err).map(Failure::from);
+                peers.into_values().flatten().for_each(hang_up);
+                Err(failure.unwrap_or_else(|| {
+                    Failure::new(Class::Rollback, "rollback", format!("site {site} refuses"))
+                }))
+            }
+        }
+    }
+
+    fn candidate(
+        &self,
+        site: &Site,
+        peer: Option<&mut Result<Peer, PeerError>>,
+    ) -> Result<Candidate, Failure> {
+        let mut candidate = Candidate {
+            site: site.site.clone(),
+            zone: site.zone.clone(),
+            domain: site.domain.clone(),
+            channel: site.channel,
+            health: Health::Up,
+            draining: site.drained,
+            room_bytes: None,
+            to_site_bytes: 0,
+            from_site_bytes: 0,
+        };
+        if site.channel == Channel::Local {
+            match self.local_store(site).and_then(|store| Ok(store.room_bytes()?)) {
+                Ok(room_bytes) => candidate.room_bytes = room_bytes,
+                Err(error) => candidate.health = Health::Down(error.to_string()),
+            }
+            return Ok(candidate);
+        }
+        let Some(link) = site.link else {
+            candidate.health = Health::Down("it has no link yet: see `warifu key generate`".into());
+            return Ok(candidate);
+        };
+        (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(site, link.into())?;
+        match peer {
+            Some(Ok(peer)) => match peer.ping() {
+                Ok((name, _)) if name != site.site => {
+                    candidate.health = Health::Down(format!("the site there is {name}"));
+                }
+                Ok((_, room_bytes)) => candidate.room_bytes = Some(room_bytes),
+                Err(error) => candidate.health = Health::Down(error.to_string()),
+            },
+            Some(Err(error)) => candidate.health = Health::Down(error.to_string()),
+            None => candidate.health = Health::Down("not connected".into()),
+        }
+        Ok(candidate)
+    }
+
+    /// Key towards and from a site that is neither reserved for restores nor planned for running
+    /// work, in bytes.
+    pub(crate) fn budget(&self, site: &Site, pool: PoolId) -> Result<(u64, u64), Failure> {
+        let catalog = self.catalog()?;
+        let status = self.keys.pool_status(pool)?;
+        let (planned, reserved) = (catalog.planned(&site.site)?, catalog.reserved(&site.site)?);
+        let total = status.direction(Direction::AToB).map_or(0, |side| side.bytes_total);
+        let to = left_bytes(&status, Direction::AToB).saturating_sub(hello_reserve_bytes(total));
+        let from = left_bytes(&status, Direction::BToA);
+        Ok((
+            to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
+            from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
+        ))
+    }
+
+    /// Bytes left in the `random` pool; 0 where there is none.
+    pub(crate) fn random_left(&self) -> Result<u64, Failure> {
+        let pools = self.keys.pools()?;
+        let random = pools.iter().find(|pool| pool.kind == PoolKind::Random);
+        Ok(random.map_or(0, |pool| left_bytes(pool, Direction::AToB)))
+    }
+
+    /// The worst class of the pools that a plan draws from.
+    fn class_of(&self, plan: &Plan, sites: &BTreeMap<SiteName, Site>) -> Result<KeyClass, Failure> {
+        let mut class = KeyClass::InformationTheoretic;
+        let links = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
+        for pool in self.keys.pools()? {
+            let used = pool.kind == PoolKind::Random
+                || links.clone().any(|link| PoolId::from(link) == pool.pool);
+            if used {
+                class = class.max(pool.class.unwrap_or(KeyClass::Computational));
+            }
+        }
+        Ok(class)
+    }
+}
+
+/// Ends a connection that turned out not to be needed; its key goes back.
+pub(crate) fn hang_up(peer: Peer) {
+    if let Err(error) = peer.close() {
+        tracing::warn!(%error, "the unused rest of a lease is burned");
+    }
+}

@@ -1,0 +1,101 @@
+//! `site serve`: a site's daemon.
+
+use crate::dial::open_store;
+use crate::failure::{Class, Failure};
+use crate::{Vault, make_dir};
+use std::sync::Arc;
+use warifu_backend::{Transport, TransportError};
+use warifu_remote::Listener;
+use warifu_site::{Site, SiteError};
+
+/// A site that listens, not yet taking connections.
+pub struct Server {
+    site: Arc<Site>,
+    listener: Listener,
+    address: String,
+}
+
+impl Vault {
+    /// Opens the site's store and listens at its address.
+    ///
+    /// # Errors
+    /// Where this is no site's vault, the store can't be opened, or the address is taken.
+    pub fn server(&self) -> Result<Server, Failure> {
+        let config = self.config.site.as_ref().ok_or_else(|| {
+            let what = format!("{} is a gateway's vault", self.dir.display());
+            Failure::new(Class::Usage, "vault-is-gateway", what)
+                .next("make a site's vault with `warifu init --site NAME --listen ADDR`")
+        })?;
+        let store = match &config.store {
+            Some(url) => open_store(url)?,
+            None => {
+                let folder = std::path::absolute(self.dir.join("store")).map_err(|error| {
+                    Failure::new(Class::Other, "store", "the store has no path").because(error)
+                })?;
+                make_dir(&folder)?;
+                open_store(&format!("file://{}", folder.display()))?
+            }
+        };
+        let failed = |error: TransportError| {
+            let what = format!("can't listen at {}", config.listen);
+            Failure::new(Class::Other, "listen", what)
+                .because(error)
+                .next("free the address, or change `site.listen` in config.toml")
+        };
+        let listener = Listener::bind(&config.listen).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?.to_string();
+        let site =
+            Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
+        Ok(Server { site: Arc::new(site), listener, address })
+    }
+}
+
+impl Server {
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Makes `run` return, from any thread.
+    pub fn stopper(&self) -> impl Fn() + Send + Clone + 'static {
+        let stopper = self.listener.stopper();
+        move || stopper.stop()
+    }
+
+    /// Takes connections until it is stopped, each on a thread of its own.
+    ///
+    /// # Errors
+    /// Where no connection can be taken any more.
+    pub fn run(&self) -> Result<(), Failure> {
+        loop {
+            let (transport, peer) = match self.listener.accept() {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    tracing::warn!(%error, "could not take a connection");
+                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    continue;
+                }
+            };
+            let site = self.site.clone();
+            let transport: Box<dyn Transport> = Box::new(transport);
+            let spawned =
+                std::thread::Builder::new().name(format!("peer {peer}")).spawn(move || match site
+                    .serve(transport)
+                {
+                    Ok(()) => tracing::debug!(%peer, "connection ended"),
+                    Err(SiteError::Transport(TransportError::Closed)) => {
+                        tracing::info!(%peer, "connection lost");
+                    }
+                    Err(error) => {
+                        let cause = std::error::Error::source(&error).map(ToString::to_string);
+                        tracing::warn!(%peer, %error, cause, "connection ended");
+                    }
+                });
+            if let Err(error) = spawned {
+                tracing::warn!(%error, "no thread for a connection");
+            }
+        }
+    }
+}

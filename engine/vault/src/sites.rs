@@ -1,0 +1,173 @@
+//! Sites as a gateway knows them.
+
+use crate::dial::{Patience, Purpose, address_of, open_store};
+use crate::failure::{Class, Failure};
+use crate::{Vault, config};
+use serde::Serialize;
+use std::time::Instant;
+use warifu_catalog::Site;
+use warifu_core::{Channel, PoolId, SiteName};
+
+/// A site to be added.
+#[derive(Debug, Clone)]
+pub struct NewSite {
+    /// Its name.
+    pub name: SiteName,
+    /// `warifu://HOST:PORT` or `file:///PATH`.
+    pub url: String,
+    /// What burns together with it; its own name where absent.
+    pub zone: Option<SiteName>,
+    /// Who is bribed together with it; its own name where absent.
+    pub domain: Option<SiteName>,
+    /// How shares reach it; by the URL where absent.
+    pub channel: Option<Channel>,
+}
+
+/// A row of `site list`.
+#[derive(Debug, Clone, Serialize)]
+pub struct SiteRow {
+    /// Its name.
+    pub site: String,
+    /// Where it is.
+    pub url: String,
+    /// What burns together with it.
+    pub zone: String,
+    /// Who is bribed together with it.
+    pub domain: String,
+    /// `otp` or `local`.
+    pub channel: &'static str,
+    /// The link to it.
+    pub link: Option<String>,
+    /// Whether it gets no new shares.
+    pub drained: bool,
+    /// Shares of stored objects there.
+    pub shares: usize,
+}
+
+/// What `site test` found.
+#[derive(Debug, Clone, Serialize)]
+pub struct SiteTest {
+    /// Version of this document.
+    pub v: u32,
+    /// Its name.
+    pub site: String,
+    /// Whether it can be used.
+    pub ok: bool,
+    /// Bytes free in its store, where it says.
+    pub room_bytes: Option<u64>,
+    /// Key used by the test.
+    pub key_bytes: u64,
+    /// Time until it answered.
+    pub seconds: f64,
+}
+
+impl Vault {
+    /// Adds a site. A link comes with key: `key generate --site`.
+    ///
+    /// # Errors
+    /// Where the name is taken, or URL and channel don't fit together.
+    pub fn add_site(&self, new: &NewSite) -> Result<SiteRow, Failure> {
+        let by_url = match new.url.split_once("://") {
+            Some(("warifu", _)) => Channel::Otp,
+            Some(("file", _)) => Channel::Local,
+            _ => {
+                return Err(Failure::new(
+                    Class::Usage,
+                    "url-invalid",
+                    format!("{:?} is no URL of a site", new.url),
+                )
+                .next("write warifu://HOST:PORT for a site daemon, file:///PATH for a folder"));
+            }
+        };
+        let channel = new.channel.unwrap_or(by_url);
+        match by_url {
+            Channel::Otp => drop(address_of(&new.url)?),
+            _ => drop(config::file_url(&new.url)?),
+        }
+        if channel != by_url {
+            let what = format!("channel {channel} does not lead to {}", new.url);
+            return Err(Failure::new(Class::Usage, "channel-mismatch", what).next(
+                "a site daemon (warifu://) is reached by otp, a folder in this trusted room \
+                 (file://) is local",
+            ));
+        }
+        if channel == Channel::Local {
+            open_store(&new.url)?;
+        }
+        let own = |name: &Option<SiteName>| name.clone().unwrap_or_else(|| new.name.clone());
+        self.catalog()?.add_site(&warifu_catalog::NewSite {
+            site: new.name.clone(),
+            url: new.url.clone(),
+            zone: own(&new.zone),
+            domain: own(&new.domain),
+            channel,
+            link: None,
+        })?;
+        self.site(&new.name)
+    }
+
+    /// All sites.
+    ///
+    /// # Errors
+    /// Where the catalog fails, or this is a site's vault.
+    pub fn sites(&self) -> Result<Vec<SiteRow>, Failure> {
+        let objects = self.catalog()?.objects()?;
+        let rows = self.catalog()?.sites()?;
+        Ok(rows.iter().map(|site| site_row(site, &objects)).collect())
+    }
+
+    /// One site.
+    ///
+    /// # Errors
+    /// Where there is none of this name.
+    pub fn site(&self, name: &SiteName) -> Result<SiteRow, Failure> {
+        Ok(site_row(&self.site_row(name)?, &self.catalog()?.objects()?))
+    }
+
+    /// Speaks to a site and asks who it is and how full.
+    ///
+    /// # Errors
+    /// Where it is away, not genuine, or not the site of this name.
+    pub fn test_site(&self, name: &SiteName) -> Result<SiteTest, Failure> {
+        let site = self.site_row(name)?;
+        let started = Instant::now();
+        let (room_bytes, key_bytes) = match site.channel {
+            Channel::Otp => {
+                let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
+                let mut peer = dial()?;
+                let (answered, room_bytes) = peer.ping()?;
+                if answered != site.site {
+                    let what = format!("the site at {} is {answered}, not {name}", site.url);
+                    return Err(Failure::new(Class::Authentication, "site-other", what));
+                }
+                let key_bytes = peer.spent().key_bytes;
+                peer.close()?;
+                (Some(room_bytes).filter(|room| *room != u64::MAX), key_bytes)
+            }
+            _ => (self.local_store(&site)?.room_bytes()?, 0),
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(SiteTest { v: 1, site: name.to_string(), ok: true, room_bytes, key_bytes, seconds })
+    }
+
+    /// The site whose link's pool is `pool`.
+    pub(crate) fn site_of_pool(&self, pool: PoolId) -> Option<SiteName> {
+        let sites = self.catalog.as_ref()?.sites().ok()?;
+        let mut sites = sites.into_iter();
+        sites.find(|site| site.link.map(PoolId::from) == Some(pool)).map(|site| site.site)
+    }
+}
+
+fn site_row(site: &Site, objects: &[warifu_catalog::Object]) -> SiteRow {
+    let shares = objects.iter().flat_map(|object| &object.shares);
+    SiteRow {
+        site: site.site.to_string(),
+        url: site.url.clone(),
+        zone: site.zone.to_string(),
+        domain: site.domain.to_string(),
+        channel: site.channel.as_str(),
+        link: site.link.map(|link| link.to_string()),
+        drained: site.drained,
+        shares: shares.filter(|share| share.site == site.site).count(),
+    }
+}

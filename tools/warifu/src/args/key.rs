@@ -1,0 +1,72 @@
+//! `key ...`
+
+use crate::size::{Size, some_size};
+use clap::{ArgGroup, Args, Subcommand};
+use std::path::PathBuf;
+use warifu_core::SiteName;
+
+/// `key ...`
+#[derive(Subcommand, Debug)]
+pub(crate) enum KeyCommand {
+    /// Show what each pool holds and what is reserved for restores
+    Status,
+    /// Make new key: for a link, with a courier's drive, or for the gateway's own needs
+    Generate(GenerateArgs),
+    /// Take in the key on a courier's drive, and erase the drive
+    Import(ImportArgs),
+    /// Turn random numbers of the gateway into key of a link, with a courier's drive
+    Export(ExportArgs),
+    /// Check in the ledgers that no byte of key was given out twice
+    Audit,
+}
+
+/// `key generate`
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("target").required(true).args(["site", "random"]))]
+pub(crate) struct GenerateArgs {
+    /// For the link to this site
+    #[arg(long, value_name = "NAME", requires = "courier")]
+    pub(crate) site: Option<SiteName>,
+    /// For the gateway's own random numbers
+    #[arg(long)]
+    pub(crate) random: bool,
+    /// How much; for a link, in each direction
+    #[arg(long, value_name = "SIZE", value_parser = some_size)]
+    pub(crate) bytes: Size,
+    /// The drive that carries the site's end: a folder that is made or is empty
+    #[arg(long, value_name = "DRIVE", requires = "site")]
+    pub(crate) courier: Option<PathBuf>,
+    /// A file or device that you declare truly random; otherwise a generator seeded by the
+    /// system, and what is stored with such key is of class `computational`
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// Only tell what would be made
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `key import`
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The drive
+    pub(crate) drive: PathBuf,
+    /// Only tell what is on the drive
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `key export`
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// For the link to this site
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: SiteName,
+    /// How much, in each direction
+    #[arg(long, value_name = "SIZE", value_parser = some_size)]
+    pub(crate) bytes: Size,
+    /// The drive that carries the site's end: a folder that is made or is empty
+    pub(crate) drive: PathBuf,
+    /// Only tell what would be made
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}

@@ -1,0 +1,77 @@
+//! `init` and `site ...`
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use warifu_core::{Channel, SiteName};
+
+/// `init`
+#[derive(Args, Debug)]
+pub(crate) struct InitArgs {
+    /// The gateway's name, by which sites know it
+    #[arg(long, default_value = "gateway", value_name = "NAME", conflicts_with = "site")]
+    pub(crate) name: SiteName,
+    /// Make a site's vault, of a site with this name
+    #[arg(long, value_name = "NAME", requires = "listen")]
+    pub(crate) site: Option<SiteName>,
+    /// Where the site listens
+    #[arg(long, value_name = "HOST:PORT", requires = "site", value_parser = address)]
+    pub(crate) listen: Option<String>,
+    /// Where the site keeps shares, file:///PATH; within the vault where not given
+    #[arg(long, value_name = "URL", requires = "site")]
+    pub(crate) store: Option<String>,
+}
+
+/// `site ...`
+#[derive(Subcommand, Debug)]
+pub(crate) enum SiteCommand {
+    /// Add a site to this gateway
+    Add(AddArgs),
+    /// List sites
+    List,
+    /// Show a site
+    Show {
+        /// Its name
+        site: SiteName,
+    },
+    /// Speak to a site: is it there, is it the right one, how much room has it
+    Test {
+        /// Its name
+        site: SiteName,
+    },
+    /// Run the site of this vault, until SIGTERM or SIGINT
+    Serve,
+}
+
+/// `site add`
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) site: SiteName,
+    /// warifu://HOST:PORT for a site daemon, file:///PATH for a folder in this trusted room
+    pub(crate) url: String,
+    /// What burns together with it; its own name where not given
+    #[arg(long)]
+    pub(crate) zone: Option<SiteName>,
+    /// Who could be bribed or coerced together with it; its own name where not given
+    #[arg(long)]
+    pub(crate) domain: Option<SiteName>,
+    /// How shares reach it; by the URL where not given
+    #[arg(long, value_parser = PossibleValuesParser::new(["otp", "local"])
+        .try_map(|text| text.parse::<Channel>()))]
+    pub(crate) channel: Option<Channel>,
+}
+
+/// Checks that `text` is HOST:PORT.
+fn address(text: &str) -> Result<String, &'static str> {
+    match text.rsplit_once(':') {
+        Some((host, port))
+            if !host.is_empty()
+                && port.bytes().all(|byte| byte.is_ascii_digit())
+                && port.parse::<u16>().is_ok() =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err("an address is HOST:PORT, such as 127.0.0.1:7401 or [::1]:7401"),
+    }
+}

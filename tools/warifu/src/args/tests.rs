@@ -1,0 +1,126 @@
+//! What is accepted and what is refused.
+
+use super::*;
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use warifu_core::plan::{Override, Rule};
+
+fn parse(line: &str) -> Result<Command, ErrorKind> {
+    let words = std::iter::once("warifu").chain(line.split_whitespace());
+    Cli::try_parse_from(words).map(|cli| cli.command).map_err(|refused| refused.kind())
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help_lists_what_works_and_nothing_else() {
+    let names = |command: &clap::Command| {
+        command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect::<Vec<_>>()
+    };
+    let mut root = Cli::command();
+    root.build();
+    assert_eq!(
+        names(&root),
+        [
+            "init",
+            "site",
+            "key",
+            "individual",
+            "backup",
+            "restore",
+            "list",
+            "show",
+            "status",
+            "doctor",
+            "config",
+            "completions"
+        ]
+    );
+    let below = |name: &str| names(root.find_subcommand(name).unwrap());
+    assert_eq!(below("site"), ["add", "list", "show", "test", "serve"]);
+    assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
+    assert_eq!(below("individual"), ["enroll", "list", "show"]);
+    assert_eq!(below("config"), ["show", "check"]);
+}
+
+#[test]
+fn the_lines_of_the_lab_are_accepted() {
+    for line in [
+        "--vault G init",
+        "init --name hospital",
+        "--vault S1 init --site sendai --listen 127.0.0.1:7401",
+        "--vault S1 init --site sendai --listen [::1]:0 --store file:///srv/shares",
+        "site add sendai warifu://h:1 --zone tohoku --domain tohoku-univ --channel otp",
+        "key generate --site sendai --bytes 2GiB --courier DRIVE",
+        "key import DRIVE",
+        "site serve",
+        "key generate --random --bytes 1GiB",
+        "key generate --random --bytes 1GiB --from /dev/hwrng --dry-run",
+        "key export --site sendai --bytes 1MiB DRIVE",
+        "individual enroll P1",
+        "--json backup a.bam --individual P1 --scheme 3/5",
+        "backup a - --individual P1 --size 5GB --pin a --pin b --exclude c --name L --dry-run",
+        "--json restore 000102030405060708090a0b0c0d0e0f -o a.out",
+        "restore 000102030405060708090a0b0c0d0e0f -o -",
+        "list --json -q",
+        "doctor --accept-rollback -vv",
+        "completions bash",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    use ErrorKind::{
+        ArgumentConflict, InvalidSubcommand, InvalidValue, MissingRequiredArgument, ValueValidation,
+    };
+    for (line, kind) in [
+        ("init --site sendai", MissingRequiredArgument),
+        ("init --listen 127.0.0.1:1", MissingRequiredArgument),
+        ("init --store file:///x", MissingRequiredArgument),
+        ("init --site a --listen h:1 --name b", ArgumentConflict),
+        ("init --site a --listen 7401", ValueValidation),
+        ("init --site a --listen :7401", ValueValidation),
+        ("init --site a --listen h:+1", ValueValidation),
+        ("init --site a --listen h:65536", ValueValidation),
+        ("init --site ../a --listen h:1", ValueValidation),
+        ("site add a warifu://h:1 --channel smoke", InvalidValue),
+        ("key generate --bytes 1GiB", MissingRequiredArgument),
+        ("key generate --site a --bytes 1GiB", MissingRequiredArgument),
+        ("key generate --random --bytes 1GiB --courier D", MissingRequiredArgument),
+        ("key generate --random --site a --courier D --bytes 1GiB", ArgumentConflict),
+        ("key generate --random --bytes 0", ValueValidation),
+        ("key generate --random --bytes 1.5GiB", ValueValidation),
+        ("key generate --random", MissingRequiredArgument),
+        ("backup a.bam", MissingRequiredArgument),
+        ("backup --individual P1", MissingRequiredArgument),
+        ("backup a --individual P1 --scheme 1/5", ValueValidation),
+        ("backup a --individual P1 --scheme 6/5", ValueValidation),
+        ("backup a --individual ../P1", ValueValidation),
+        ("backup a --individual P1 --override zone", ValueValidation),
+        ("backup a --individual P1 --override zone=", ValueValidation),
+        ("backup a --individual P1 --override gravity=no", ValueValidation),
+        ("restore 00 -o a", ValueValidation),
+        ("list -q -v", ArgumentConflict),
+        ("repair", InvalidSubcommand),
+        ("help", InvalidSubcommand),
+    ] {
+        assert_eq!(parse(line).err(), Some(kind), "{line}");
+    }
+}
+
+#[test]
+fn an_override_keeps_all_of_its_reason() {
+    let words =
+        ["warifu", "backup", "a", "--individual", "P1", "--override", "zone= a=b, for now "];
+    let Command::Backup(args) = Cli::try_parse_from(words).unwrap().command else {
+        panic!("backup is backup")
+    };
+    let expected = Override { rule: Rule::Zone, reason: "a=b, for now".to_owned() };
+    assert_eq!(args.overrides, [expected]);
+    assert_eq!(args.scheme.to_string(), "3/5");
+}

@@ -1,0 +1,83 @@
+//! Long work: a bar on standard error, and a way to stop.
+
+use crate::exit::Ending;
+use crate::output::Output;
+use crate::signals::Stop;
+use crate::size::human;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use warifu_vault::{Class, Failure, Progress, Watch};
+
+const BAR: &str =
+    "{prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg}, {eta} to go";
+const COUNT: &str = "{prefix} {bytes}, {bytes_per_sec}, {msg}";
+
+/// Runs `work` with a bar for people, named `name`, and `stop` to stop it by.
+///
+/// # Errors
+/// Those of `work`; after a signal, the ending by that signal.
+pub(crate) fn watched<T>(
+    output: Output,
+    stop: &Stop,
+    name: &str,
+    work: impl FnOnce(Watch<'_>) -> Result<T, Failure>,
+) -> Result<T, Ending> {
+    let meter = Meter::new(output, name)?;
+    let mut show = |progress| meter.show(progress);
+    let outcome = work(Watch { progress: &mut show, stop: stop.flag() });
+    meter.bar.finish_and_clear();
+    outcome.map_err(|failure| stop.ending(failure))
+}
+
+/// A bar once the length is known, a count before.
+struct Meter {
+    bar: ProgressBar,
+    with_length: ProgressStyle,
+}
+
+impl Meter {
+    fn new(output: Output, name: &str) -> Result<Self, Failure> {
+        // Where standard error is no terminal, indicatif draws nothing.
+        let target = match output.json || output.quiet {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style(COUNT)?);
+        bar.set_prefix(name.to_owned());
+        bar.set_message(key(0));
+        Ok(Self { bar, with_length: style(BAR)? })
+    }
+
+    fn show(&self, progress: Progress) {
+        if progress.total_bytes > 0 && self.bar.length() != Some(progress.total_bytes) {
+            self.bar.set_style(self.with_length.clone());
+            self.bar.set_length(progress.total_bytes);
+        }
+        self.bar.set_message(key(progress.key_bytes));
+        self.bar.set_position(progress.done_bytes);
+    }
+}
+
+fn key(bytes: u64) -> String {
+    format!("key {}", human(bytes))
+}
+
+fn style(template: &str) -> Result<ProgressStyle, Failure> {
+    ProgressStyle::with_template(template).map_err(|error| {
+        Failure::new(Class::Other, "progress", "progress can't be drawn").because(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_meter_learns_the_length_and_never_runs_over() {
+        let meter = Meter::new(Output { json: true, quiet: false }, "a.bam").unwrap();
+        meter.show(Progress { done_bytes: 5, total_bytes: 0, key_bytes: 0 });
+        assert_eq!((meter.bar.position(), meter.bar.length()), (5, None));
+        meter.show(Progress { done_bytes: 7, total_bytes: 9, key_bytes: 2048 });
+        assert_eq!((meter.bar.position(), meter.bar.length()), (7, Some(9)));
+        assert_eq!(meter.bar.message(), "key 2.0 KiB");
+    }
+}
