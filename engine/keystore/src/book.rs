@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use warifu_core::id::Incarnation;
 use warifu_core::{Direction, End, KeyRange, RangeSet, SegmentId};
 
+/// How far above the mark an unconfirmed handshake counts, in bytes: eight hellos' grants.
+const ISLAND_REACH_BYTES: u64 = 4096;
+
 /// One direction of a pool.
 #[derive(Default)]
 pub(crate) struct Side {
@@ -43,6 +46,19 @@ impl Side {
         let mut taken = self.taken.gaps(range).gaps(range);
         self.islands.iter().for_each(|island| taken.remove(island));
         !taken.is_empty()
+    }
+
+    /// The mark to be told in a hello: the confirmed one, and above it what this end itself sealed
+    /// with in handshakes never confirmed, as long as it lies near. The witness may have forgotten
+    /// those, and this end may forget them next. Far ones are not counted: a forged hello could name
+    /// any position, and so wastes little.
+    pub(crate) fn mark_told(&self) -> u64 {
+        self.islands.iter().fold(self.mark, |mark, island| {
+            match island.start() <= mark.saturating_add(ISLAND_REACH_BYTES) {
+                true => mark.max(island.end()),
+                false => mark,
+            }
+        })
     }
 
     /// What `incarnation` took and still has.

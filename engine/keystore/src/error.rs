@@ -160,6 +160,9 @@ pub enum KeyError {
         epoch: u64,
         /// The highest epoch of that peer on record. Tell it, so that it can check itself.
         highest: u64,
+        /// Whether that very opening was seen of another copy. Else the peer may have two processes
+        /// of which the later one was faster.
+        is_certain: bool,
     },
     /// The pool's folder does not read as it was written.
     #[error("pool {pool} is damaged: {reason}")]
@@ -188,7 +191,7 @@ pub enum KeyError {
     RolledBack {
         /// The pool.
         pool: PoolId,
-        /// The last opening in this ledger.
+        /// This process's opening.
         own: u64,
         /// The highest that the peer has seen.
         known: u64,

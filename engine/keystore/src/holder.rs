@@ -46,10 +46,6 @@ impl KeyStore {
     /// authenticated frame may hold positions that went into handshakes never confirmed, or were
     /// burned as a gap: they stay burned, and the lease has the rest.
     ///
-    /// A witness grants from below. So positions of the `random` pool between the own mark and an
-    /// authenticated grant were granted to a copy of this store, or are on their way to another
-    /// process of it, and are burned.
-    ///
     /// # Errors
     /// [`KeyError::AlreadyUsed`]; [`KeyError::GrantBurned`], after which other positions are to be
     /// asked for; [`KeyError::BeyondPool`]; [`KeyError::WrongRole`]; I/O.
@@ -62,12 +58,7 @@ impl KeyStore {
     ) -> Result<Lease, KeyError> {
         let pool = self.pool(pool)?;
         let confirmed = confirmation == Confirmation::Authenticated;
-        let pieces = pool.locked(|entry| {
-            if confirmed && pool.kind == PoolKind::Random {
-                burn_gap(entry, direction, range.start())?;
-            }
-            take_up(&pool, entry, direction, range, confirmation)
-        })?;
+        let pieces = pool.locked(|entry| take_up(&pool, entry, direction, range, confirmation))?;
         Ok(self.lease_of(pool, direction, pieces, confirmed))
     }
 
@@ -111,15 +102,6 @@ impl KeyStore {
             confirmed,
         }
     }
-}
-
-/// Burns what was never taken between the mark and `end`.
-fn burn_gap(entry: &mut Entry<'_>, direction: Direction, end: u64) -> Result<(), KeyError> {
-    entry.expect_role(direction, Role::Holder)?;
-    entry.expect_within(direction, end)?;
-    let side = entry.side(direction);
-    let gap = side.free(KeyRange::between(side.mark, end));
-    gap.iter().try_for_each(|range| entry.append(Kind::Burned, direction, range))
 }
 
 /// Durably accepts what of `range` may be accepted, or says why nothing is.

@@ -37,7 +37,8 @@ impl KeyStore {
             }
             let highest = seen.last_key_value().map_or(0, |(highest, _)| *highest);
             if epoch <= highest {
-                return Err(KeyError::PeerRolledBack { pool, epoch, highest });
+                let is_certain = seen.contains_key(&epoch);
+                return Err(KeyError::PeerRolledBack { pool, epoch, highest, is_certain });
             }
             entry.opened()?;
             entry.append_peer(peer, epoch)
@@ -45,20 +46,21 @@ impl KeyStore {
     }
 
     /// To be called when the peer says that it has seen openings up to `known` and refuses this
-    /// one. Where the ledger knows an opening that high, another process was merely faster: the
-    /// pool is opened anew above it, and the new number is returned, to connect again with.
+    /// one. Where another process of this store has made one that high since, it was merely faster:
+    /// the pool is opened anew above it, and the new number is returned, to connect again with.
     ///
     /// # Errors
-    /// [`KeyError::RolledBack`] where the ledger knows none: from here on this process refuses the
-    /// pool until [`KeyStore::accept_rollback`]. I/O.
+    /// [`KeyError::RolledBack`] where none has: from here on this process refuses the pool until
+    /// [`KeyStore::accept_rollback`]. I/O.
     pub fn own_epoch_superseded(&self, pool: PoolId, known: u64) -> Result<u64, KeyError> {
         self.pool(pool)?.locked(|entry| {
-            let own = entry.book().epoch;
-            if own < known {
+            let own = entry.opened()?;
+            let last = entry.book().epoch;
+            if known <= own || last < known {
                 entry.supersede(known);
                 return Err(KeyError::RolledBack { pool, own, known });
             }
-            entry.open_above(own)
+            entry.open_above(last)
         })
     }
 

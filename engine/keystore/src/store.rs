@@ -20,8 +20,7 @@ const LOCK: &str = "lock";
 /// A key store, opened by this process. Cheap to clone: all clones are one opening.
 ///
 /// Any number of processes may have one store open. The last handle (leases and grants count) that
-/// is dropped closes the opening; a process that ends without that burns its leases, and what was
-/// given back below the mark of the pools that it used.
+/// is dropped closes the opening; a process that ends without that burns its leases.
 #[derive(Clone)]
 pub struct KeyStore {
     pub(crate) inner: Arc<Inner>,
@@ -342,19 +341,13 @@ fn pool_ids(medium: &dyn Medium) -> Result<Vec<PoolId>, KeyError> {
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-/// Burns the leases of the dead. Where one of them had the pool open, what was given back below the
-/// mark is burned too: this may be an older copy, taken while that process lived.
+/// Burns the leases of the dead and erases what was burned.
 fn settle(pool: &Pool, census: &Census) -> Result<(), KeyError> {
     let burned = pool.locked(|entry| {
-        let mut unclean = entry.book().openings.keys().any(|one| census.dead.contains_key(one));
         for direction in DIRECTIONS {
             for (owner, range) in leases_of_the_gone(pool, entry, direction, census) {
-                unclean = true;
                 entry.append_of(Kind::Burned, direction, range, owner)?;
             }
-        }
-        if unclean {
-            DIRECTIONS.iter().try_for_each(|direction| entry.burn_windows(*direction))?;
         }
         Ok(DIRECTIONS.map(|direction| {
             let side = entry.side(direction);

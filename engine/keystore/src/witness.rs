@@ -3,7 +3,7 @@
 use crate::entry::Entry;
 use crate::error::KeyError;
 use crate::holder::{ERASE_BATCH_BYTES, PAD_BYTES_MAX};
-use crate::pool::{Pool, PoolKind, Role};
+use crate::pool::{DIRECTIONS, Pool, PoolKind, Role};
 use crate::record::Kind;
 use crate::store::{Inner, KeyStore};
 use std::sync::Arc;
@@ -24,13 +24,14 @@ pub(crate) fn lowest_run(free: &RangeSet, bytes: u64) -> Option<KeyRange> {
 }
 
 impl KeyStore {
-    /// The confirmed mark: one past the highest position that is known by an authenticated
-    /// exchange to be taken.
+    /// The mark to be told in a hello: one past the highest position that is known by an
+    /// authenticated exchange to be taken. Where this end is the holder, what it sealed with in
+    /// handshakes never confirmed counts too, as long as it lies at most 4096 bytes above.
     ///
     /// # Errors
     /// [`KeyError::NoPool`]; I/O.
     pub fn mark(&self, pool: PoolId, direction: Direction) -> Result<u64, KeyError> {
-        self.pool(pool)?.locked(|entry| Ok(entry.side(direction).mark))
+        self.pool(pool)?.locked(|entry| Ok(entry.side(direction).mark_told()))
     }
 
     /// Durably grants the peer a run of at most `bytes` bytes at or above `at_least` that was never
@@ -82,8 +83,9 @@ impl KeyStore {
     }
 
     /// After an authenticated exchange: takes over the peer's mark. Positions between the own mark
-    /// and the peer's that this ledger does not know as taken are burned. Costs nothing where
-    /// the mark is known already.
+    /// and the peer's that this ledger does not know as taken are burned, and with them what was
+    /// given back below. Costs nothing where the mark is known already. Comes before anything is
+    /// granted or accepted in the session, the hello's own grant aside.
     ///
     /// Pass what the *hellos* said, not the end of a grant: [`crate::Lease::confirm`] and
     /// [`GrantedKey::confirm`] see to that.
@@ -164,7 +166,10 @@ impl KeyStore {
     }
 }
 
-/// Raises the mark to the peer's and burns what lies between and is not known as taken.
+/// Raises the mark to the peer's and burns what lies between and is not known as taken. Where there
+/// is such a gap, this ledger may be an older copy: every session begins with a grant above both
+/// marks, so whatever an older copy has missed shows here. Then what was given back below the marks
+/// may have been lent again, and is burned too.
 fn take_over_mark(
     entry: &mut Entry<'_>,
     direction: Direction,
@@ -177,6 +182,9 @@ fn take_over_mark(
     }
     let gap = side.free(KeyRange::between(side.mark, mark));
     entry.opened()?;
+    if !gap.is_empty() {
+        DIRECTIONS.iter().try_for_each(|direction| entry.burn_windows(*direction))?;
+    }
     gap.iter().try_for_each(|range| entry.append(Kind::Burned, direction, range))?;
     entry.append(Kind::Confirmed, direction, KeyRange::between(mark, mark))?;
     Ok(gap)

@@ -44,6 +44,7 @@ struct World {
     /// A machine was restored or copied: errors that say so are right.
     disturbed: bool,
     established: u64,
+    restored: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +121,7 @@ impl World {
             last: 0,
             disturbed: false,
             established: 0,
+            restored: 0,
         }
     }
 
@@ -203,7 +205,7 @@ impl World {
                     self.sessions.push((number_a, number_b, session));
                     self.established += 1;
                     self.learned(LINK);
-                    return;
+                    return self.draw(a, b, 20);
                 }
                 Err(error) => {
                     self.judge_error(&error);
@@ -350,6 +352,7 @@ impl World {
                 }
                 let machine = which % self.parties[end].machines.len();
                 self.kill_all_on(end, machine);
+                self.restored += 1;
                 let party = &mut self.parties[end];
                 party.machines[machine] = party.images[image % party.images.len()].copy();
             }
@@ -405,6 +408,120 @@ proptest! {
         steps.into_iter().for_each(|step| world.step(step));
         world.settle();
     }
+}
+
+fn run(steps: &[Step]) -> World {
+    let mut world = World::new();
+    steps.iter().for_each(|step| world.step(*step));
+    world
+}
+
+const SHAKE: Step = Step::Shake { a: 0, b: 0, bytes: 600, stop: 99 };
+
+const fn send(session: usize, arrives: bool) -> Step {
+    Step::Send { session, a_to_b: true, bytes: 280, arrives }
+}
+
+/// After everything: sessions as long as there is key, all of it handed out.
+fn use_up(mut world: World) {
+    for _ in 0..40 {
+        world.step(SHAKE);
+        for _ in 0..8 {
+            world.step(Step::Send { session: 0, a_to_b: true, bytes: 80, arrives: true });
+        }
+        world.step(Step::Release { session: 0, arrives: true });
+    }
+    world.settle();
+}
+
+const fn image(end: usize) -> Step {
+    Step::Snapshot { end, which: 0 }
+}
+
+const fn restore(end: usize) -> Step {
+    Step::Restore { end, which: 0, image: 0 }
+}
+
+const EXTEND: Step = Step::Extend { session: 0, bytes: 600 };
+const RELEASE: Step = Step::Release { session: 0, arrives: true };
+
+/// Both ends are restored one after the other, to images taken while processes ran, when a lease
+/// had been given back; between the image and the restore it was lent again, in an open session.
+#[test]
+fn what_was_given_back_is_not_lent_to_an_older_copy_taken_alive() {
+    for first in 0..2 {
+        let world = run(&[
+            SHAKE,
+            SHAKE,
+            RELEASE,
+            image(0),
+            image(1),
+            EXTEND,
+            send(0, false),
+            send(0, true),
+            send(0, false),
+            send(0, true),
+            restore(first),
+            SHAKE,
+            restore(1 - first),
+            SHAKE,
+            EXTEND,
+        ]);
+        assert_eq!((world.established, world.restored), (4, 2));
+        use_up(world);
+    }
+}
+
+/// The same with images taken while nothing ran: the openings since then give it away.
+#[test]
+fn what_was_given_back_is_not_lent_to_an_older_copy_taken_at_rest() {
+    let (image, restore) =
+        (|end| Step::Snapshot { end, which: 0 }, |end| Step::Restore { end, which: 0, image: 0 });
+    let close = |end| Step::Close { end, which: 0 };
+    for first in 0..2 {
+        let world = run(&[
+            SHAKE,
+            RELEASE,
+            close(0),
+            close(1),
+            image(0),
+            image(1),
+            SHAKE,
+            send(0, false),
+            send(0, true),
+            restore(first),
+            SHAKE,
+            restore(1 - first),
+            SHAKE,
+        ]);
+        assert_eq!((world.established, world.restored), (4, 2));
+        use_up(world);
+    }
+}
+
+/// What an end sealed with and then forgot it learns from the peer's mark, though nothing of it
+/// ever arrived there.
+#[test]
+fn what_was_sent_and_lost_and_forgotten_stays_used() {
+    let extend = |session| Step::Extend { session, bytes: 600 };
+    let lost = Step::Send { session: 1, a_to_b: true, bytes: 500, arrives: false };
+    let world = run(&[
+        image(0),
+        image(1),
+        SHAKE,
+        SHAKE,
+        extend(0),
+        extend(1),
+        lost,
+        lost,
+        RELEASE,
+        restore(0),
+        Step::Shake { a: 0, b: 0, bytes: 20, stop: 99 },
+        restore(1),
+        SHAKE,
+    ]);
+    assert_eq!((world.established, world.restored), (4, 2));
+    use_up(world);
 }
 
 /// The model must be able to do something: without faults, key flows until it is used up.

@@ -358,7 +358,7 @@ impl<'a> Desk<'a> {
             let more = self.site.keys().accept(pool, Direction::BToA, offered, confirmed)?;
             self.greeted.answers.push(more);
         }
-        let granted = grant(self.site, pool, message.argument0)?;
+        let granted = grant(self.site, pool, message.argument0, message.argument1)?;
         if granted.is_empty() && message.argument0 > 0 {
             return Ok(Err(Declined::new(Status::Key, "no key is left towards this site")));
         }

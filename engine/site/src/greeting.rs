@@ -113,7 +113,7 @@ fn confirm(
     let mut answers = SendKey::of(lease);
     let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);
     let granted = match known {
-        Ok(()) => grant(site, pool, confirm.wanted_bytes)?,
+        Ok(()) => grant(site, pool, confirm.wanted_bytes, 0)?,
         Err(_) => KeyRange::between(0, 0),
     };
     if !granted.is_empty() {
@@ -156,16 +156,21 @@ fn verdict(
     }
 }
 
-/// Grants the gateway up to `bytes` on the grants' step, short of what is kept for hellos; empty
-/// where nothing is left.
-pub(crate) fn grant(site: &Site, pool: PoolId, bytes: u64) -> Result<KeyRange, SiteError> {
+/// Grants the gateway up to `bytes` at or above `floor`, on the grants' step and short of what is
+/// kept for hellos; empty where nothing is left.
+pub(crate) fn grant(
+    site: &Site,
+    pool: PoolId,
+    bytes: u64,
+    floor: u64,
+) -> Result<KeyRange, SiteError> {
     const NOTHING: KeyRange = KeyRange::between(0, 0);
     let (keys, direction) = (site.keys(), Direction::AToB);
     if bytes == 0 {
         return Ok(NOTHING);
     }
     let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
-    let range = match keys.grant(pool, direction, bytes, 0) {
+    let range = match keys.grant(pool, direction, bytes, floor) {
         Ok(range) => range,
         Err(KeyError::Empty { .. }) => return Ok(NOTHING),
         Err(error) => return Err(error.into()),

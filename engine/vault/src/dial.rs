@@ -123,9 +123,14 @@ fn with_patience(
 ) -> Result<Peer, PeerError> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(50);
+    let mut races_left = 3;
     loop {
         let error = match connect() {
             Ok(peer) => return Ok(peer),
+            Err(PeerError::Superseded) if races_left > 0 => {
+                races_left -= 1;
+                continue;
+            }
             Err(error) => error,
         };
         let go_on = match patience {

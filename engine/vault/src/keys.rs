@@ -178,6 +178,7 @@ impl Vault {
     }
 
     /// Makes key: for a link on a courier's drive and in this end's pool alike, or random numbers.
+    /// Answers what the pool holds then.
     ///
     /// # Errors
     /// Where the site is unknown or not on a link, the source fails, or the drive is occupied.
@@ -191,11 +192,18 @@ impl Vault {
             return Err(Failure::new(Class::Usage, "key-size", what)
                 .next("ask for 4 KiB to 1 TiB, several times if need be"));
         }
-        match &request.target {
-            Target::Random => self.generate_random(request, watch)?,
-            Target::Link { site, drive } => self.generate_link(request, site, drive, watch)?,
-        }
-        self.key_status()
+        let filled = match &request.target {
+            Target::Random => {
+                self.generate_random(request, watch)?;
+                None
+            }
+            Target::Link { site, drive } => {
+                self.generate_link(request, site, drive, watch)?;
+                Some(site.to_string())
+            }
+        };
+        let rows = self.key_status()?;
+        Ok(rows.into_iter().filter(|row| row.site == filled).collect())
     }
 
     fn generate_random(&self, request: &GenerateRequest, watch: Watch<'_>) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
-use warifu_keystore::PoolKind;
+use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::hello_reserve_bytes;
 use warifu_pipeline::peer::{Peer, PeerError};
 
@@ -161,9 +161,8 @@ impl Vault {
         let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
         let (planned, reserved) = (catalog.planned(&site.site)?, catalog.reserved(&site.site)?);
-        let total = status.direction(Direction::AToB).map_or(0, |side| side.bytes_total);
-        let to = left_bytes(&status, Direction::AToB).saturating_sub(hello_reserve_bytes(total));
-        let from = left_bytes(&status, Direction::BToA);
+        let (to, from) =
+            (leasable_bytes(&status, Direction::AToB), leasable_bytes(&status, Direction::BToA));
         Ok((
             to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
             from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
@@ -190,6 +189,12 @@ impl Vault {
         }
         Ok(class)
     }
+}
+
+/// Bytes of a direction of a link that can be leased: hellos have their own.
+pub(crate) fn leasable_bytes(status: &PoolStatus, direction: Direction) -> u64 {
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
+    left_bytes(status, direction).saturating_sub(hello_reserve_bytes(total))
 }
 
 /// Ends a connection that turned out not to be needed; its key goes back.

@@ -3,6 +3,7 @@
 use crate::backup::{share_name, window};
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::plan::leasable_bytes;
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
 use std::cmp::Reverse;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tempfile::NamedTempFile;
 use warifu_catalog::{Object, ShareState, StoredShare};
 use warifu_core::payload::Attributes;
-use warifu_core::{Channel, ObjectId, XCoord};
+use warifu_core::{Channel, Direction, ObjectId, SiteName, XCoord};
 use warifu_pipeline::peer::ShareAddress;
 use warifu_pipeline::restore::driver::{Rejected, RestoreError, RestoreJob};
 use warifu_pipeline::restore::lane::{
@@ -82,17 +83,18 @@ impl Vault {
         let key_bytes = lanes.iter().map(|lane| lane.key_bytes()).sum();
         lanes.into_iter().for_each(ReadLane::close);
         let (restored, rejected, output) = delivered?;
-        let rejected: Vec<Rejection> = rejected.iter().map(rejection).collect();
-        let bad = |site: &str| rejected.iter().any(|rejected| rejected.site == site);
-        let sites = offers.iter().map(|offer| offer.share.site.to_string());
-        let sites = sites.filter(|site| !bad(site)).take(object.threshold.k()).collect();
+        let seen = rejected.iter().filter(|rejected| !rejected.error.is_lost());
+        let seen: Vec<Rejection> = seen.map(rejection).collect();
+        let unused = |site: &SiteName| rejected.iter().any(|rejected| rejected.site == *site);
+        let sites = offers.iter().map(|offer| &offer.share.site).filter(|site| !unused(site));
+        let sites = sites.take(object.threshold.k()).map(SiteName::to_string).collect();
         Ok(RestoreReport {
             v: 1,
             r#type: "restore",
             object: object.object.to_string(),
             bytes: restored.data_bytes,
             sites,
-            rejected,
+            rejected: seen,
             key_bytes,
             seconds: started.elapsed().as_secs_f64(),
             output: output.map(|path| path.display().to_string()),
@@ -133,7 +135,7 @@ impl Vault {
     fn answer_key_left(&self, share: &StoredShare) -> Result<u64, Failure> {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
-        Ok(crate::keys::left_bytes(&status, warifu_core::Direction::BToA))
+        Ok(leasable_bytes(&status, Direction::BToA))
     }
 
     fn read_lane(

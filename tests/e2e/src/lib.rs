@@ -1,1 +1,19 @@
-//! tests
+//! Labs of real processes: gateways, site daemons, and the network between them.
+//!
+//! Everything lives in a temporary folder and every process that is started is ended with the
+//! [`Lab`]. What can't be made or run here panics with what to do about it.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a harness of tests: whatever fails must fail the test")]
+
+mod lab;
+mod ledgers;
+mod process;
+mod proxy;
+mod samples;
+
+pub use lab::{Backup, Lab, LabShape, Site, tree_copy};
+pub use ledgers::LedgerCheck;
+pub use process::{Done, Running, warifu};
+pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
+pub use samples::{Dice, sample, seed};

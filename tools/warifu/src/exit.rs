@@ -86,9 +86,9 @@ impl Ending {
                 let next = "mend what failed, then give those inputs again";
                 LastLine { failed, ..line(DEGRADED, "degraded", false, next) }
             }
-            Self::Signal { signal, failure } => {
+            Self::Signal { signal, .. } => {
                 let code = SIGNAL_BASE.saturating_add(*signal);
-                line(code, "signal", true, failure.advice())
+                line(code, "signal", true, "it was stopped from outside: run it again")
             }
             Self::ReaderGone => line(SIGNAL_BASE.saturating_add(SIGPIPE), "signal", false, ""),
         }
@@ -230,7 +230,10 @@ mod tests {
     fn signals_and_lost_readers_end_as_a_shell_would_say() {
         let stopped = Ending::Signal { signal: 15, failure: failure(Class::Temporary) };
         assert_eq!(last(&stopped)["code"], 143);
-        assert_eq!(last(&stopped)["retryable"], true);
+        assert_eq!(
+            (&last(&stopped)["class"], &last(&stopped)["retryable"]),
+            (&"signal".into(), &true.into())
+        );
         assert_eq!(last(&Ending::ReaderGone)["code"], 141);
         assert_eq!(Ending::ReaderGone.told(), "");
     }

@@ -42,7 +42,7 @@ impl Output {
         write_answer(&self.text(document, human)?)
     }
 
-    /// Answers as [`Self::answer`] does, but with a text for other programs, which is left as it is.
+    /// Answers as [`Self::answer`] does, but a text for other programs, left exactly as it is.
     ///
     /// # Errors
     /// Where standard output can't be written.

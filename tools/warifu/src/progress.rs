@@ -21,33 +21,36 @@ pub(crate) fn watched<T>(
     name: &str,
     work: impl FnOnce(Watch<'_>) -> Result<T, Failure>,
 ) -> Result<T, Ending> {
-    let meter = Meter::new(output, name)?;
+    let mut meter = Meter::new(output, name)?;
     let mut show = |progress| meter.show(progress);
     let outcome = work(Watch { progress: &mut show, stop: stop.flag() });
     meter.bar.finish_and_clear();
     outcome.map_err(|failure| stop.ending(failure))
 }
 
-/// A bar once the length is known, a count before.
+/// A bar once the length is known, a count before. Nothing is drawn until there is progress, so
+/// that what is logged before stands on lines of its own.
 struct Meter {
     bar: ProgressBar,
+    /// Where it will be drawn.
+    target: Option<ProgressDrawTarget>,
     with_length: ProgressStyle,
 }
 
 impl Meter {
     fn new(output: Output, name: &str) -> Result<Self, Failure> {
         // Where standard error is no terminal, indicatif draws nothing.
-        let target = match output.json || output.quiet {
-            true => ProgressDrawTarget::hidden(),
-            false => ProgressDrawTarget::stderr(),
-        };
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style(COUNT)?);
+        let target = (!output.json && !output.quiet).then(ProgressDrawTarget::stderr);
+        let hidden = ProgressDrawTarget::hidden();
+        let bar = ProgressBar::with_draw_target(None, hidden).with_style(style(COUNT)?);
         bar.set_prefix(name.to_owned());
-        bar.set_message(key(0));
-        Ok(Self { bar, with_length: style(BAR)? })
+        Ok(Self { bar, target, with_length: style(BAR)? })
     }
 
-    fn show(&self, progress: Progress) {
+    fn show(&mut self, progress: Progress) {
+        if let Some(target) = self.target.take() {
+            self.bar.set_draw_target(target);
+        }
         if progress.total_bytes > 0 && self.bar.length() != Some(progress.total_bytes) {
             self.bar.set_style(self.with_length.clone());
             self.bar.set_length(progress.total_bytes);
@@ -73,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_meter_learns_the_length_and_never_runs_over() {
-        let meter = Meter::new(Output { json: true, quiet: false }, "a.bam").unwrap();
+        let mut meter = Meter::new(Output { json: true, quiet: false }, "a.bam").unwrap();
         meter.show(Progress { done_bytes: 5, total_bytes: 0, key_bytes: 0 });
         assert_eq!((meter.bar.position(), meter.bar.length()), (5, None));
         meter.show(Progress { done_bytes: 7, total_bytes: 9, key_bytes: 2048 });

@@ -11,7 +11,7 @@ use warifu_keystore::{Confirmation, KeyError, KeyStore};
 use warifu_link::body::{Confirm, Confirmed};
 use warifu_link::hello::{
     AnswerKind, CLIENT_HELLO_BYTES, ClientHello, HelloEcho, HelloRefusal, Marks, Nonce,
-    SERVER_HELLO_BYTES, ServerHello,
+    SERVER_HELLO_BYTES, ServerHello, hello_reserve_bytes,
 };
 use warifu_link::{GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant};
 
@@ -49,10 +49,7 @@ impl Peer {
                 error => error.into(),
             })?;
         let echo = HelloEcho::of(&client, &server);
-        // What this end knows to be free is free, unless the other end knows more.
-        let theirs = server.marks.b_to_a;
-        let at_least = if theirs > marks.b_to_a { theirs } else { 0 };
-        let offered = offer(&keys, pool, FIRST_OFFER_BYTES, at_least)?;
+        let offered = first_offer(&keys, pool, echo.marks().b_to_a)?;
         let mut session = Session::new(isa, link, End::A, echo.session());
         session.granted(Direction::AToB, granted)?;
         session.granted(Direction::BToA, offered)?;
@@ -67,6 +64,7 @@ impl Peer {
             answers,
             answer_key: AnswerKey::of(offered),
             settings,
+            lease_floor: 0,
             next_request: 0,
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
@@ -134,13 +132,28 @@ fn exchange_hellos(
     Ok(server)
 }
 
-/// Grants the other end `bytes` of its sending direction, on the grants' step.
-pub(super) fn offer(
-    keys: &KeyStore,
-    pool: PoolId,
-    bytes: u64,
-    at_least: u64,
-) -> Result<KeyRange, PeerError> {
-    let range = keys.grant(pool, Direction::BToA, bytes + GRANT_STEP_BYTES - 1, at_least)?;
-    Ok(aligned_grant(range))
+/// Key for the site's own confirmation, above all that either end knows to be taken: the site has
+/// not proved itself yet.
+fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64) -> Result<KeyRange, PeerError> {
+    let bytes = FIRST_OFFER_BYTES + GRANT_STEP_BYTES - 1;
+    Ok(aligned_grant(keys.grant(pool, Direction::BToA, bytes, mark)?))
+}
+
+/// Grants the site up to `bytes` for its answers, on the grants' step and short of what is kept
+/// for first offers.
+pub(super) fn offer(keys: &KeyStore, pool: PoolId, bytes: u64) -> Result<KeyRange, PeerError> {
+    let direction = Direction::BToA;
+    let range = keys.grant(pool, direction, bytes + GRANT_STEP_BYTES - 1, 0)?;
+    let status = keys.pool_status(pool)?;
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
+    let limit = total - hello_reserve_bytes(total);
+    let kept_back = KeyRange::between(range.start().max(limit), range.end());
+    if !kept_back.is_empty() {
+        keys.regain(pool, direction, &[kept_back])?;
+    }
+    let offered = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
+    match offered.is_empty() {
+        true => Err(KeyError::Empty { pool, direction, left: kept_back.len() }.into()),
+        false => Ok(offered),
+    }
 }

@@ -30,6 +30,9 @@ use warifu_link::{
     FRAME_HEADER_BYTES, Message, Op, Session, ShareClass, Status, TAG_BYTES, key_bytes_needed,
 };
 
+/// Leases asked for in a row before it is given up: grants may fall on burned positions.
+const LEASE_TRIES_MAX: usize = 4;
+
 /// Unused ranges that a release can name; what more there is stays burned.
 const RELEASED_RUNS_MAX: usize = 8;
 
@@ -113,6 +116,8 @@ pub struct Peer {
     answers: GrantedKey,
     answer_key: AnswerKey,
     settings: PeerSettings,
+    /// The lowest position that a lease for sending may have.
+    lease_floor: u64,
     next_request: u64,
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
@@ -410,14 +415,22 @@ impl Peer {
     }
 
     /// Makes sure that `send` bytes of key are there to ask with, and `answer` bytes to answer
-    /// with, whatever is on its way; else leases more, in whole multiples of what is needed, so
-    /// that little is left over at a lease's end.
+    /// with, whatever is on its way; else leases more.
     fn ensure(&mut self, send: u64, answer: u64) -> Result<(), PeerError> {
+        for _ in 0..LEASE_TRIES_MAX {
+            if self.send_key.covers(send) && self.answer_key.covers(answer) {
+                return Ok(());
+            }
+            self.lease(send, answer)?;
+        }
+        Err(KeyError::LeaseEmpty { wanted: send, left: self.send_key.left() }.into())
+    }
+
+    /// Leases more in whole multiples of what is needed, so that little is left over at the end of
+    /// a lease.
+    fn lease(&mut self, send: u64, answer: u64) -> Result<(), PeerError> {
         let may_send = self.send_key.covers(send);
         let may_answer = self.answer_key.covers(answer);
-        if may_send && may_answer {
-            return Ok(());
-        }
         let wanted = match may_send {
             true => 0,
             false => whole_multiple(self.settings.lease_bytes, send) + CONTROL_KEY_BYTES,
@@ -426,7 +439,7 @@ impl Peer {
             true => KeyRange::between(0, 0),
             false => {
                 let bytes = whole_multiple(self.settings.answer_lease_bytes, answer);
-                connect::offer(&self.keys, self.pool, bytes + 2 * CONTROL_KEY_BYTES, 0)?
+                connect::offer(&self.keys, self.pool, bytes + 2 * CONTROL_KEY_BYTES)?
             }
         };
         if !offered.is_empty() {
@@ -435,7 +448,8 @@ impl Peer {
         }
         let mut body = Vec::new();
         Grant { range: offered }.encode(&mut body);
-        let message = Message { argument0: wanted, ..Message::request(Op::Lease, 0) };
+        let (argument0, argument1) = (wanted, self.lease_floor);
+        let message = Message { argument0, argument1, ..Message::request(Op::Lease, 0) };
         let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
         self.send_request(message, &body, 0, answer_bytes)?;
         let request = self.next_request - 1;
@@ -450,27 +464,30 @@ impl Peer {
         if !offered.is_empty() {
             self.answer_key.push(offered);
         }
-        self.take_grant(granted)?;
-        match may_send || self.send_key.covers(send) {
-            true => Ok(()),
-            false => Err(KeyError::LeaseEmpty { wanted: send, left: self.send_key.left() }.into()),
-        }
+        self.take_grant(granted)
     }
 
-    /// Takes key that the site has granted into the lease.
+    /// Takes key that the site has granted. Positions that this end has burned meanwhile can't be
+    /// taken, and then none of the grant is: the next one is asked for above all of them.
     fn take_grant(&mut self, granted: KeyRange) -> Result<(), PeerError> {
         if granted.is_empty() {
             return Ok(());
         }
-        let more =
-            self.keys.accept(self.pool, Direction::AToB, granted, Confirmation::Authenticated);
-        let more = more.map_err(|error| match error {
-            KeyError::AlreadyUsed { range, .. } => PeerError::GrantedUsed { range },
-            error => error.into(),
-        })?;
-        self.session.granted(Direction::AToB, granted)?;
-        self.send_key.push(more);
-        Ok(())
+        let authenticated = Confirmation::Authenticated;
+        let accepted = self.keys.accept(self.pool, Direction::AToB, granted, authenticated);
+        match accepted {
+            Ok(lease) if lease.left() == granted.len() => {
+                self.session.granted(Direction::AToB, granted)?;
+                self.send_key.push(lease);
+                Ok(())
+            }
+            Ok(_) | Err(KeyError::GrantBurned { .. }) => {
+                self.lease_floor = self.keys.mark(self.pool, Direction::AToB)?;
+                Ok(())
+            }
+            Err(KeyError::AlreadyUsed { range, .. }) => Err(PeerError::GrantedUsed { range }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The next answer, whatever it answers; it must be to the oldest request.

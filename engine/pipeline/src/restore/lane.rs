@@ -38,6 +38,12 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether the site could merely not be reached.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Peer(error) if error.is_lost())
+    }
+
     /// Whether the share itself is bad, rather than the way to it.
     #[must_use]
     pub fn is_bad_share(&self) -> bool {

@@ -118,7 +118,7 @@ impl Job<'_> {
     pub(super) fn weave(
         &self,
         lanes: &mut [Box<dyn Lane>],
-        source: OpenSource,
+        source: OpenSource<'_>,
         watch: Watch<'_>,
     ) -> Result<(Woven, u64), Failure> {
         let x_of = |role| {
@@ -244,7 +244,7 @@ fn weave_data(
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
-    source: OpenSource,
+    source: OpenSource<'_>,
     watch: Watch<'_>,
 ) -> Result<(Geometry, u64), Failure> {
     let (stream, attributes, watched) = source.into_parts();
@@ -255,10 +255,11 @@ fn weave_data(
     })?;
     let mut index = 0;
     let mut next = || {
+        let chunk = payload.next_chunk();
         if watch.stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
         }
-        let Some(chunk) = payload.next_chunk()? else { return Ok(None) };
+        let Some(chunk) = chunk? else { return Ok(None) };
         if payload.payload_bytes() > planned_bytes {
             return Err(RunError::SourceGrew { planned_bytes });
         }

@@ -13,6 +13,7 @@ use job::Job;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use warifu_catalog::{Holder, NewObject, NewShare};
 use warifu_core::plan::{Override, PlannedShare};
@@ -102,7 +103,7 @@ impl Vault {
         let started = Instant::now();
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
-        let source = source::open(&request.source)?;
+        let source = source::open(&request.source, watch.stop)?;
         let planned = source.layout.geometry();
         let placed = self.place(&wanted(request, planned))?;
         let (plan, class) = (placed.plan.clone(), placed.class);
@@ -149,7 +150,8 @@ impl Vault {
     /// As [`backup`](Self::backup), before anything is stored.
     pub fn dry_run(&self, request: &BackupRequest) -> Result<PlanReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
-        let source = source::open(&request.source)?;
+        let never = AtomicBool::new(false);
+        let source = source::open(&request.source, &never)?;
         let geometry = source.layout.geometry();
         let placed = self.place(&wanted(request, geometry))?;
         placed.peers.into_values().for_each(hang_up);

@@ -2,25 +2,28 @@
 
 use super::Source;
 use crate::failure::{Class, Failure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use warifu_core::payload::{Attributes, PayloadLayout, prologue};
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
-pub(super) struct OpenSource {
-    pub(super) stream: Box<dyn Read>,
+pub(super) struct OpenSource<'a> {
+    pub(super) stream: Box<dyn Read + 'a>,
     pub(super) attributes: Attributes,
     pub(super) layout: PayloadLayout,
     /// The file itself, to see whether it changed, and what it was like when it was opened.
     file: Option<(File, (u64, i64, i64))>,
 }
 
-impl OpenSource {
+impl<'a> OpenSource<'a> {
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
-    pub(super) fn into_parts(self) -> (Box<dyn Read>, Attributes, Watched) {
+    pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
         let planned = self.layout;
         (self.stream, self.attributes, Watched { planned, file: self.file })
     }
@@ -52,15 +55,38 @@ impl Watched {
     }
 }
 
-/// Opens what is to be stored.
-pub(super) fn open(source: &Source) -> Result<OpenSource, Failure> {
+/// Opens what is to be stored. A stream stops giving when `stop` is set.
+pub(super) fn open<'a>(source: &Source, stop: &'a AtomicBool) -> Result<OpenSource<'a>, Failure> {
     match source {
         Source::File(path) => open_file(path),
-        Source::Stdin { size_bytes } => open_stdin(*size_bytes),
+        Source::Stdin { size_bytes } => open_stdin(*size_bytes, stop),
     }
 }
 
-fn open_file(path: &Path) -> Result<OpenSource, Failure> {
+/// Standard input that does not wait for ever: a silent pipe must not keep a stop from being heard.
+struct StoppableStdin<'a> {
+    stop: &'a AtomicBool,
+}
+
+impl Read for StoppableStdin<'_> {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        let mut stdin = std::io::stdin();
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(std::io::Error::other("stopped on request"));
+            }
+            let mut waiting = [PollFd::new(&stdin, PollFlags::IN)];
+            let pause = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+            match poll(&mut waiting, Some(&pause)) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return stdin.read(target),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
     let unreadable = |error: std::io::Error| {
         let class = match error.kind() {
             std::io::ErrorKind::NotFound => Class::NotFound,
@@ -69,13 +95,14 @@ fn open_file(path: &Path) -> Result<OpenSource, Failure> {
         Failure::new(class, "source-unreadable", format!("can't read {}", path.display()))
             .because(error)
     };
-    let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
+    let kind = std::fs::metadata(path).map_err(unreadable)?;
+    if !kind.is_file() {
         let what = format!("{} is no regular file", path.display());
         return Err(Failure::new(Class::Usage, "source-kind", what)
             .next("give files, or pipe a stream: tar c DIR | warifu backup - --size SIZE ..."));
     }
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
     let name = path.file_name().map(|name| name.as_bytes().to_vec());
     let modified = metadata.mtime().checked_mul(1_000_000_000);
     let attributes = Attributes {
@@ -89,7 +116,10 @@ fn open_file(path: &Path) -> Result<OpenSource, Failure> {
     Ok(OpenSource { stream, attributes, layout, file: Some((file, before)) })
 }
 
-fn open_stdin(size_bytes: Option<u64>) -> Result<OpenSource, Failure> {
+fn open_stdin(
+    size_bytes: Option<u64>,
+    stop: &AtomicBool,
+) -> Result<OpenSource<'_>, Failure> {
     let known = std::fs::metadata("/dev/stdin").ok().filter(|stdin| stdin.is_file());
     let size_bytes = size_bytes.or(known.map(|stdin| stdin.len())).ok_or_else(|| {
         Failure::new(Class::Usage, "size-unknown", "the length of standard input is not known")
@@ -99,7 +129,7 @@ fn open_stdin(size_bytes: Option<u64>) -> Result<OpenSource, Failure> {
     })?;
     let attributes = Attributes::default();
     let layout = layout(&attributes, size_bytes)?;
-    Ok(OpenSource { stream: Box::new(std::io::stdin()), attributes, layout, file: None })
+    Ok(OpenSource { stream: Box::new(StoppableStdin { stop }), attributes, layout, file: None })
 }
 
 fn layout(attributes: &Attributes, data_bytes: u64) -> Result<PayloadLayout, Failure> {

@@ -33,8 +33,8 @@ pub(crate) struct GenerateArgs {
     /// How much; for a link, in each direction
     #[arg(long, value_name = "SIZE", value_parser = some_size)]
     pub(crate) bytes: Size,
-    /// The drive that carries the site's end: a folder that is made or is empty
-    #[arg(long, value_name = "DRIVE", requires = "site")]
+    /// The drive that carries the site's end: a folder, made where needed, without key on it
+    #[arg(long, value_name = "DRIVE", requires = "site", conflicts_with = "random")]
     pub(crate) courier: Option<PathBuf>,
     /// A file or device that you declare truly random; otherwise a generator seeded by the
     /// system, and what is stored with such key is of class `computational`
@@ -64,7 +64,7 @@ pub(crate) struct ExportArgs {
     /// How much, in each direction
     #[arg(long, value_name = "SIZE", value_parser = some_size)]
     pub(crate) bytes: Size,
-    /// The drive that carries the site's end: a folder that is made or is empty
+    /// The drive that carries the site's end: a folder, made where needed, without key on it
     pub(crate) drive: PathBuf,
     /// Only tell what would be made
     #[arg(long)]

@@ -33,6 +33,7 @@ pub(crate) struct Cli {
 
 /// What every command understands.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "With every command")]
 pub(crate) struct Global {
     /// The vault [env: WARIFU_VAULT; default: warifu in the XDG data folder]
     #[arg(long, global = true, value_name = "DIR")]

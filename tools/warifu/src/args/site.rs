@@ -8,7 +8,8 @@ use warifu_core::{Channel, SiteName};
 #[derive(Args, Debug)]
 pub(crate) struct InitArgs {
     /// The gateway's name, by which sites know it
-    #[arg(long, default_value = "gateway", value_name = "NAME", conflicts_with = "site")]
+    #[arg(long, value_name = "NAME", default_value = "gateway")]
+    #[arg(conflicts_with_all = ["site", "listen", "store"])]
     pub(crate) name: SiteName,
     /// Make a site's vault, of a site with this name
     #[arg(long, value_name = "NAME", requires = "listen")]

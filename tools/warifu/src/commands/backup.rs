@@ -8,29 +8,42 @@ use crate::progress::watched;
 use crate::signals::Stop;
 use crate::size::{human, human_rate};
 use crate::table::{Table, numbers, words};
+use serde::Serialize;
 use std::path::Path;
 use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, PlanReport, Source, Vault};
+
+/// What became of one input.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Report {
+    Stored(ObjectReport),
+    Planned(PlanReport),
+}
 
 /// Stores every path as an object. One that fails does not keep the others from being stored.
 pub(super) fn backup(context: &Context, args: &BackupArgs) -> Result<(), Ending> {
     let sources = sources(args)?;
     let vault = context.open()?;
-    let stop = Stop::install()?;
+    // A plan takes no time: it ends at once by a signal.
+    let stop = if args.dry_run { Stop::never() } else { Stop::install()? };
     let mut failures = Vec::new();
     let inputs = sources.len();
     for (path, source) in args.paths.iter().zip(sources) {
         let request = request(args, source);
         let outcome = match args.dry_run {
-            true => plan(context, &vault, &request),
-            false => store(context, &vault, &stop, path, &request),
+            true => vault.dry_run(&request).map(Report::Planned).map_err(Ending::from),
+            false => store(context, &vault, &stop, path, &request).map(Report::Stored),
         };
         match outcome {
-            Ok(()) => {}
-            Err(Ending::Failed(failure)) if inputs > 1 => failures.push((path.as_path(), failure)),
+            Ok(report) => context.output.answer(&report, || match &report {
+                Report::Stored(report) => stored(report),
+                Report::Planned(report) => planned(report),
+            })?,
+            Err(Ending::Failed(failure)) if inputs > 1 => {
+                context.output.warn(&format!("{}: {}", path.display(), told(&failure)));
+                failures.push((path.as_path(), failure));
+            }
             Err(ending) => return Err(ending),
-        }
-        if let Some((path, failure)) = failures.last().filter(|(failed, _)| *failed == path) {
-            context.output.warn(&format!("{}: {}", path.display(), told(failure)));
         }
     }
     ending(inputs, failures)
@@ -42,20 +55,13 @@ fn store(
     stop: &Stop,
     path: &Path,
     request: &BackupRequest,
-) -> Result<(), Ending> {
+) -> Result<ObjectReport, Ending> {
     if stop.signal().is_some() {
         let what = "stopped on request before this one was begun";
         return Err(stop.ending(Failure::new(Class::Temporary, "stopped", what)));
     }
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let work = |watch: warifu_vault::Watch<'_>| vault.backup(request, watch);
-    let report = watched(context.output, stop, &name, work)?;
-    context.output.answer(&report, || stored(&report))
-}
-
-fn plan(context: &Context, vault: &Vault, request: &BackupRequest) -> Result<(), Ending> {
-    let report = vault.dry_run(request)?;
-    context.output.answer(&report, || planned(&report))
+    watched(context.output, stop, &name, |watch| vault.backup(request, watch))
 }
 
 /// What each path stands for.

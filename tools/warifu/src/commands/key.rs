@@ -38,7 +38,7 @@ fn status(context: &Context) -> Result<(), Ending> {
     context.output.answer(&rows, || pools(&rows))
 }
 
-/// What the pools hold, as a table.
+/// What the pools hold, as a table: random numbers first, then links by site.
 pub(super) fn pools(rows: &[PoolRow]) -> String {
     let columns = [
         words("pool"),
@@ -51,6 +51,8 @@ pub(super) fn pools(rows: &[PoolRow]) -> String {
         words("class"),
         words("source"),
     ];
+    let mut rows: Vec<&PoolRow> = rows.iter().collect();
+    rows.sort_by_key(|row| (&row.site, &row.pool));
     Table::new(columns, rows, |row| {
         [
             row.pool.clone(),
@@ -166,8 +168,8 @@ fn planned(vault: &Vault, request: &GenerateRequest) -> Result<Planned, Failure>
 fn told(planned: &Planned) -> String {
     match (&planned.site, &planned.drive) {
         (Some(site), Some(drive)) => format!(
-            "would make {} of key to site {site} and {} from it, carried by {drive}; {} of the random \
-             pool\n",
+            "would make {} of key to site {site} and {} from it, carried by {drive}; takes {} of \
+             the random pool\n",
             human(planned.to_site_bytes),
             human(planned.from_site_bytes),
             human(planned.random_bytes_used)

@@ -6,8 +6,10 @@ use crate::exit::Ending;
 use crate::progress::watched;
 use crate::signals::Stop;
 use crate::size::{human, human_rate};
+use std::error::Error;
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use warifu_vault::{Output, RestoreReport, RestoreRequest, Watch};
+use warifu_vault::{Failure, Output, RestoreReport, RestoreRequest, Watch};
 
 /// Gets an object back. What it says goes to standard error where the data goes to standard
 /// output.
@@ -22,7 +24,13 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
     let stop = Stop::install()?;
     let request = RestoreRequest { object: args.object, output };
     let work = |watch: Watch<'_>| vault.restore(&request, watch);
-    let report = watched(context.output, &stop, &args.object.to_string()[..8], work)?;
+    let outcome = watched(context.output, &stop, "restore", work);
+    let report = match outcome {
+        Err(Ending::Failed(failure)) if is_aside && is_reader_gone(&failure) => {
+            return Err(Ending::ReaderGone);
+        }
+        outcome => outcome?,
+    };
     if !context.output.json {
         for rejected in &report.rejected {
             context.output.warn(&format!(
@@ -35,6 +43,19 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
         true => context.output.answer_aside(&report, || restored(&report)),
         false => context.output.answer(&report, || restored(&report)),
     }
+}
+
+/// Whether it failed because nobody reads standard output any more.
+fn is_reader_gone(failure: &Failure) -> bool {
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == ErrorKind::BrokenPipe) {
+            return failure.code() == "output";
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn restored(report: &RestoreReport) -> String {
@@ -52,4 +73,25 @@ fn restored(report: &RestoreReport) -> String {
     text += &format!("sites       {}\n", report.sites.join(", "));
     text += &format!("key         {}\n", human(report.key_bytes));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warifu_vault::Class;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_reader_that_left_is_told_from_a_full_disk_and_a_lost_site() {
+        let failure = |code, kind: ErrorKind| {
+            Failure::new(Class::Other, code, "failed").because(Outer(kind.into()))
+        };
+        assert!(is_reader_gone(&failure("output", ErrorKind::BrokenPipe)));
+        assert!(!is_reader_gone(&failure("output", ErrorKind::StorageFull)));
+        assert!(!is_reader_gone(&failure("site-down", ErrorKind::BrokenPipe)));
+        assert!(!is_reader_gone(&Failure::new(Class::Other, "output", "failed")));
+    }
 }

@@ -6,6 +6,9 @@ use crate::exit::Ending;
 use crate::table::{Table, numbers, words};
 use warifu_vault::StatusReport;
 
+/// Above so many sets of sites that can be lost, people are not shown them all.
+const SETS_SHOWN_MAX: usize = 12;
+
 /// Tells what holds and what could be lost now.
 pub(super) fn status(context: &Context) -> Result<(), Ending> {
     let report = context.open()?.status()?;
@@ -33,14 +36,21 @@ fn told(report: &StatusReport) -> String {
 }
 
 fn can_lose(report: &StatusReport) -> String {
-    match (report.objects, report.can_lose.is_empty()) {
-        (0, _) => String::new(),
-        (_, true) => "can lose no set of sites that is known to be harmless\n".to_owned(),
-        (_, false) => {
-            let sets = report.can_lose.iter().map(|sites| sites.join("+"));
-            format!("can lose {}\n", sets.collect::<Vec<_>>().join(", or "))
-        }
+    let sets = &report.can_lose;
+    match (report.objects, sets.is_empty()) {
+        (0, _) => return String::new(),
+        (_, true) => return "can lose no set of sites that is known to be harmless\n".to_owned(),
+        (_, false) => {}
     }
+    let mut text = String::new();
+    for (at, sites) in sets.iter().take(SETS_SHOWN_MAX).enumerate() {
+        let head = if at == 0 { "can lose" } else { "or      " };
+        text += &format!("{head} {}\n", sites.join(" and "));
+    }
+    if let Some(more @ 1..) = sets.len().checked_sub(SETS_SHOWN_MAX) {
+        text += &format!("or       {more} more: see --json\n");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -59,7 +69,11 @@ mod tests {
             pools: Vec::new(),
             interrupted: 0,
         };
-        assert!(told(&report).contains("\ncan lose a+b, or c\n"));
+        assert!(told(&report).contains("\ncan lose a and b\nor       c\n"));
+        report.can_lose.resize(SETS_SHOWN_MAX, vec!["d".to_owned()]);
+        assert!(!told(&report).contains("more"));
+        report.can_lose.resize(SETS_SHOWN_MAX + 5, vec!["e".to_owned()]);
+        assert!(told(&report).contains("\nor       d\nor       5 more: see --json\n"));
         report.can_lose.clear();
         assert!(told(&report).contains("\ncan lose no set"));
         report.objects = 0;

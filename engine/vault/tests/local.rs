@@ -1,0 +1,60 @@
+//! Objects whose sites are folders: what they take from the `random` pool, and that `n - k` of the
+//! folders may go.
+
+mod rooms;
+
+use rooms::Rooms;
+use std::fs;
+use warifu_core::share_file::ShareHeader;
+use warifu_vault::{ObjectReport, PoolRow};
+
+fn header(rooms: &Rooms, report: &ObjectReport, x: u8) -> ShareHeader {
+    let file = fs::read(rooms.share_file(report, x)).unwrap();
+    ShareHeader::decode(file.first_chunk().unwrap()).unwrap()
+}
+
+fn random(rooms: &Rooms) -> PoolRow {
+    let mut pools = rooms.gateway.key_status().unwrap();
+    assert_eq!(pools.len(), 1, "local sites have no pools");
+    pools.remove(0)
+}
+
+/// Of random numbers: `k - 1` pads of payload and capsule, an `r` for each share, a blind block for
+/// each of its chunks, and a point for each of the capsule's codes.
+#[test]
+fn random_numbers_are_spent_to_the_byte_and_once() {
+    let rooms = Rooms::new(7, 32 << 20);
+    for (scheme, bytes) in [("2/3", 0), ("3/5", 4096), ("4/7", 1), ("3/5", (2 << 20) + 77)] {
+        let before = random(&rooms);
+        let (report, data) = rooms.store(bytes, scheme);
+        let after = random(&rooms);
+        let header = header(&rooms, &report, 1);
+        let (k, n) = (u64::from(report.k), u64::from(report.n));
+        let chunks = header.geometry.chunk_count();
+        let pads = (k - 1) * (header.geometry.payload_bytes() + header.capsule_bytes());
+        let expected = pads + 16 * n + 16 * n * chunks + 16 * (n + 1);
+        assert_eq!(report.random_bytes, expected, "{scheme}, {bytes} bytes");
+        assert_eq!(after.bytes_consumed - before.bytes_consumed, expected);
+        assert_eq!(after.bytes_leased, 0);
+        assert!(report.shares.iter().all(|share| share.key_bytes == 0), "no link, no key");
+        let (restored, back) = rooms.restore(&report.object).unwrap();
+        assert!(back == data && restored.rejected.is_empty() && restored.key_bytes == 0);
+        assert_eq!(random(&rooms).bytes_left, after.bytes_left, "a restore takes none");
+    }
+    let audit = rooms.gateway.audit_keys().unwrap();
+    assert!(audit.iter().all(|row| row.overlaps == 0 && row.outside_segments == 0));
+}
+
+#[test]
+fn any_two_of_five_rooms_may_burn_down() {
+    for first in 0..5 {
+        for second in first + 1..5 {
+            let rooms = Rooms::new(5, 4 << 20);
+            let (report, data) = rooms.store(100_000, "3/5");
+            fs::remove_dir_all(rooms.folder(&format!("s{first}"))).unwrap();
+            fs::remove_dir_all(rooms.folder(&format!("s{second}"))).unwrap();
+            let (_, back) = rooms.restore(&report.object).unwrap();
+            assert!(back == data, "without s{first} and s{second}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A gateway whose sites are folders in its own room: nothing runs but the calls of the test.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use tempfile::TempDir;
+use warifu_core::{ObjectId, SiteName, Threshold};
+use warifu_vault::{
+    BackupRequest, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
+    RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
+};
+
+pub(crate) struct Rooms {
+    pub(crate) root: TempDir,
+    pub(crate) gateway: Vault,
+}
+
+impl Rooms {
+    /// A gateway with `sites` folders and `random_bytes` random numbers.
+    pub(crate) fn new(sites: usize, random_bytes: u64) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let name = |text: &str| text.parse::<SiteName>().unwrap();
+        let gateway = Vault::init(&root.path().join("g"), name("gateway"), None).unwrap();
+        for number in 0..sites {
+            let site = name(&format!("s{number}"));
+            let url = format!("file://{}", root.path().join(site.as_str()).display());
+            let new = NewSite { name: site, url, zone: None, domain: None, channel: None };
+            gateway.add_site(&new).unwrap();
+        }
+        let source = KeySourceChoice::System;
+        let request = GenerateRequest { target: Target::Random, bytes: random_bytes, source };
+        watched(|watch| gateway.generate(&request, watch)).unwrap();
+        gateway.enroll(&"P1".parse().unwrap()).unwrap();
+        std::fs::create_dir(root.path().join("out")).unwrap();
+        Self { root, gateway }
+    }
+
+    /// Stores `bytes` bytes; what was stored comes back beside the report.
+    pub(crate) fn store(&self, bytes: usize, scheme: &str) -> (ObjectReport, Vec<u8>) {
+        let data: Vec<u8> = (0..bytes as u64)
+            .map(|at| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+            .collect();
+        let path = self.root.path().join("in");
+        std::fs::write(&path, &data).unwrap();
+        let request = BackupRequest {
+            source: Source::File(path),
+            individual: "P1".parse().unwrap(),
+            threshold: scheme.parse::<Threshold>().unwrap(),
+            label: None,
+            overrides: Vec::new(),
+            pins: Vec::new(),
+            exclusions: Vec::new(),
+        };
+        (watched(|watch| self.gateway.backup(&request, watch)).unwrap(), data)
+    }
+
+    /// Restores. Whatever comes of it, nothing else is left in the folder of the output.
+    pub(crate) fn restore(&self, object: &str) -> Result<(RestoreReport, Vec<u8>), Failure> {
+        let folder = self.root.path().join("out");
+        let output = folder.join("data");
+        let request = RestoreRequest {
+            object: object.parse().unwrap(),
+            output: Output::Path(output.clone()),
+        };
+        let restored = watched(|watch| self.gateway.restore(&request, watch)).map(|report| {
+            let data = std::fs::read(&output).unwrap();
+            std::fs::remove_file(&output).unwrap();
+            (report, data)
+        });
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "a file was left behind");
+        restored
+    }
+
+    /// The file of the share at `x`.
+    pub(crate) fn share_file(&self, report: &ObjectReport, x: u8) -> PathBuf {
+        let object: ObjectId = report.object.parse().unwrap();
+        let name = format!("{object}-{x:02x}.share");
+        self.folder(&report.shares[usize::from(x) - 1].site).join("shares").join(name)
+    }
+
+    /// The folder of a site.
+    pub(crate) fn folder(&self, site: &str) -> PathBuf {
+        Path::new(self.root.path()).join(site)
+    }
+}
+
+fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
+    let stop = AtomicBool::new(false);
+    work(Watch { progress: &mut |_| (), stop: &stop })
+}

@@ -1,0 +1,255 @@
+//! Killed at any instant, an object is listed and comes back, or it is not listed and leaves no
+//! litter; and no key is used twice.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use warifu_e2e::{Backup, Dice, Fault, Flow, Lab, LabShape, Running, Strike, sample, seed};
+
+/// Bytes of the objects that are stored while processes die: three chunks.
+const OBJECT_BYTES: usize = (2 << 20) + 4321;
+
+/// Key of each link in each direction, and below how much more is brought.
+const KEY_BYTES: u64 = 96 << 20;
+const KEY_LOW_BYTES: u64 = 40 << 20;
+
+/// What the test knows, beside what the gateway says.
+struct Truth {
+    lab: Lab,
+    data: Vec<u8>,
+    path: PathBuf,
+    /// Objects whose backup said that all is well.
+    confirmed: BTreeSet<String>,
+    /// Backups that were killed, each of which may have come to its end just before.
+    killed: usize,
+    longest: Duration,
+}
+
+impl Truth {
+    fn new() -> Self {
+        let shape =
+            LabShape { sites: 3, key_bytes: KEY_BYTES, random_bytes: 16 << 20, proxied: true };
+        let lab = Lab::new(shape);
+        small_leases(&lab);
+        let data = sample(8, OBJECT_BYTES);
+        let path = lab.file("in", &data);
+        let mut truth = Self {
+            lab,
+            data,
+            path,
+            confirmed: BTreeSet::new(),
+            killed: 0,
+            longest: Duration::ZERO,
+        };
+        truth.undisturbed();
+        truth
+    }
+
+    fn spawn(&self) -> Running {
+        self.lab.spawn_backup(Backup::of(&self.path, "2/3"))
+    }
+
+    /// A backup that nothing happens to; it also sweeps away what others left.
+    fn undisturbed(&mut self) {
+        let started = Instant::now();
+        let object = self.lab.store(&self.path, "2/3");
+        self.longest = self.longest.max(started.elapsed());
+        self.confirmed.insert(object);
+        for site in &self.lab.sites {
+            assert!(site.files("unfinished").is_empty(), "litter: {:?}", site.files("unfinished"));
+        }
+    }
+
+    /// Lets a backup run for a while, then kills one process of the lab.
+    fn kill_one(&mut self, dice: &mut Dice) {
+        let moment = dice.below(u64::try_from(self.longest.as_micros()).unwrap());
+        let victim = usize::try_from(dice.below(2 * self.lab.sites.len() as u64)).unwrap();
+        let mut backup = self.spawn();
+        // Not synchronisation: the moment of death is what is drawn.
+        std::thread::sleep(Duration::from_micros(moment));
+        match self.lab.sites.get_mut(victim) {
+            Some(site) => {
+                site.kill_nine();
+                site.start();
+            }
+            None => backup.kill_nine(),
+        }
+        let done = backup.wait();
+        match done.code {
+            0 => {
+                let report = done.json();
+                self.confirmed.insert(report["object"].as_str().unwrap().to_owned());
+            }
+            -9 => self.killed += 1,
+            // The site died while it was asked where to place, or while it completed its share.
+            6 => {}
+            code => panic!("a backup whose site was killed ended with {code}: {}", done.stderr),
+        }
+    }
+
+    /// Everything confirmed is listed and comes back; what is listed beyond that comes from a
+    /// backup that was killed after its end, and comes back too.
+    fn check(&mut self, restore_all: bool) {
+        let listed: BTreeSet<String> = self.lab.listed().into_iter().collect();
+        let lost: Vec<_> = self.confirmed.difference(&listed).collect();
+        assert!(lost.is_empty(), "said to be stored, but not listed: {lost:?}");
+        let unsaid: Vec<String> = listed.difference(&self.confirmed).cloned().collect();
+        assert!(unsaid.len() <= self.killed, "listed out of nothing: {unsaid:?}");
+        let again = if restore_all { listed } else { unsaid.iter().cloned().collect() };
+        for object in &again {
+            self.lab.expect_back(object, &self.data);
+        }
+        self.killed -= unsaid.len();
+        self.confirmed.extend(unsaid);
+    }
+
+    /// At every site lie the shares of the listed objects, and nothing else.
+    fn check_sites(&self) {
+        let listed: BTreeSet<String> = self.lab.listed().into_iter().collect();
+        for site in &self.lab.sites {
+            let shares = site.files("shares");
+            let objects: BTreeSet<String> =
+                shares.iter().map(|name| name.split('-').next().unwrap().to_owned()).collect();
+            assert_eq!(objects, listed, "what lies at {}", site.name);
+            assert_eq!(shares.len(), listed.len());
+        }
+    }
+
+    fn top_up(&self) {
+        for number in 0..self.lab.sites.len() {
+            let left = |end: &str| {
+                let pool = self.lab.pool(&format!("s{number}/{end}"));
+                let kept = pool["bytes_reserved_for_restore"].as_u64().unwrap();
+                pool["bytes_left"].as_u64().unwrap().saturating_sub(kept)
+            };
+            if left("to").min(left("from")) < KEY_LOW_BYTES {
+                self.lab.deliver(number, KEY_BYTES);
+            }
+        }
+    }
+}
+
+/// What a crash burns at most is made small, so that many crashes fit into little key.
+fn small_leases(lab: &Lab) {
+    let config = lab.gateway.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let smaller = |text: &str, name: &str| -> String {
+        let line = |line: &str| match line.starts_with(name) {
+            true => format!("{name} = {}\n", 4 << 20),
+            false => format!("{line}\n"),
+        };
+        text.lines().map(line).collect()
+    };
+    let text = smaller(&smaller(&text, "lease_bytes"), "answer_lease_bytes");
+    std::fs::write(&config, text).unwrap();
+}
+
+fn kill_many(kills: usize) {
+    let mut dice = Dice::new(seed("kill_nine"));
+    let mut truth = Truth::new();
+    for kill in 1..=kills {
+        truth.top_up();
+        truth.kill_one(&mut dice);
+        truth.check(false);
+        if kill % 5 == 0 {
+            truth.undisturbed();
+            truth.check_sites();
+        }
+    }
+    truth.undisturbed();
+    truth.check(true);
+    truth.check_sites();
+    let _findings = truth.lab.run(&["doctor"]).ok();
+    let summary = truth.lab.expect_key_used_once();
+    println!(
+        "kill_nine: {kills} kills, {} objects, {} frames of which {} were cut",
+        truth.confirmed.len(),
+        summary["frames"],
+        summary["cut_frames"]
+    );
+}
+
+#[test]
+fn fifty_kills_lose_nothing_and_leave_nothing() {
+    kill_many(50);
+}
+
+#[test]
+#[ignore = "long"]
+fn five_thousand_kills_lose_nothing_and_leave_nothing() {
+    for _ in 0..100 {
+        kill_many(50);
+    }
+}
+
+#[test]
+fn a_backup_outlives_a_cut_connection() {
+    let lab = Lab::recorded(3, 32 << 20);
+    let data = sample(9, 6 << 20);
+    let path = lab.file("in", &data);
+    for flow in [Flow::Up, Flow::Down] {
+        for site in &lab.sites {
+            // Past the handshake: within a chunk one way, within the receipts the other.
+            let at = if flow == Flow::Up { 900 } else { 1200 };
+            site.proxy().arm(Fault { flow, at, strike: Strike::Cut });
+            let object = lab.store(&path, "2/3");
+            assert!(site.proxy().has_struck(), "{flow:?} at {}", site.name);
+            lab.expect_back(&object, &data);
+            assert!(site.files("unfinished").is_empty());
+        }
+    }
+    let _summary = lab.expect_key_used_once();
+}
+
+#[test]
+fn a_backup_outlives_the_death_of_a_site() {
+    let mut lab = Lab::recorded(3, 32 << 20);
+    let data = sample(10, 8 << 20);
+    let path = lab.file("in", &data);
+    for number in 0..lab.sites.len() {
+        let (told, struck) = std::sync::mpsc::channel();
+        let call = Box::new(move || told.send(()).unwrap());
+        let computed = computed_at(&lab, &path, number);
+        // Of a site that gets its share as frames three megabytes have passed; to one that only
+        // keeps key some hundred bytes for each chunk.
+        let at = if computed { 3 << 20 } else { 1500 };
+        let fault = Fault { flow: Flow::Up, at, strike: Strike::Call(call) };
+        lab.sites[number].proxy().arm(fault);
+        let backup = lab.spawn_backup(Backup::of(&path, "2/3"));
+        struck.recv_timeout(Duration::from_secs(60)).unwrap();
+        lab.sites[number].kill_nine();
+        lab.sites[number].start();
+        let report = backup.wait().ok().json();
+        lab.expect_back(report["object"].as_str().unwrap(), &data);
+        assert!(lab.sites[number].files("unfinished").is_empty());
+    }
+    let _summary = lab.expect_key_used_once();
+}
+
+/// Whether a backup of `path` would send the site its share rather than let it keep key.
+fn computed_at(lab: &Lab, path: &std::path::Path, number: usize) -> bool {
+    let backup = Backup { more: &["--dry-run"], ..Backup::of(path, "2/3") };
+    let plan = lab.backup(backup).ok().json();
+    let shares = plan["shares"].as_array().unwrap();
+    let share = shares.iter().find(|share| share["site"] == lab.sites[number].name).unwrap();
+    share["role"] == "computed"
+}
+
+#[test]
+fn a_backup_that_is_asked_to_stop_leaves_nothing() {
+    let lab = Lab::recorded(3, 32 << 20);
+    let path = lab.file("in", &sample(11, 8 << 20));
+    let (told, struck) = std::sync::mpsc::channel();
+    let call = Box::new(move || told.send(()).unwrap());
+    lab.sites[0].proxy().arm(Fault { flow: Flow::Up, at: 1500, strike: Strike::Call(call) });
+    let backup = lab.spawn_backup(Backup::of(&path, "2/3"));
+    struck.recv_timeout(Duration::from_secs(60)).unwrap();
+    backup.terminate();
+    let done = backup.wait().exits(128 + 15);
+    assert_eq!(done.exit_line()["code"], 128 + 15);
+    assert!(lab.listed().is_empty());
+    for site in &lab.sites {
+        assert!(site.files("unfinished").is_empty() && site.files("shares").is_empty());
+    }
+    let _summary = lab.expect_key_used_once();
+}
