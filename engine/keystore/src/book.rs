@@ -91,8 +91,6 @@ pub(crate) struct Book {
     pub(crate) records: u64,
     /// The last opening.
     pub(crate) epoch: u64,
-    /// Every incarnation that opened the pool, with its last epoch.
-    pub(crate) openings: BTreeMap<Incarnation, u64>,
     /// Every opening of the peer that was seen.
     pub(crate) peers: BTreeMap<u64, Incarnation>,
 }
@@ -189,10 +187,7 @@ impl Book {
             Kind::PeerSeen => {
                 self.peers.insert(record.epoch, record.incarnation);
             }
-            Kind::Opened => {
-                self.epoch = record.epoch;
-                self.openings.insert(record.incarnation, record.epoch);
-            }
+            Kind::Opened => self.epoch = record.epoch,
         }
         self.records += 1;
         Ok(())

@@ -197,7 +197,7 @@ impl World {
         let (a, b) = (self.pick(0, a), self.pick(1, b));
         let (at_a, at_b) = (&self.parties[0].running[a], &self.parties[1].running[b]);
         let (number_a, number_b) = (at_a.number, at_b.number);
-        for _ in 0..6 {
+        for _ in 0..40 {
             match shake_hands(&at_a.store, &at_b.store, bytes, stop, &mut self.judge) {
                 Ok(Handshake::Again) => {}
                 Ok(Handshake::Stopped) => return,
@@ -510,13 +510,15 @@ fn what_was_sent_and_lost_and_forgotten_stays_used() {
         image(1),
         SHAKE,
         SHAKE,
+        Step::Send { session: 0, a_to_b: true, bytes: 324, arrives: true },
+        Step::Send { session: 0, a_to_b: true, bytes: 324, arrives: true },
         extend(0),
         extend(1),
         lost,
         lost,
         RELEASE,
         restore(0),
-        Step::Shake { a: 0, b: 0, bytes: 20, stop: 99 },
+        Step::Shake { a: 0, b: 0, bytes: 60, stop: 99 },
         restore(1),
         SHAKE,
     ]);

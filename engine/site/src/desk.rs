@@ -12,7 +12,7 @@ use warifu_core::share_file::{CapsuleShape, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Direction, Geometry, Kept, KeyRange, PoolId, Role, Threshold};
 use warifu_kernels::PolyHash;
-use warifu_keystore::{KeyError, PoolKind};
+use warifu_keystore::{Confirmation, KeyError, PoolKind};
 use warifu_link::body::{
     Commit, Grant, RANGE_BYTES, Release, SHARE_STATS_MAX, ShareStat, Witness, failure_text,
 };
@@ -353,10 +353,17 @@ impl<'a> Desk<'a> {
         let pool = PoolId::from(self.greeted.link);
         let offered = Grant::decode(body)?.range;
         if !offered.is_empty() {
-            self.greeted.session.granted(Direction::BToA, offered)?;
-            let confirmed = warifu_keystore::Confirmation::Authenticated;
-            let more = self.site.keys().accept(pool, Direction::BToA, offered, confirmed)?;
-            self.greeted.answers.push(more);
+            let confirmed = Confirmation::Authenticated;
+            match self.site.keys().accept(pool, Direction::BToA, offered, confirmed) {
+                Ok(lease) if lease.left() == offered.len() => {
+                    self.greeted.session.granted(Direction::BToA, offered)?;
+                    self.greeted.answers.push(lease);
+                }
+                Ok(_) | Err(KeyError::GrantBurned { .. }) => {
+                    return Ok(Err(Declined::new(Status::Key, "the key offered is burned here")));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
         let granted = grant(self.site, pool, message.argument0, message.argument1)?;
         if granted.is_empty() && message.argument0 > 0 {

@@ -7,8 +7,9 @@ mod rooms;
 
 use rooms::Rooms;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 use warifu_backend::ShareName;
@@ -461,6 +462,33 @@ fn bytes_after_the_end_change_nothing() {
     }
     bench.ask_last(&[3, 4]);
     assert!(bench.restore().is_empty());
+}
+
+/// What lies in a share's place without being a file: a folder, a pipe that nobody writes to, a way
+/// to another file, even to the right one.
+#[test]
+fn what_is_no_plain_file_is_named() {
+    let bench = Bench::new();
+    for x in [1, 5] {
+        let (file, aside) = (bench.file(x), bench.rooms.root.path().join("aside"));
+        fs::rename(&file, &aside).unwrap();
+        let put: [fn(&Path, &Path); 3] = [
+            |file, _| fs::create_dir(file).unwrap(),
+            |file, _| {
+                assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+            },
+            |file, aside| symlink(aside, file).unwrap(),
+        ];
+        for put in put {
+            put(&file, &aside);
+            let rejected = bench.restore_asking(x);
+            let named: Vec<_> = rejected.iter().map(|bad| (&bad.site[..], bad.chunk)).collect();
+            assert_eq!(named, [(bench.site(x), 0)]);
+            fs::remove_file(&file).or_else(|_| fs::remove_dir(&file)).unwrap();
+        }
+        fs::rename(&aside, &file).unwrap();
+    }
+    assert!(bench.restore_asking(1).is_empty());
 }
 
 /// Three of five gone or bad: the exit code says which, and nothing is left behind.

@@ -5,8 +5,9 @@ mod rooms;
 
 use rooms::Rooms;
 use std::fs;
+use std::sync::atomic::AtomicBool;
 use warifu_core::share_file::ShareHeader;
-use warifu_vault::{ObjectReport, PoolRow};
+use warifu_vault::{ObjectReport, Output, PoolRow, RestoreRequest, Watch};
 
 fn header(rooms: &Rooms, report: &ObjectReport, x: u8) -> ShareHeader {
     let file = fs::read(rooms.share_file(report, x)).unwrap();
@@ -57,4 +58,27 @@ fn any_two_of_five_rooms_may_burn_down() {
             assert!(back == data, "without s{first} and s{second}");
         }
     }
+}
+
+/// The file that a restore would have replaced.
+#[test]
+fn a_failed_restore_leaves_what_was_there() {
+    let rooms = Rooms::new(5, 4 << 20);
+    let (report, data) = rooms.store(100_000, "3/5");
+    let output = rooms.root.path().join("earlier");
+    fs::write(&output, b"earlier").unwrap();
+    let restore = || {
+        let object = report.object.parse().unwrap();
+        let request = RestoreRequest { object, output: Output::Path(output.clone()) };
+        let stop = AtomicBool::new(false);
+        rooms.gateway.restore(&request, Watch { progress: &mut |_| (), stop: &stop })
+    };
+    let files = [1, 2, 3].map(|x| rooms.share_file(&report, x));
+    let good = files.each_ref().map(|file| fs::read(file).unwrap());
+    files.iter().for_each(|file| fs::remove_file(file).unwrap());
+    restore().unwrap_err();
+    assert_eq!(fs::read(&output).unwrap(), b"earlier");
+    fs::write(&files[1], &good[1]).unwrap();
+    restore().unwrap();
+    assert!(fs::read(&output).unwrap() == data);
 }

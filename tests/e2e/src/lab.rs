@@ -17,13 +17,22 @@ pub struct LabShape {
     pub key_bytes: u64,
     /// Random numbers of the gateway, in bytes.
     pub random_bytes: u64,
+    /// Key that the gateway leases at a time, in bytes: what a crash burns at most. `None` leaves
+    /// the default, which is for links that hold more than a lab's.
+    pub lease_bytes: Option<u64>,
     /// Whether the network between gateway and sites is a [`Proxy`].
     pub proxied: bool,
 }
 
 impl Default for LabShape {
     fn default() -> Self {
-        Self { sites: 5, key_bytes: 24 << 20, random_bytes: 1 << 20, proxied: false }
+        Self {
+            sites: 5,
+            key_bytes: 24 << 20,
+            random_bytes: 1 << 20,
+            lease_bytes: Some(4 << 20),
+            proxied: false,
+        }
     }
 }
 
@@ -142,6 +151,11 @@ impl Lab {
         let gateway = root.path().join("g");
         let mut lab = Self { root, gateway, sites: Vec::new() };
         let _made = lab.run(&["init"]).ok();
+        if let Some(bytes) = shape.lease_bytes {
+            for limit in ["lease_bytes", "answer_lease_bytes"] {
+                set_limit(&lab.gateway, limit, bytes);
+            }
+        }
         for _ in 0..shape.sites {
             lab.add_site(&shape);
         }
@@ -365,4 +379,18 @@ pub fn tree_copy(source: &Path, target: &Path) {
             false => drop(fs::copy(entry.path(), &to).unwrap()),
         }
     }
+}
+
+/// Changes one number under `[limits]` in a vault's settings.
+///
+/// # Panics
+/// Where there is no such limit.
+pub fn set_limit(vault: &Path, limit: &str, number: u64) {
+    let config = vault.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let prefix = format!("{limit} = ");
+    let is_limit = |line: &&str| line.starts_with(&prefix);
+    let old = text.lines().find(is_limit).unwrap();
+    fs::write(&config, text.replace(&format!("\n{old}\n"), &format!("\n{prefix}{number}\n")))
+        .unwrap();
 }

@@ -12,7 +12,7 @@ mod process;
 mod proxy;
 mod samples;
 
-pub use lab::{Backup, Lab, LabShape, Site, tree_copy};
+pub use lab::{Backup, Lab, LabShape, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};

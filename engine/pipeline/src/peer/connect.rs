@@ -65,6 +65,7 @@ impl Peer {
             answer_key: AnswerKey::of(offered),
             settings,
             lease_floor: 0,
+            offer_floor: 0,
             next_request: 0,
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
@@ -139,11 +140,16 @@ fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64) -> Result<KeyRange, Pee
     Ok(aligned_grant(keys.grant(pool, Direction::BToA, bytes, mark)?))
 }
 
-/// Grants the site up to `bytes` for its answers, on the grants' step and short of what is kept
-/// for first offers.
-pub(super) fn offer(keys: &KeyStore, pool: PoolId, bytes: u64) -> Result<KeyRange, PeerError> {
+/// Grants the site up to `bytes` at or above `floor` for its answers, on the grants' step and short
+/// of what is kept for first offers.
+pub(super) fn offer(
+    keys: &KeyStore,
+    pool: PoolId,
+    bytes: u64,
+    floor: u64,
+) -> Result<KeyRange, PeerError> {
     let direction = Direction::BToA;
-    let range = keys.grant(pool, direction, bytes + GRANT_STEP_BYTES - 1, 0)?;
+    let range = keys.grant(pool, direction, bytes + GRANT_STEP_BYTES - 1, floor)?;
     let status = keys.pool_status(pool)?;
     let total = status.direction(direction).map_or(0, |side| side.bytes_total);
     let limit = total - hello_reserve_bytes(total);

@@ -118,6 +118,8 @@ pub struct Peer {
     settings: PeerSettings,
     /// The lowest position that a lease for sending may have.
     lease_floor: u64,
+    /// The lowest position that a lease for answers may have.
+    offer_floor: u64,
     next_request: u64,
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
@@ -439,7 +441,8 @@ impl Peer {
             true => KeyRange::between(0, 0),
             false => {
                 let bytes = whole_multiple(self.settings.answer_lease_bytes, answer);
-                connect::offer(&self.keys, self.pool, bytes + 2 * CONTROL_KEY_BYTES)?
+                let bytes = bytes + 2 * CONTROL_KEY_BYTES;
+                connect::offer(&self.keys, self.pool, bytes, self.offer_floor)?
             }
         };
         if !offered.is_empty() {
@@ -456,6 +459,11 @@ impl Peer {
         let granted = loop {
             let reply = self.receive_any()?;
             if reply.message.request == request {
+                if reply.message.status == Status::Key && !offered.is_empty() {
+                    // What is offered may be burned at the site: next time above all of that.
+                    self.offer_floor = self.keys.mark(self.pool, Direction::BToA)?;
+                    return Ok(());
+                }
                 reply.check(Op::Lease)?;
                 break Grant::decode(reply.body())?.range;
             }

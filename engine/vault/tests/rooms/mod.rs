@@ -41,8 +41,13 @@ impl Rooms {
             .collect();
         let path = self.root.path().join("in");
         std::fs::write(&path, &data).unwrap();
+        (self.store_file(&path, scheme), data)
+    }
+
+    /// Stores a file.
+    pub(crate) fn store_file(&self, path: &Path, scheme: &str) -> ObjectReport {
         let request = BackupRequest {
-            source: Source::File(path),
+            source: Source::File(path.to_owned()),
             individual: "P1".parse().unwrap(),
             threshold: scheme.parse::<Threshold>().unwrap(),
             label: None,
@@ -50,7 +55,7 @@ impl Rooms {
             pins: Vec::new(),
             exclusions: Vec::new(),
         };
-        (watched(|watch| self.gateway.backup(&request, watch)).unwrap(), data)
+        watched(|watch| self.gateway.backup(&request, watch)).unwrap()
     }
 
     /// Restores. Whatever comes of it, nothing else is left in the folder of the output.
@@ -79,7 +84,7 @@ impl Rooms {
 
     /// The folder of a site.
     pub(crate) fn folder(&self, site: &str) -> PathBuf {
-        Path::new(self.root.path()).join(site)
+        self.root.path().join(site)
     }
 }
 

@@ -58,7 +58,12 @@ fn a_reserve_for_restores_is_not_spent_on_backups() {
 
 #[test]
 fn a_crash_of_every_site_leaves_the_reserve_for_a_restore() {
-    let mut lab = Lab::new(LabShape { sites: 3, key_bytes: 6 << 20, ..LabShape::default() });
+    let mut lab = Lab::new(LabShape {
+        sites: 3,
+        key_bytes: 6 << 20,
+        lease_bytes: None,
+        ..LabShape::default()
+    });
     let data = sample(7, 1_000_000);
     let first = lab.store(&lab.file("first", &data), "2/3");
     let second = lab.store(&lab.file("second", &data), "2/3");

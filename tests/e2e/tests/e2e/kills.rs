@@ -27,10 +27,14 @@ struct Truth {
 
 impl Truth {
     fn new() -> Self {
-        let shape =
-            LabShape { sites: 3, key_bytes: KEY_BYTES, random_bytes: 16 << 20, proxied: true };
+        let shape = LabShape {
+            sites: 3,
+            key_bytes: KEY_BYTES,
+            random_bytes: 16 << 20,
+            proxied: true,
+            ..LabShape::default()
+        };
         let lab = Lab::new(shape);
-        small_leases(&lab);
         let data = sample(8, OBJECT_BYTES);
         let path = lab.file("in", &data);
         let mut truth = Self {
@@ -52,7 +56,18 @@ impl Truth {
     /// A backup that nothing happens to; it also sweeps away what others left.
     fn undisturbed(&mut self) {
         let started = Instant::now();
-        let object = self.lab.store(&self.path, "2/3");
+        let done = self.spawn().wait();
+        if done.code != 0 {
+            for s in 0..3 {
+                println!("{:?}", self.lab.run(&["-v", "site", "test", &format!("s{s}")]));
+                println!("{:?}", self.lab.run(&["doctor"]));
+                println!(
+                    "{}",
+                    std::fs::read_to_string(self.lab.sites[s].vault.join("log")).unwrap()
+                );
+            }
+        }
+        let object = done.ok().json()["object"].as_str().unwrap().to_owned();
         self.longest = self.longest.max(started.elapsed());
         self.confirmed.insert(object);
         for site in &self.lab.sites {
@@ -127,21 +142,6 @@ impl Truth {
             }
         }
     }
-}
-
-/// What a crash burns at most is made small, so that many crashes fit into little key.
-fn small_leases(lab: &Lab) {
-    let config = lab.gateway.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let smaller = |text: &str, name: &str| -> String {
-        let line = |line: &str| match line.starts_with(name) {
-            true => format!("{name} = {}\n", 4 << 20),
-            false => format!("{line}\n"),
-        };
-        text.lines().map(line).collect()
-    };
-    let text = smaller(&smaller(&text, "lease_bytes"), "answer_lease_bytes");
-    std::fs::write(&config, text).unwrap();
 }
 
 fn kill_many(kills: usize) {
