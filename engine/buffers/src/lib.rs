@@ -3,6 +3,8 @@
 //! A [`Block`] has a fixed length for its whole life, so a secret is never left behind by a
 //! growing vector. It is neither `Clone` nor `Debug` nor comparable.
 
+#![forbid(unsafe_code)]
+
 use aligned_vec::{AVec, ConstAlign};
 use std::ops::{Deref, DerefMut};
 use zeroize::Zeroize;

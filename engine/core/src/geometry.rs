@@ -21,7 +21,8 @@ pub struct Geometry {
 /// Why a payload length is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a payload of {payload_bytes} bytes is refused: it must be a positive multiple of 4096, at most 2^40"
+    "a payload of {payload_bytes} bytes is refused: it must be a positive multiple of 4096, at \
+     most 2^40"
 )]
 pub struct GeometryError {
     /// The length given.

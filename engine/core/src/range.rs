@@ -189,14 +189,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_bitmap(steps in prop::collection::vec((any::<bool>(), 0u64..64, 0u64..16), 0..40)) {
+        fn agrees_with_a_bitmap(
+            steps in prop::collection::vec((any::<bool>(), 0u64..64, 0u64..16), 0..40)
+        ) {
             let mut set = RangeSet::new();
             let mut bitmap = [false; 96];
             for (add, start, len) in steps {
                 let range = KeyRange::new(start, len).unwrap();
                 let touched = start as usize..(start + len) as usize;
-                prop_assert_eq!(set.intersects(&range), bitmap[touched.clone()].iter().any(|bit| *bit));
-                prop_assert_eq!(set.contains(&range), bitmap[touched.clone()].iter().all(|bit| *bit));
+                let bits = &bitmap[touched.clone()];
+                prop_assert_eq!(set.intersects(&range), bits.iter().any(|bit| *bit));
+                prop_assert_eq!(set.contains(&range), bits.iter().all(|bit| *bit));
                 bitmap[touched].fill(add);
                 if add { set.insert(range) } else { set.remove(range) }
                 prop_assert_eq!(set.len(), bitmap.iter().filter(|bit| **bit).count() as u64);

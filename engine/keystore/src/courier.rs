@@ -146,7 +146,8 @@ impl Drive {
 impl KeyStore {
     /// Fills one more segment for each direction of a link, the same bytes here and on the drive.
     /// The link's pool is created with this store as end A where there is none. The letter comes
-    /// last: a drive without it was cut short and is refused at the other end.
+    /// last: a drive without it was cut short and is refused at the other end. The same order with
+    /// the same drive finishes it.
     ///
     /// # Errors
     /// [`KeyError::Drive`] where the drive is occupied or the link has another peer;
@@ -172,30 +173,32 @@ impl KeyStore {
             segments: Vec::new(),
         };
         let medium = &*self.inner.medium;
-        self.prepare(&drive)?;
+        drive.segments = self.prepare(&drive)?;
         let pool = self.pool_of_link(&drive, PoolKind::Link(End::A), to)?;
         for direction in DIRECTIONS {
+            if drive.segments.iter().any(|one| one.direction == direction) {
+                continue;
+            }
             let segment = self.inner.draw_segment()?;
             let incarnation = self.inner.incarnation;
             let carried = Filling::begin(medium, &drive.path, segment, incarnation)?;
             let own = Filling::begin(medium, &pool.folder, segment, incarnation)?;
-            let added =
-                fill(&[&carried, &own], bytes_each_direction, source, progress).and_then(|()| {
-                    let targets = [&carried, &own];
-                    add_filled(&pool, direction, segment, bytes_each_direction, source, &targets)
-                });
-            if added.is_err() {
+            let bytes = bytes_each_direction;
+            if let Err(error) = fill(&[&carried, &own], bytes, source, progress) {
                 carried.give_up();
                 own.give_up();
+                return Err(error);
             }
-            drive.segments.push(DriveSegment { segment, direction, range: added? });
+            let range = add_filled(&pool, direction, segment, bytes, source, &own, Some(&carried))?;
+            drive.segments.push(DriveSegment { segment, direction, range });
         }
         drive.write(medium).map_err(KeyError::io("write", drive.path.join(LETTER)))?;
         Ok(drive)
     }
 
     /// Takes in what a courier brought for `our_name`, makes the link at end B, and erases the
-    /// drive. An import that was cut short is finished by another.
+    /// drive. An import that was cut short is finished by another. A drive of which everything is
+    /// here already is erased, too, and refused.
     ///
     /// # Errors
     /// [`KeyError::Drive`] for another site's drive, another peer's link or a second import;
@@ -209,6 +212,7 @@ impl KeyStore {
         let fresh = drive.segments.iter().filter(|one| !known.contains(&one.segment));
         let fresh: Vec<DriveSegment> = fresh.copied().collect();
         if fresh.is_empty() {
+            self.erase_drive(drive)?;
             return Err(drive.refused(DriveRefusal::Twice)());
         }
         // All are looked at before anything is changed.
@@ -221,29 +225,55 @@ impl KeyStore {
         for header in &headers {
             self.take_in(&pool, header, &drive.path.join(file_name(header.segment)))?;
         }
-        for one in &drive.segments {
-            let path = drive.path.join(file_name(one.segment));
-            erase_file(medium, &path).map_err(KeyError::io("erase", path))?;
-        }
-        let letter = drive.path.join(LETTER);
-        medium
-            .remove(&letter)
-            .and_then(|()| medium.sync_dir(&drive.path))
-            .map_err(KeyError::io("remove", letter))?;
+        self.erase_drive(drive)?;
         Ok(drive.link)
     }
 
-    fn prepare(&self, drive: &Drive) -> Result<(), KeyError> {
+    /// Erases what of a drive is in the own pool now; the letter goes last.
+    fn erase_drive(&self, drive: &Drive) -> Result<(), KeyError> {
         let medium = &*self.inner.medium;
-        let failed = || KeyError::io("write to", &drive.path);
-        medium.create_dir(&drive.path).map_err(failed())?;
-        let names = medium.list(&drive.path).map_err(failed())?;
-        let occupied =
-            |name: &String| name == LETTER || name == LETTER_PART || name.ends_with(".segment");
-        if names.iter().any(occupied) {
-            return Err(drive.refused(DriveRefusal::Occupied)());
+        let paths = drive.segments.iter().map(|one| file_name(one.segment));
+        for path in paths.chain([LETTER.to_owned()]).map(|name| drive.path.join(name)) {
+            erase_file(medium, &path).map_err(KeyError::io("erase", path))?;
         }
         Ok(())
+    }
+
+    /// Makes the drive ready. What an order that was cut short left there is taken up where the own
+    /// ledger has it, and erased where not.
+    fn prepare(&self, drive: &Drive) -> Result<Vec<DriveSegment>, KeyError> {
+        let medium = &*self.inner.medium;
+        let failed = || KeyError::io("prepare", &drive.path);
+        let missing = drive.path.ancestors().take_while(|folder| medium.list(folder).is_err());
+        let missing: Vec<&Path> = missing.collect();
+        medium.create_dir(&drive.path).map_err(failed())?;
+        for parent in missing.into_iter().filter_map(Path::parent) {
+            medium.sync_dir(parent).map_err(failed())?;
+        }
+        let names = medium.list(&drive.path).map_err(failed())?;
+        if names.iter().any(|name| name == LETTER) {
+            return Err(drive.refused(DriveRefusal::Occupied)());
+        }
+        let known = self.known_segments(drive)?;
+        let mut carried = Vec::new();
+        for name in names {
+            let path = drive.path.join(&name);
+            if name.ends_with(".segment") {
+                let header = read_header(medium, &path)?;
+                if header.pool != drive.link.into() {
+                    return Err(drive.refused(DriveRefusal::Occupied)());
+                }
+                if known.contains(&header.segment) {
+                    let Header { segment, direction, range, .. } = header;
+                    carried.push(DriveSegment { segment, direction, range });
+                    continue;
+                }
+            } else if name != LETTER_PART && !name.ends_with(".filling") {
+                continue;
+            }
+            erase_file(medium, &path).map_err(failed())?;
+        }
+        Ok(carried)
     }
 
     fn pool_of_link(

@@ -37,13 +37,20 @@ impl<'a> Filling<'a> {
         Ok(Self { medium, folder: folder.to_owned(), part, file })
     }
 
-    /// Makes it a segment, durably. The key must have been synced.
-    pub(crate) fn finish(&self, header: &Header) -> Result<(), KeyError> {
-        let target = self.folder.join(file_name(header.segment));
+    /// Gives it its header, durably. The key must have been synced.
+    pub(crate) fn seal(&self, header: &Header) -> Result<(), KeyError> {
         self.file
             .write_at(0, &header.encode())
             .and_then(|()| self.file.sync())
-            .and_then(|()| self.medium.rename(&self.part, &target))
+            .and_then(|()| self.medium.sync_dir(&self.folder))
+            .map_err(KeyError::io("write", &self.part))
+    }
+
+    /// Gives it its name, durably.
+    pub(crate) fn publish(&self, segment: SegmentId) -> Result<(), KeyError> {
+        let target = self.folder.join(file_name(segment));
+        let named = self.medium.rename(&self.part, &target);
+        named
             .and_then(|()| self.medium.sync_dir(&self.folder))
             .map_err(KeyError::io("write", target))
     }
@@ -104,12 +111,12 @@ impl KeyStore {
         expect_direction(&pool, direction, segment)?;
         let medium = &*self.inner.medium;
         let own = Filling::begin(medium, &pool.folder, segment, self.inner.incarnation)?;
-        let filled = fill(&[&own], bytes, source, progress)
-            .and_then(|()| add_filled(&pool, direction, segment, bytes, source, &[&own]));
-        if filled.is_err() {
+        if let Err(error) = fill(&[&own], bytes, source, progress) {
             own.give_up();
+            return Err(error);
         }
-        filled.map(|_| segment)
+        add_filled(&pool, direction, segment, bytes, source, &own, None)?;
+        Ok(segment)
     }
 
     /// Takes in a segment file (FORMAT, section 7) that was carried here: it is moved into its
@@ -145,30 +152,35 @@ impl KeyStore {
         // A copy of gigabytes is made before the ledger is locked; it counts only then.
         pool.locked(|entry| expect_next(pool, entry, header))?;
         let arrived = read_header(medium, &target).is_ok_and(|there| there == *header);
-        let moved = arrived || move_file(medium, path, &target, &pool.folder, header)?;
+        if !arrived {
+            move_file(medium, path, &target, &pool.folder, header)?;
+        }
         pool.locked(|entry| {
             expect_next(pool, entry, header)?;
             let segment = Incarnation::from_bytes(*header.segment.bytes());
             entry.append_of(Kind::SegmentAdded, header.direction, header.range, segment)
         })?;
-        if !moved {
-            erase_file(medium, path).map_err(KeyError::io("erase", path))?;
-        }
-        Ok(())
+        // Where it was moved, nothing is left to erase.
+        erase_file(medium, path).map_err(KeyError::io("erase", path))
     }
 }
 
-/// Gives filled files their header and the segment its record. The last target is the own pool's.
+/// Records a filled segment at the end of its direction. What is carried to the peer has its name
+/// before the record, the own file after it: the record is what counts, and the name is mended at
+/// the next use ([`Pool::locked`]).
 pub(crate) fn add_filled(
     pool: &Pool,
     direction: Direction,
     segment: SegmentId,
     bytes: u64,
     source: &dyn KeySource,
-    targets: &[&Filling<'_>],
+    own: &Filling<'_>,
+    carried: Option<&Filling<'_>>,
 ) -> Result<KeyRange, KeyError> {
-    pool.locked(|entry| {
-        let too_long = KeyError::Segment { pool: pool.id, segment, reason: SegmentRefusal::Length };
+    let mut may_be_recorded = false;
+    let added = pool.locked(|entry| {
+        let reason = SegmentRefusal::Length;
+        let too_long = KeyError::Segment { pool: pool.id, segment, reason };
         let base = entry.side(direction).end;
         let range = KeyRange::new(base, bytes).filter(|range| !range.is_empty()).ok_or(too_long)?;
         let header = Header {
@@ -179,11 +191,23 @@ pub(crate) fn add_filled(
             range,
             source: source.name().to_owned(),
         };
-        targets.iter().try_for_each(|target| target.finish(&header))?;
+        if let Some(carried) = carried {
+            carried.seal(&header)?;
+            carried.publish(segment)?;
+        }
+        own.seal(&header)?;
+        may_be_recorded = true;
         let id = Incarnation::from_bytes(*segment.bytes());
         entry.append_of(Kind::SegmentAdded, direction, range, id)?;
         Ok(range)
-    })
+    });
+    if added.is_ok() {
+        let _mended_later = own.publish(segment);
+    } else if !may_be_recorded {
+        own.give_up();
+        carried.inspect(|carried| carried.give_up());
+    }
+    added
 }
 
 fn expect_direction(pool: &Pool, direction: Direction, segment: SegmentId) -> Result<(), KeyError> {
@@ -223,14 +247,14 @@ pub(crate) fn read_header(medium: &dyn Medium, path: &Path) -> Result<Header, Ke
     Ok(segment.header)
 }
 
-/// Brings a segment file into the pool's folder; says whether it was moved rather than copied.
+/// Brings a segment file into the pool's folder: moved, or copied where that is not possible.
 fn move_file(
     medium: &dyn Medium,
     path: &Path,
     target: &Path,
     folder: &Path,
     header: &Header,
-) -> Result<bool, KeyError> {
+) -> Result<(), KeyError> {
     let failed = || KeyError::io("move", path);
     let file = medium.open(path, Opening::Existing).map_err(failed())?;
     file.sync().map_err(failed())?;
@@ -248,7 +272,7 @@ fn move_file(
     if let (true, Some(parent)) = (moved, path.parent()) {
         medium.sync_dir(parent).map_err(failed())?;
     }
-    Ok(moved)
+    Ok(())
 }
 
 fn copy(medium: &dyn Medium, source: &dyn MediumFile, target: &Path) -> io::Result<()> {

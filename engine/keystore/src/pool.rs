@@ -355,6 +355,19 @@ impl Pool {
         Ok(())
     }
 
+    /// Names a segment that was recorded when the filling of its file had just ended.
+    fn mend_name(&self, segment: SegmentId, path: &Path) -> io::Result<()> {
+        let (prefix, suffix) = (format!("{segment}."), ".filling");
+        let names = self.medium.list(&self.folder)?;
+        if let Some(name) =
+            names.iter().find(|name| name.starts_with(&prefix) && name.ends_with(suffix))
+        {
+            self.medium.rename(&self.folder.join(name), path)?;
+            self.medium.sync_dir(&self.folder)?;
+        }
+        Ok(())
+    }
+
     fn open_segment(
         &self,
         direction: Direction,
@@ -363,11 +376,18 @@ impl Pool {
     ) -> Result<Segment, KeyError> {
         let refused = |reason| KeyError::Segment { pool: self.id, segment, reason };
         let path = self.folder.join(file_name(segment));
-        let file =
-            self.medium.open(&path, Opening::Existing).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => refused(SegmentRefusal::Missing),
-                _ => KeyError::io("open", &path)(error),
-            })?;
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let file = match self.medium.open(&path, Opening::Existing) {
+            Err(error) if missing(&error) => {
+                self.mend_name(segment, &path).map_err(KeyError::io("mend", &path))?;
+                self.medium.open(&path, Opening::Existing)
+            }
+            result => result,
+        };
+        let file = file.map_err(|error| match missing(&error) {
+            true => refused(SegmentRefusal::Missing),
+            false => KeyError::io("open", &path)(error),
+        })?;
         let opened = Segment::of(file).map_err(KeyError::io("read", path))?.map_err(refused)?;
         let header = &opened.header;
         let told = (self.id, segment, direction, range);

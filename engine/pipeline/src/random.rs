@@ -1,7 +1,7 @@
 //! The gateway's own random numbers, drawn from the `random` pool under one lease.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use warifu_core::{Kept, KeyClass};
+use warifu_core::{Kept, KeyClass, KeyRange};
 use warifu_keystore::{KeyError, Lease};
 
 /// A lease of the `random` pool that the lanes of one object share.
@@ -11,7 +11,8 @@ pub struct RandomSource {
 }
 
 struct State {
-    lease: Lease,
+    /// `None` once it was released.
+    lease: Option<Lease>,
     drawn_bytes: u64,
 }
 
@@ -19,7 +20,7 @@ impl RandomSource {
     /// Draws from `lease`.
     #[must_use]
     pub fn new(lease: Lease) -> Self {
-        Self { state: Arc::new(Mutex::new(State { lease, drawn_bytes: 0 })) }
+        Self { state: Arc::new(Mutex::new(State { lease: Some(lease), drawn_bytes: 0 })) }
     }
 
     /// Bytes drawn so far.
@@ -28,13 +29,21 @@ impl RandomSource {
         self.lock().drawn_bytes
     }
 
+    /// Bytes that can still be drawn.
+    #[must_use]
+    pub fn left_bytes(&self) -> u64 {
+        self.lock().lease.as_ref().map_or(0, Lease::left)
+    }
+
     /// `bytes` random bytes for one use, and what is claimed of them.
     ///
     /// # Errors
     /// Where the lease holds fewer.
     pub fn draw(&self, bytes: usize) -> Result<(Kept, KeyClass), KeyError> {
         let mut state = self.lock();
-        let pad = state.lease.take(bytes as u64)?;
+        let lease = state.lease.as_mut();
+        let lease = lease.ok_or(KeyError::LeaseEmpty { wanted: bytes as u64, left: 0 })?;
+        let pad = lease.take(bytes as u64)?;
         state.drawn_bytes += bytes as u64;
         let class = pad.class();
         let (_, key) = pad.into_parts();
@@ -50,6 +59,16 @@ impl RandomSource {
         let mut block = [0; 16];
         block.copy_from_slice(&drawn);
         Ok(block)
+    }
+
+    /// Durably gives up what was not drawn, and tells which positions that is. Nothing can be drawn
+    /// any more, by whoever shares this source.
+    ///
+    /// # Errors
+    /// Where the ledger can't be written; the rest is then burned.
+    pub fn release(&self) -> Result<Vec<KeyRange>, KeyError> {
+        let lease = self.lock().lease.take();
+        lease.map_or(Ok(Vec::new()), Lease::release)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -23,6 +23,9 @@ pub enum SinkError {
     /// The payload ends before its prologue or trailer does.
     #[error("the joined payload is too short")]
     Truncated,
+    /// What fills the payload up is not zero.
+    #[error("the joined payload is filled up with something else than zeros")]
+    Padding,
     /// The data is not what was digested when it was stored.
     #[error("the restored data does not match the digest that was stored inside it")]
     Digest,
@@ -104,7 +107,11 @@ impl<W: Write> PayloadSink<W> {
         let trailer = Trailer::decode(trailer)?;
         let layout = PayloadLayout::of_received(&head, &trailer, self.payload_bytes)?;
         let last = layout.data_bytes.checked_sub(self.written_bytes).ok_or(SinkError::Truncated)?;
-        let last = tail.get(..last as usize).ok_or(SinkError::Truncated)?;
+        let (last, rest) = tail.split_at_checked(last as usize).ok_or(SinkError::Truncated)?;
+        let zeros = rest.len().checked_sub(TRAILER_BYTES as usize).ok_or(SinkError::Truncated)?;
+        if rest[..zeros].iter().any(|byte| *byte != 0) {
+            return Err(SinkError::Padding);
+        }
         self.emit(last)?;
         if *self.digest.finalize().as_bytes() != trailer.digest {
             return Err(SinkError::Digest);

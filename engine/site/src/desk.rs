@@ -128,6 +128,7 @@ impl<'a> Desk<'a> {
             Op::Discard => self.discard(message),
             Op::Ping => self.ping(),
             Op::Witness => self.witness(message, body),
+            Op::Return => self.take_back(message, body),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }
@@ -344,6 +345,21 @@ impl<'a> Desk<'a> {
         Ok(Answer { body, ..Answer::default() })
     }
 
+    /// Takes back positions of the gateway's own random pool.
+    fn take_back(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
+        let bad = |_| Declined::new(Status::BadRequest, "the list of ranges makes no sense");
+        let unused: Vec<KeyRange> = Release::decode(body).map_err(bad)?.unused.iter().collect();
+        let pool = PoolId::from_bytes(*message.object.bytes());
+        let keys = self.site.keys();
+        let status = keys.pool_status(pool);
+        if !status.is_ok_and(|status| status.kind == PoolKind::Witness) {
+            return Err(Declined::new(Status::Refused, "that pool is not yours"));
+        }
+        keys.regain(pool, Direction::AToB, &unused)
+            .map_err(|error| Declined::new(Status::Key, error.to_string()))?;
+        Ok(Answer::default())
+    }
+
     /// More key for both ends.
     fn lease(
         &mut self,
@@ -420,7 +436,8 @@ fn declined(error: ShareError) -> Declined {
         ShareError::Store(StoreError::NotFound) => Status::NoSuchShare,
         ShareError::Store(StoreError::NoSpace) => Status::NoSpace,
         ShareError::Store(StoreError::Damaged { .. } | StoreError::Truncated { .. })
-        | ShareError::Damaged(_) => Status::Damaged,
+        | ShareError::Damaged(_)
+        | ShareError::OtherShare { .. } => Status::Damaged,
         ShareError::Store(StoreError::Limit { .. }) => Status::Limit,
         ShareError::Store(_) => Status::Io,
         ShareError::NoSuchSlot { .. } => Status::NoSuchShare,

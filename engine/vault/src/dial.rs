@@ -2,6 +2,7 @@
 
 use crate::failure::{Class, Failure};
 use crate::{Vault, config};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warifu_backend::{ShareStore, Transport};
@@ -113,7 +114,11 @@ impl Vault {
 
 /// Opens the store at a `file:///` URL.
 pub(crate) fn open_store(url: &str) -> Result<Arc<dyn ShareStore>, Failure> {
-    let folder = config::file_url(url)?;
+    Ok(local_store(&config::file_url(url)?)?)
+}
+
+/// Opens the store in `folder`.
+pub(crate) fn local_store(folder: &Path) -> Result<Arc<dyn ShareStore>, warifu_backend::Error> {
     Ok(Arc::new(LocalStore::open(&LocalConfig::new(folder))?))
 }
 

@@ -86,10 +86,8 @@ impl Vault {
             dials.push((site.site.clone(), dial));
         }
         let peers: BTreeMap<_, _> = std::thread::scope(|scope| {
-            let threads: Vec<_> = dials
-                .iter_mut()
-                .map(|(site, dial)| (site.clone(), scope.spawn(dial)))
-                .collect();
+            let threads: Vec<_> =
+                dials.iter_mut().map(|(site, dial)| (site.clone(), scope.spawn(dial))).collect();
             threads
                 .into_iter()
                 .map(|(site, thread)| {

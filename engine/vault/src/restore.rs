@@ -1,7 +1,7 @@
 //! `restore`: k good shares become the object again, or no output at all.
 
 use crate::backup::{share_name, window};
-use crate::dial::{Patience, Purpose};
+use crate::dial::{Patience, Purpose, local_store};
 use crate::failure::{Class, Failure};
 use crate::plan::leasable_bytes;
 use crate::report::{Rejection, RestoreReport};
@@ -149,8 +149,9 @@ impl Vault {
         let site = self.site_row(&share.site)?;
         if share.channel == Channel::Local {
             let name = share_name(object.object, share.x)?;
-            let store = self.local_store(&site)?;
-            return Ok(Box::new(LocalReadLane::new(share.site.clone(), store, name, expected)));
+            let folder = crate::config::file_url(&site.url)?;
+            let open = Box::new(move || local_store(&folder));
+            return Ok(Box::new(LocalReadLane::new(share.site.clone(), open, name, expected)));
         }
         let patience = Patience::For(Duration::from_secs(2));
         let dial = self.dialer(&site, Purpose::Read, patience)?;

@@ -1,5 +1,7 @@
 //! What lies on media says nothing of the plaintext, its padded length aside: neither its bytes,
-//! nor its digest, name or length; and no two shares have a block in common.
+//! nor its digest, name, time or length; and no two shares have a block in common.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rooms;
 
@@ -7,6 +9,7 @@ use rooms::Rooms;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use warifu_core::share_file::{ShareHeader, SlotClass};
 use warifu_vault::ObjectReport;
 
@@ -30,11 +33,13 @@ fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
 }
 
 #[test]
-fn nothing_on_any_medium_tells_bytes_digest_name_or_length() {
+fn nothing_on_any_medium_tells_bytes_digest_name_time_or_length() {
     let rooms = Rooms::new(5, 40 << 20);
     let data: Vec<u8> = MARK.iter().copied().cycle().take(DATA_BYTES).collect();
     let path = rooms.root.path().join(NAME);
     fs::write(&path, &data).unwrap();
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let modified_ns = modified.duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
     let report = rooms.store_file(&path, "3/5");
     let (_, back) = rooms.restore(&report.object).unwrap();
     assert!(back == data);
@@ -52,6 +57,8 @@ fn nothing_on_any_medium_tells_bytes_digest_name_or_length() {
         assert!(!holds(&content, &digest.to_hex().as_bytes()[..16]), "digest in {told}");
         assert!(!holds(&content, NAME.as_bytes()), "name in {told}");
         assert!(!holds(&content, &bytes.to_le_bytes()), "length in {told}");
+        assert!(!holds(&content, &modified_ns.to_le_bytes()), "time in {told}");
+        assert!(!holds(&content, &modified_ns.to_be_bytes()), "time in {told}");
         assert!(!holds(&content, bytes.to_string().as_bytes()), "length in {told}");
         if file.ends_with("catalog.db") {
             assert!(!holds(&content, &(DATA_BYTES as u32).to_be_bytes()), "length in {told}");
@@ -76,8 +83,8 @@ fn blocks(rooms: &Rooms, report: &ObjectReport, x: u8) -> Vec<[u8; 16]> {
     blocks
 }
 
-/// Twice the same file, all of it one byte: a random number used twice would show as a block that
-/// stands twice.
+/// Twice the same file, all of it one byte, and another: a random number used twice would show as a
+/// block that stands twice.
 #[test]
 fn no_block_of_any_share_occurs_twice() {
     let rooms = Rooms::new(5, 24 << 20);
@@ -85,10 +92,11 @@ fn no_block_of_any_share_occurs_twice() {
     fs::write(&path, vec![b'A'; (1 << 20) + 70_000]).unwrap();
     let mut seen = HashSet::new();
     let mut all = 0;
-    for _ in 0..2 {
-        let report = rooms.store_file(&path, "3/5");
-        for x in 1..=5 {
-            let blocks = blocks(&rooms, &report, x);
+    let twice = [(); 2].map(|()| rooms.store_file(&path, "3/5"));
+    let (other, _) = rooms.store(70_000, "2/4");
+    for report in twice.iter().chain([&other]) {
+        for x in 1..=report.n {
+            let blocks = blocks(&rooms, report, x);
             all += blocks.len();
             seen.extend(blocks);
         }

@@ -39,6 +39,9 @@ impl Peer {
             a_to_b: keys.mark(pool, Direction::AToB)?,
             b_to_a: keys.mark(pool, Direction::BToA)?,
         };
+        // What the site itself has confirmed before; a hello tells more, which it need not know.
+        let status = keys.pool_status(pool)?;
+        let confirmed_mark = status.direction(Direction::AToB).map_or(0, |side| side.mark);
         let client = ClientHello { link, nonce, marks };
         let server = exchange_hellos(transport.as_mut(), &client)?;
         let granted = server.granted;
@@ -71,11 +74,16 @@ impl Peer {
             ready: VecDeque::new(),
             spent: LinkSpent::default(),
         };
-        peer.confirm(&echo, offered)?;
+        peer.confirm(&echo, offered, confirmed_mark)?;
         Ok(peer)
     }
 
-    fn confirm(&mut self, echo: &HelloEcho, offered: KeyRange) -> Result<(), PeerError> {
+    fn confirm(
+        &mut self,
+        echo: &HelloEcho,
+        offered: KeyRange,
+        confirmed_mark: u64,
+    ) -> Result<(), PeerError> {
         let confirm = Confirm {
             echo: *echo,
             epoch: self.keys.epoch(self.pool)?,
@@ -101,11 +109,11 @@ impl Peer {
             return Err(PeerError::Unexpected("it repeats other hellos than were exchanged"));
         }
         self.keys.peer_seen(self.pool, confirmed.incarnation, confirmed.epoch)?;
-        let (mine, theirs) = (echo.client_marks.a_to_b, echo.server_marks.a_to_b);
+        let remembers = echo.server_marks.a_to_b;
         self.keys.confirm(self.pool, Direction::AToB, echo.marks().a_to_b)?;
         self.keys.confirm(self.pool, Direction::BToA, echo.marks().b_to_a)?;
-        if theirs < mine {
-            return Err(PeerError::SiteRolledBack { remembers: theirs, granted: mine });
+        if remembers < confirmed_mark {
+            return Err(PeerError::SiteRolledBack { remembers, granted: confirmed_mark });
         }
         self.send_key.confirm()?;
         self.answers.confirm()?;

@@ -295,6 +295,18 @@ impl Peer {
         Ok(Grant::decode(reply.body())?.range)
     }
 
+    /// Tells the witness of this vault's `random` pool what was not used of its grants.
+    ///
+    /// # Errors
+    /// Where the site is lost, or did not grant these in its present run.
+    pub fn give_back(&mut self, pool: PoolId, unused: &[KeyRange]) -> Result<(), PeerError> {
+        let object = ObjectId::from_bytes(*pool.bytes());
+        let mut body = Vec::new();
+        Release { unused: unused.iter().copied().collect() }.encode(&mut body);
+        let message = Message { object, ..Message::request(Op::Return, 0) };
+        self.call(message, &body, 0).map(drop)
+    }
+
     /// The next answer to `store`, `keep` or `read`, in their order.
     ///
     /// # Errors

@@ -4,8 +4,9 @@ use super::gather::Part;
 use crate::backup::remote::Dial;
 use crate::backup::weave::Slot;
 use crate::peer::{Peer, PeerError, ShareAddress};
-use crate::share::{ShareError, ShareReader};
+use crate::share::{ReadChunk, ShareError, ShareReader};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use warifu_backend::{ShareName, ShareStore};
 use warifu_buffers::Block;
 use warifu_core::SiteName;
@@ -47,8 +48,14 @@ impl ReadError {
     /// Whether the share itself is bad, rather than the way to it.
     #[must_use]
     pub fn is_bad_share(&self) -> bool {
+        use warifu_backend::Error as StoreError;
         match self {
-            Self::WrongHash { .. } | Self::Share { .. } => true,
+            Self::WrongHash { .. } => true,
+            Self::Share { source: ShareError::Store(error), .. } => matches!(
+                error,
+                StoreError::NotFound | StoreError::Damaged { .. } | StoreError::Truncated { .. }
+            ),
+            Self::Share { .. } => true,
             Self::Peer(error) => error.is_bad_share(),
         }
     }
@@ -170,25 +177,33 @@ impl ReadLane for RemoteReadLane {
     }
 }
 
+/// Opens the store of a `local` site.
+pub type OpenStore = Box<dyn FnMut() -> Result<Arc<dyn ShareStore>, warifu_backend::Error> + Send>;
+
 /// Reads a share from a store in the gateway's own room.
 pub struct LocalReadLane {
     site: SiteName,
-    store: std::sync::Arc<dyn ShareStore>,
+    open: OpenStore,
+    store: Option<Arc<dyn ShareStore>>,
     name: ShareName,
     expected: Expected,
     asked: VecDeque<u64>,
 }
 
 impl LocalReadLane {
-    /// A lane to the share `name` in `store`.
+    /// A lane to the share `name` in the store that `open` opens when it is first asked.
     #[must_use]
-    pub fn new(
-        site: SiteName,
-        store: std::sync::Arc<dyn ShareStore>,
-        name: ShareName,
-        expected: Expected,
-    ) -> Self {
-        Self { site, store, name, expected, asked: VecDeque::new() }
+    pub fn new(site: SiteName, open: OpenStore, name: ShareName, expected: Expected) -> Self {
+        Self { site, open, store: None, name, expected, asked: VecDeque::new() }
+    }
+
+    fn read(&mut self, index: u64, frame: &mut Block) -> Result<ReadChunk, ShareError> {
+        let store = match &mut self.store {
+            Some(store) => store,
+            None => self.store.insert((self.open)()?),
+        };
+        let reader = ShareReader::open(store.as_ref(), &self.name)?;
+        reader.chunk(Slot { class: ShareClass::Data, index }, frame)
     }
 }
 
@@ -209,11 +224,9 @@ impl ReadLane for LocalReadLane {
     fn next_part(&mut self) -> Result<(u64, Part), ReadError> {
         let asked = self.asked.pop_front();
         let index = asked.ok_or(PeerError::Unexpected("an answer to nothing"))?;
-        let failed = |source| ReadError::Share { index, source };
-        let reader = ShareReader::open(self.store.as_ref(), &self.name).map_err(failed)?;
         let mut frame = Block::zeroed(CHUNK_BYTES as usize);
-        let slot = Slot { class: ShareClass::Data, index };
-        let read = reader.chunk(slot, &mut frame).map_err(failed)?;
+        let read = self.read(index, &mut frame);
+        let read = read.map_err(|source| ReadError::Share { index, source })?;
         self.expected.check(index, &frame[..read.bytes], &read.blind)?;
         Ok((index, Part { frame, from: 0, bytes: read.bytes }))
     }

@@ -18,6 +18,12 @@ pub enum ShareError {
     /// The bytes on the medium are not what was written.
     #[error("the share file is damaged")]
     Damaged(#[from] FormatError),
+    /// The file is not the share that its name promises.
+    #[error("this is not the share that was stored: {what}")]
+    OtherShare {
+        /// What does not agree.
+        what: &'static str,
+    },
     /// A slot is asked that the share does not have.
     #[error("the share has no {slot:?}")]
     NoSuchSlot {

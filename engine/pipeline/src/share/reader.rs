@@ -7,6 +7,7 @@ use warifu_buffers::Block;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::share_file::{
     Foot, PAGE_BYTES, ShareHeader, SlotClass, capsule_area_bytes, decode_capsule_area,
+    parse_share_file_name,
 };
 use warifu_link::ShareClass;
 
@@ -28,7 +29,7 @@ pub struct ShareReader<'a> {
 }
 
 impl<'a> ShareReader<'a> {
-    /// Opens the share `name` and checks its header.
+    /// Opens the share `name` and checks its header against its name and its length.
     ///
     /// # Errors
     /// Where there is none, it is damaged, or the store fails.
@@ -36,6 +37,12 @@ impl<'a> ShareReader<'a> {
         let mut page = [0; PAGE_BYTES as usize];
         store.read_at(name, 0, &mut page)?;
         let header = ShareHeader::decode(&page)?;
+        if parse_share_file_name(name.as_str()) != Some((header.object, header.x)) {
+            return Err(ShareError::OtherShare { what: "its header names another share" });
+        }
+        if store.len(name)? != header.file_bytes() {
+            return Err(ShareError::OtherShare { what: "it is not as long as its header says" });
+        }
         Ok(Self { store, name: name.clone(), header })
     }
 

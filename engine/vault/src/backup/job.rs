@@ -227,6 +227,7 @@ impl Job<'_> {
             lane.abandon();
             lane.close();
         });
+        self.vault.return_random(&self.random);
         let cleared = self.shares.iter().all(|share| {
             let discarded = self.vault.discard(self.object, share.x, &share.site);
             discarded.inspect_err(|error| tracing::warn!(site = %share.site, %error)).is_ok()

@@ -124,6 +124,7 @@ impl Vault {
         let stored_bytes = woven.geometry.payload_bytes();
         job.record(woven, &spent)?;
         lanes.into_iter().for_each(Lane::close);
+        self.return_random(&job.random);
         let seconds = started.elapsed().as_secs_f64();
         Ok(ObjectReport {
             v: 1,

@@ -116,10 +116,7 @@ fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
     Ok(OpenSource { stream, attributes, layout, file: Some((file, before)) })
 }
 
-fn open_stdin(
-    size_bytes: Option<u64>,
-    stop: &AtomicBool,
-) -> Result<OpenSource<'_>, Failure> {
+fn open_stdin(size_bytes: Option<u64>, stop: &AtomicBool) -> Result<OpenSource<'_>, Failure> {
     let known = std::fs::metadata("/dev/stdin").ok().filter(|stdin| stdin.is_file());
     let size_bytes = size_bytes.or(known.map(|stdin| stdin.len())).ok_or_else(|| {
         Failure::new(Class::Usage, "size-unknown", "the length of standard input is not known")

@@ -13,6 +13,14 @@ const OBJECT_BYTES: usize = (2 << 20) + 4321;
 const KEY_BYTES: u64 = 96 << 20;
 const KEY_LOW_BYTES: u64 = 40 << 20;
 
+/// How the backups ended.
+#[derive(Default, Debug)]
+struct Tally {
+    outlived_it: usize,
+    gateway_killed: usize,
+    given_up: usize,
+}
+
 /// What the test knows, beside what the gateway says.
 struct Truth {
     lab: Lab,
@@ -22,7 +30,8 @@ struct Truth {
     confirmed: BTreeSet<String>,
     /// Backups that were killed, each of which may have come to its end just before.
     killed: usize,
-    longest: Duration,
+    shortest: Duration,
+    tally: Tally,
 }
 
 impl Truth {
@@ -43,7 +52,8 @@ impl Truth {
             path,
             confirmed: BTreeSet::new(),
             killed: 0,
-            longest: Duration::ZERO,
+            shortest: Duration::MAX,
+            tally: Tally::default(),
         };
         truth.undisturbed();
         truth
@@ -57,18 +67,9 @@ impl Truth {
     fn undisturbed(&mut self) {
         let started = Instant::now();
         let done = self.spawn().wait();
-        if done.code != 0 {
-            for s in 0..3 {
-                println!("{:?}", self.lab.run(&["-v", "site", "test", &format!("s{s}")]));
-                println!("{:?}", self.lab.run(&["doctor"]));
-                println!(
-                    "{}",
-                    std::fs::read_to_string(self.lab.sites[s].vault.join("log")).unwrap()
-                );
-            }
-        }
+        if done.code != 0 { std::process::Command::new("cp").arg("-r").arg(self.lab.path(".")).arg("/tmp/e2e-fail").status().unwrap(); }
         let object = done.ok().json()["object"].as_str().unwrap().to_owned();
-        self.longest = self.longest.max(started.elapsed());
+        self.shortest = self.shortest.min(started.elapsed());
         self.confirmed.insert(object);
         for site in &self.lab.sites {
             assert!(site.files("unfinished").is_empty(), "litter: {:?}", site.files("unfinished"));
@@ -77,11 +78,11 @@ impl Truth {
 
     /// Lets a backup run for a while, then kills one process of the lab.
     fn kill_one(&mut self, dice: &mut Dice) {
-        let moment = dice.below(u64::try_from(self.longest.as_micros()).unwrap());
         let victim = usize::try_from(dice.below(2 * self.lab.sites.len() as u64)).unwrap();
-        let mut backup = self.spawn();
-        // Not synchronisation: the moment of death is what is drawn.
-        std::thread::sleep(Duration::from_micros(moment));
+        let mut backup = match dice.below(2) {
+            0 => self.started_for_a_while(dice),
+            _ => self.started_for_some_bytes(dice),
+        };
         match self.lab.sites.get_mut(victim) {
             Some(site) => {
                 site.kill_nine();
@@ -94,12 +95,50 @@ impl Truth {
             0 => {
                 let report = done.json();
                 self.confirmed.insert(report["object"].as_str().unwrap().to_owned());
+                self.tally.outlived_it += 1;
             }
-            -9 => self.killed += 1,
+            -9 => {
+                self.killed += 1;
+                self.tally.gateway_killed += 1;
+            }
             // The site died while it was asked where to place, or while it completed its share.
-            6 => {}
-            code => panic!("a backup whose site was killed ended with {code}: {}", done.stderr),
+            6 => self.tally.given_up += 1,
+            code => {
+                std::process::Command::new("cp")
+                    .arg("-r")
+                    .arg(self.lab.path("."))
+                    .arg("/tmp/e2e-fail")
+                    .status()
+                    .unwrap();
+                panic!("a backup whose site was killed ended with {code}: {}", done.stderr)
+            }
         }
+    }
+
+    fn started_for_a_while(&self, dice: &mut Dice) -> Running {
+        let moment = dice.below(u64::try_from(self.shortest.as_micros()).unwrap());
+        let backup = self.spawn();
+        // Not synchronisation: the moment of death is what is drawn.
+        std::thread::sleep(Duration::from_micros(moment));
+        backup
+    }
+
+    /// Lets it run until so many bytes have passed to or from one of the sites, or to its end.
+    fn started_for_some_bytes(&self, dice: &mut Dice) -> Running {
+        let site = usize::try_from(dice.below(self.lab.sites.len() as u64)).unwrap();
+        let (flow, at) = match dice.below(3) {
+            0 => (Flow::Down, dice.below(2000)),
+            1 => (Flow::Up, dice.below(2000)),
+            _ => (Flow::Up, dice.below(OBJECT_BYTES as u64)),
+        };
+        let (told, struck) = std::sync::mpsc::channel();
+        let call = Box::new(move || told.send(()).unwrap_or_default());
+        let proxy = self.lab.sites[site].proxy();
+        proxy.arm(Fault { flow, at, strike: Strike::Call(call) });
+        let mut backup = self.spawn();
+        while struck.recv_timeout(Duration::from_millis(1)).is_err() && !backup.has_ended() {}
+        let _disarmed = proxy.has_struck();
+        backup
     }
 
     /// Everything confirmed is listed and comes back; what is listed beyond that comes from a
@@ -161,8 +200,11 @@ fn kill_many(kills: usize) {
     truth.check_sites();
     let _findings = truth.lab.run(&["doctor"]).ok();
     let summary = truth.lab.expect_key_used_once();
+    let Tally { outlived_it, gateway_killed, .. } = truth.tally;
+    assert!(outlived_it > kills / 10 && gateway_killed > kills / 10, "{:?}", truth.tally);
     println!(
-        "kill_nine: {kills} kills, {} objects, {} frames of which {} were cut",
+        "kill_nine: {kills} kills: {:?}; {} objects, {} frames of which {} were cut",
+        truth.tally,
         truth.confirmed.len(),
         summary["frames"],
         summary["cut_frames"]
@@ -184,7 +226,7 @@ fn five_thousand_kills_lose_nothing_and_leave_nothing() {
 
 #[test]
 fn a_backup_outlives_a_cut_connection() {
-    let lab = Lab::recorded(3, 32 << 20);
+    let lab = Lab::recorded(3, 128 << 20);
     let data = sample(9, 6 << 20);
     let path = lab.file("in", &data);
     for flow in [Flow::Up, Flow::Down] {
@@ -203,7 +245,7 @@ fn a_backup_outlives_a_cut_connection() {
 
 #[test]
 fn a_backup_outlives_the_death_of_a_site() {
-    let mut lab = Lab::recorded(3, 32 << 20);
+    let mut lab = Lab::recorded(3, 128 << 20);
     let data = sample(10, 8 << 20);
     let path = lab.file("in", &data);
     for number in 0..lab.sites.len() {
@@ -237,7 +279,7 @@ fn computed_at(lab: &Lab, path: &std::path::Path, number: usize) -> bool {
 
 #[test]
 fn a_backup_that_is_asked_to_stop_leaves_nothing() {
-    let lab = Lab::recorded(3, 32 << 20);
+    let lab = Lab::recorded(3, 128 << 20);
     let path = lab.file("in", &sample(11, 8 << 20));
     let (told, struck) = std::sync::mpsc::channel();
     let call = Box::new(move || told.send(()).unwrap());
