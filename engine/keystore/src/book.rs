@@ -50,8 +50,8 @@ impl Side {
 
     /// The mark to be told in a hello: the confirmed one, and above it what this end itself sealed
     /// with in handshakes never confirmed, as long as it lies near. The witness may have forgotten
-    /// those, and this end may forget them next. Far ones are not counted: a forged hello could name
-    /// any position, and so wastes little.
+    /// those, and this end may forget them next. Far ones are not counted: a forged hello may
+    /// name any position, and so wastes little.
     pub(crate) fn mark_told(&self) -> u64 {
         self.islands.iter().fold(self.mark, |mark, island| {
             match island.start() <= mark.saturating_add(ISLAND_REACH_BYTES) {

@@ -10,7 +10,8 @@ use warifu_core::{Direction, KeyRange, LinkId, PoolId, SegmentId, SiteName};
 #[non_exhaustive]
 pub enum KeyError {
     /// The range was taken or burned before. Told by an authenticated peer, one of the two ends was
-    /// rolled back; told before authentication, it may be anybody's doing and only ends the attempt.
+    /// rolled back; told before authentication, it may be anybody's doing and only
+    /// ends the attempt.
     #[error("{range} of pool {pool} was used or burned before, and is refused")]
     AlreadyUsed {
         /// The pool.
@@ -150,9 +151,7 @@ pub enum KeyError {
     },
     /// The peer shows an opening that another of its copies has used, or that it must have left
     /// behind.
-    #[error(
-        "the peer of pool {pool} was rolled back or copied: it shows opening {epoch}, seen {highest}"
-    )]
+    #[error("the peer of pool {pool} was rolled back or copied: opening {epoch}, seen {highest}")]
     PeerRolledBack {
         /// The pool.
         pool: PoolId,
@@ -185,9 +184,7 @@ pub enum KeyError {
         pool: PoolId,
     },
     /// This store was rolled back or copied: the peer has seen openings that it does not know.
-    #[error(
-        "this key store was rolled back or copied: pool {pool} is at opening {own}, the peer has seen {known}"
-    )]
+    #[error("this key store was rolled back or copied: pool {pool} at opening {own}, seen {known}")]
     RolledBack {
         /// The pool.
         pool: PoolId,

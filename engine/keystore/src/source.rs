@@ -1,6 +1,6 @@
 //! Where key comes from: randomness as a trait, and the sources that fill segments.
 
-use crate::holder::Lease;
+use crate::holder::{Lease, PAD_BYTES_MAX};
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use std::fs::{File, OpenOptions};
@@ -179,7 +179,8 @@ impl KeySource for FromRandomPool {
     fn fill(&mut self, target: &mut [u8]) -> io::Result<()> {
         let mut done = 0;
         while done < target.len() {
-            let piece = self.lease.left_in_one_piece().min((target.len() - done) as u64);
+            let wanted = (target.len() - done) as u64;
+            let piece = self.lease.left_in_one_piece().min(wanted).min(PAD_BYTES_MAX);
             if piece == 0 {
                 let text = "the lease of the random pool is used up";
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));

@@ -51,7 +51,7 @@ pub struct PoolStatus {
     pub class: Option<KeyClass>,
     /// The names of its segments' sources, each once.
     pub sources: Vec<String>,
-    /// Its directions; empty only before anything could be known.
+    /// Its directions, `AToB` first.
     pub directions: Vec<DirectionStatus>,
 }
 

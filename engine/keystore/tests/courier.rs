@@ -219,7 +219,8 @@ fn a_letter_is_parsed_strictly() {
     let letter = |file: &str, from: &str, base: u64, more: &str| {
         format!(
             r#"{{"v":1,"link":"{id}","from":"{from}","to":"sendai","created":"2026-01-01T00:00:00Z",
-            "segments":[{{"file":"{file}","segment":"{id}","direction":0,"base":{base},"bytes":9}}]{more}}}"#
+            "segments":[{{"file":"{file}","segment":"{id}","direction":0,
+            "base":{base},"bytes":9}}]{more}}}"#
         )
     };
     let file = format!("{id}.segment");

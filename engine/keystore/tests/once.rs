@@ -83,7 +83,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(session, a_to_b, bytes, arrives)| Step::Send {
                 session, a_to_b, bytes, arrives,
             }),
-        3 => (which.clone(), 1u64..500).prop_map(|(session, bytes)| Step::Extend { session, bytes }),
+        3 => (which.clone(), 1u64..500)
+            .prop_map(|(session, bytes)| Step::Extend { session, bytes }),
         5 => (which.clone(), any::<bool>())
             .prop_map(|(session, arrives)| Step::Release { session, arrives }),
         3 => (which.clone(), which.clone(), 1u64..300)
@@ -523,6 +524,26 @@ fn what_was_sent_and_lost_and_forgotten_stays_used() {
         SHAKE,
     ]);
     assert_eq!((world.established, world.restored), (4, 2));
+    use_up(world);
+}
+
+/// A frame of a handshake that was never confirmed: first the witness forgets the grant, then the
+/// holder that it sealed with it.
+#[test]
+fn an_island_that_both_ends_forget_stays_used() {
+    let stopped = |bytes, stop| Step::Shake { a: 0, b: 0, bytes, stop };
+    let world = run(&[
+        image(0),
+        image(1),
+        stopped(572, 4),
+        stopped(60, 2),
+        restore(1),
+        stopped(333, 99),
+        restore(0),
+        stopped(60, 3),
+        SHAKE,
+    ]);
+    assert_eq!((world.established, world.restored), (2, 2));
     use_up(world);
 }
 

@@ -127,11 +127,11 @@ fn two_openings_race_for_one_grant_and_one_wins() {
     let second = open(folder.path());
     for at in 0..50u64 {
         let range = KeyRange::new(at * 1000, 1000).unwrap();
+        let accept = |store: &KeyStore| {
+            let lease = store.accept(pool(), AB, range, Confirmation::Authenticated);
+            usize::from(lease.map(std::mem::forget).is_ok())
+        };
         let wins: usize = std::thread::scope(|scope| {
-            let accept = |store: &KeyStore| {
-                let lease = store.accept(pool(), AB, range, Confirmation::Authenticated);
-                usize::from(lease.map(std::mem::forget).is_ok())
-            };
             let other = scope.spawn(|| accept(&second));
             accept(&first) + other.join().unwrap()
         });

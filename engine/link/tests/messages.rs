@@ -173,7 +173,7 @@ proptest! {
 #[test]
 fn every_number_is_the_one_of_the_format() {
     let numbers: Vec<u16> = Op::ALL.iter().map(|op| op.number()).collect();
-    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=13).collect::<Vec<_>>());
     let numbers: Vec<u16> = Status::ALL.iter().map(|status| status.number()).collect();
     assert_eq!(numbers, (0..=9).collect::<Vec<_>>());
     for number in [0, 14, 0x7FFF] {

@@ -10,9 +10,9 @@ use warifu_buffers::Block;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::share_file::{CapsuleShape, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
-use warifu_core::{Direction, Geometry, Kept, KeyRange, PoolId, Role, Threshold};
+use warifu_core::{Direction, Geometry, Kept, KeyRange, PoolId, Role, SiteName, Threshold};
 use warifu_kernels::PolyHash;
-use warifu_keystore::{Confirmation, KeyError, PoolKind};
+use warifu_keystore::{Confirmation, KeyError, PoolKind, PoolStatus};
 use warifu_link::body::{
     Commit, Grant, RANGE_BYTES, Release, SHARE_STATS_MAX, ShareStat, Witness, failure_text,
 };
@@ -200,26 +200,30 @@ impl<'a> Desk<'a> {
             .map_err(|error| Declined::new(Status::BadRequest, error.to_string()))?;
         let masks = u32::try_from(message.argument1)
             .map_err(|_| Declined::new(Status::BadRequest, "too many masks"))?;
+        let capsule = CapsuleShape::new(commit.head_bytes, &geometry, masks);
+        let capsule =
+            capsule.map_err(|error| Declined::new(Status::BadRequest, error.to_string()))?;
+        if capsule.verdict_bytes != commit.verdict_bytes {
+            return Err(Declined::new(Status::BadRequest, "a verdict has another length"));
+        }
         let attempts: BTreeMap<Slot, u32> = commit
             .attempts
             .iter()
             .map(|named| (slot_of(geometry, named.chunk), named.attempt))
             .collect();
-        let order = CommitOrder {
-            geometry,
-            masks,
-            capsule: CapsuleShape {
-                head_bytes: commit.head_bytes,
-                verdict_bytes: commit.verdict_bytes,
-            },
-            attempts: &attempts,
-        };
+        let order = CommitOrder { geometry, masks, capsule, attempts: &attempts };
         let address = address(message)?;
-        let writer = self.site.drafts().close(self.greeted.link, address);
-        match writer {
-            Some(writer) => writer.commit(&order).map_err(declined)?,
+        // The lock is held until the share is durable: a commit that is asked again waits for this
+        // one, and then finds the share.
+        let drafts = self.site.drafts();
+        match drafts.find(self.greeted.link, address) {
+            Some(draft) => match writer(&draft).take() {
+                Some(writer) => writer.commit(&order).map_err(declined)?,
+                None => self.committed_before(address, &order)?,
+            },
             None => self.committed_before(address, &order)?,
         }
+        drop(drafts.close(self.greeted.link, address));
         tracing::info!(object = %address.object, x = %address.x, "a share is durable");
         Ok(Answer::default())
     }
@@ -244,8 +248,12 @@ impl<'a> Desk<'a> {
         let reader = self.open_own(&name)?;
         if message.class == ShareClass::Capsule {
             let bytes = usize::try_from(message.argument1).unwrap_or(usize::MAX);
-            let part = reader.capsule(message.argument0, bytes).map_err(declined)?;
-            return Ok(Answer { body: part.to_vec(), ..Answer::default() });
+            let mut frame =
+                Block::zeroed(BODY_OFFSET + bytes.min(CHUNK_BYTES as usize) + TAG_BYTES);
+            let end = frame.len() - TAG_BYTES;
+            let part = &mut frame[BODY_OFFSET..end];
+            reader.capsule(message.argument0, bytes, part).map_err(declined)?;
+            return Ok(Answer { content: Some(Content { frame }), ..Answer::default() });
         }
         let slot = Slot { class: message.class, index: message.index };
         let bytes = reader.slot_bytes(slot).map_err(declined)?;
@@ -304,14 +312,13 @@ impl<'a> Desk<'a> {
             return Ok(Answer::default());
         }
         let name = share_name(address).map_err(declined)?;
-        if self.open_own(&name).is_ok() {
-            self.site.store().delete(&name).map_err(|error| declined(error.into()))?;
-            return Ok(Answer::default());
-        }
-        match self.site.store().resume(&name) {
-            Ok(upload) => upload.abandon().map_err(|error| declined(error.into()))?,
-            Err(StoreError::NotFound) => {}
-            Err(error) => return Err(declined(error.into())),
+        match self.open_own(&name) {
+            Ok(_) => self.site.store().delete(&name).map_err(|error| declined(error.into()))?,
+            Err(Declined { status: Status::NoSuchShare, .. }) => {
+                let draft = Draft::abandon_left(self.site.store(), &name, self.greeted.link);
+                draft.map_err(declined)?;
+            }
+            Err(declined) => return Err(declined),
         }
         Ok(Answer::default())
     }
@@ -329,13 +336,8 @@ impl<'a> Desk<'a> {
         let pool = PoolId::from_bytes(*message.object.bytes());
         let keys = self.site.keys();
         let key = |error: KeyError| Declined::new(Status::Key, error.to_string());
-        match keys.pool_status(pool) {
-            Ok(status) if status.kind == PoolKind::Witness => {}
-            Ok(_) => return Err(Declined::new(Status::Refused, "that pool is not yours")),
-            Err(KeyError::NoPool { .. }) => {
-                keys.create_pool(pool, PoolKind::Witness, None).map_err(key)?;
-            }
-            Err(error) => return Err(key(error)),
+        if !self.witnesses(pool)? {
+            keys.create_pool(pool, PoolKind::Witness, self.gateway()?).map_err(key)?;
         }
         let range = keys
             .grant_within(pool, message.argument0, message.argument1, witness.pool_end)
@@ -345,15 +347,42 @@ impl<'a> Desk<'a> {
         Ok(Answer { body, ..Answer::default() })
     }
 
+    /// Whether this site witnesses `pool` for this very gateway. One pool for each gateway, and
+    /// none of another's: an identifier is no secret.
+    fn witnesses(&self, pool: PoolId) -> Result<bool, Declined> {
+        let key = |error: KeyError| Declined::new(Status::Key, error.to_string());
+        let gateway = self.gateway()?;
+        let pools = self.site.keys().pools().map_err(key)?;
+        let is_same = |status: &PoolStatus| status.pool == pool;
+        let is_own =
+            |status: &PoolStatus| status.kind == PoolKind::Witness && status.peer == gateway;
+        if let Some(known) = pools.iter().find(|status| is_same(status)) {
+            return match is_own(known) {
+                true => Ok(true),
+                false => Err(Declined::new(Status::Refused, "that pool is not yours")),
+            };
+        }
+        match pools.iter().any(is_own) {
+            true => Err(Declined::new(Status::Refused, "another pool of yours is witnessed here")),
+            false => Ok(false),
+        }
+    }
+
+    /// The name of the gateway at the other end of the link.
+    fn gateway(&self) -> Result<Option<SiteName>, Declined> {
+        let status = self.site.keys().pool_status(self.greeted.link.into());
+        let status = status.map_err(|error| Declined::new(Status::Key, error.to_string()))?;
+        Ok(status.peer)
+    }
+
     /// Takes back positions of the gateway's own random pool.
     fn take_back(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
         let bad = |_| Declined::new(Status::BadRequest, "the list of ranges makes no sense");
         let unused: Vec<KeyRange> = Release::decode(body).map_err(bad)?.unused.iter().collect();
         let pool = PoolId::from_bytes(*message.object.bytes());
         let keys = self.site.keys();
-        let status = keys.pool_status(pool);
-        if !status.is_ok_and(|status| status.kind == PoolKind::Witness) {
-            return Err(Declined::new(Status::Refused, "that pool is not yours"));
+        if !self.witnesses(pool)? {
+            return Err(Declined::new(Status::Refused, "nothing of that pool was granted here"));
         }
         keys.regain(pool, Direction::AToB, &unused)
             .map_err(|error| Declined::new(Status::Key, error.to_string()))?;
@@ -382,9 +411,6 @@ impl<'a> Desk<'a> {
             }
         }
         let granted = grant(self.site, pool, message.argument0, message.argument1)?;
-        if granted.is_empty() && message.argument0 > 0 {
-            return Ok(Err(Declined::new(Status::Key, "no key is left towards this site")));
-        }
         if !granted.is_empty() {
             self.greeted.session.granted(Direction::AToB, granted)?;
             self.greeted.incoming.extend(granted)?;

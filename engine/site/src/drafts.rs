@@ -41,17 +41,29 @@ impl Drafts {
         address: ShareAddress,
         draft: Draft,
     ) -> Result<Option<SharedDraft>, ShareError> {
-        let mut open = self.lock();
-        if let Some(found) = open.get(&(link, address)) {
-            let same = writer(found).as_ref().is_some_and(|writer| *writer.draft() == draft);
-            return if same { Ok(Some(found.clone())) } else { Err(ShareError::OtherOwner) };
+        let shared = {
+            let mut open = self.lock();
+            let others = open.keys().filter(|key| key.0 == link && key.1 != address).count();
+            if others >= DRAFTS_MAX {
+                return Ok(None);
+            }
+            open.entry((link, address)).or_default().clone()
+        };
+        // Taking up what an earlier process left may take long: only this draft waits for it.
+        let mut place = writer(&shared);
+        match place.as_ref() {
+            Some(writer) if *writer.draft() == draft => {}
+            Some(_) => return Err(ShareError::OtherOwner),
+            None => match ShareWriter::begin(store, &share_name(address)?, draft) {
+                Ok(writer) => *place = Some(writer),
+                Err(error) => {
+                    drop(place);
+                    drop(self.close(link, address));
+                    return Err(error);
+                }
+            },
         }
-        if open.keys().filter(|(owner, _)| *owner == link).count() >= DRAFTS_MAX {
-            return Ok(None);
-        }
-        let writer = ShareWriter::begin(store, &share_name(address)?, draft)?;
-        let shared = Arc::new(Mutex::new(Some(writer)));
-        open.insert((link, address), shared.clone());
+        drop(place);
         Ok(Some(shared))
     }
 

@@ -57,13 +57,13 @@ fn offer(
     client: &ClientHello,
 ) -> Result<Result<ServerHello, RefusalReason>, SiteError> {
     let (keys, pool) = (site.keys(), PoolId::from(client.link));
+    if !site.hello_limit().admit(client.link, Instant::now()) {
+        return Ok(Err(RefusalReason::TooManyUnconfirmed));
+    }
     match keys.pool_status(pool) {
         Ok(status) if status.kind == PoolKind::Link(End::B) => {}
         Ok(_) | Err(KeyError::NoPool { .. }) => return Ok(Err(RefusalReason::UnknownLink)),
         Err(error) => return Err(error.into()),
-    }
-    if !site.hello_limit().admit(client.link, Instant::now()) {
-        return Ok(Err(RefusalReason::TooManyUnconfirmed));
     }
     let marks = Marks {
         a_to_b: keys.mark(pool, Direction::AToB)?,
@@ -109,6 +109,9 @@ fn confirm(
     keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
     let authenticated = Confirmation::Authenticated;
     let lease = keys.accept(pool, Direction::BToA, confirm.offered, authenticated)?;
+    if lease.left() != confirm.offered.len() {
+        return Err(SiteError::Protocol("the key offered is partly burned here"));
+    }
     session.granted(Direction::BToA, confirm.offered)?;
     let mut answers = SendKey::of(lease);
     let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);

@@ -18,6 +18,30 @@ use warifu_link::{FrameError, MessageError};
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 512;
 
+/// Connections at once that have not proved yet to hold a link's key.
+const UNPROVED_MAX: usize = 128;
+
+/// A place among so many, given back when it is dropped.
+struct Place<'a> {
+    taken: &'a AtomicUsize,
+}
+
+impl<'a> Place<'a> {
+    fn take(taken: &'a AtomicUsize, places: usize) -> Result<Self, SiteError> {
+        let place = Self { taken };
+        match taken.fetch_add(1, Ordering::AcqRel) < places {
+            true => Ok(place),
+            false => Err(SiteError::Crowded),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Why a connection ended other than by its own wish.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +72,9 @@ pub enum SiteError {
     /// The gateway does not keep to the protocol.
     #[error("the gateway broke the protocol: {0}")]
     Protocol(&'static str),
+    /// More connections than this site serves at once.
+    #[error("too many connections at once")]
+    Crowded,
     /// No randomness for a nonce.
     #[error("no randomness for a nonce")]
     Entropy(#[source] io::Error),
@@ -63,6 +90,7 @@ pub struct Site {
     drafts: Drafts,
     hello_limit: HelloLimit,
     connections: AtomicUsize,
+    unproved: AtomicUsize,
 }
 
 impl Site {
@@ -84,6 +112,7 @@ impl Site {
             drafts: Drafts::default(),
             hello_limit: HelloLimit::default(),
             connections: AtomicUsize::new(0),
+            unproved: AtomicUsize::new(0),
         }
     }
 
@@ -92,13 +121,12 @@ impl Site {
     /// # Errors
     /// Where it does not end cleanly. Nothing that was acknowledged is lost by that.
     pub fn serve(&self, transport: Box<dyn Transport>) -> Result<(), SiteError> {
-        let served = self.connections.fetch_add(1, Ordering::AcqRel);
-        let outcome = match served < CONNECTIONS_MAX {
-            true => greet(self, transport).and_then(|greeted| Desk::new(self, greeted).work()),
-            false => Err(SiteError::Protocol("too many connections")),
+        let greeted = {
+            let _place = Place::take(&self.unproved, UNPROVED_MAX)?;
+            greet(self, transport)?
         };
-        self.connections.fetch_sub(1, Ordering::AcqRel);
-        outcome
+        let _place = Place::take(&self.connections, CONNECTIONS_MAX)?;
+        Desk::new(self, greeted).work()
     }
 
     /// The site's name.

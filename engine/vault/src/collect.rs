@@ -1,12 +1,16 @@
-//! Clears away what killed processes left behind.
+//! Settles what killed processes left behind: litter goes, finished work is listed.
 
 use crate::Vault;
+use crate::adopt::CompletedShape;
+use crate::backup::share_name;
 use crate::dial::{Patience, Purpose};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
+use warifu_backend::Error as StoreError;
 use warifu_catalog::Intent;
 use warifu_core::{Channel, ObjectId, SiteName, XCoord};
 use warifu_pipeline::peer::{Peer, ShareAddress};
+use warifu_pipeline::share::{ShareError, ShareReader};
 
 impl Vault {
     /// Collects the litter of every intent whose process is gone, as far as its sites can be
@@ -22,14 +26,11 @@ impl Vault {
             if self.keys.is_live(intent.holder.incarnation)? {
                 continue;
             }
-            tracing::info!(object = %intent.object, "clearing away an interrupted backup");
-            match self.clear(&intent) {
-                Ok(()) => {
-                    catalog.abandon(&intent.object)?;
-                    cleared += 1;
-                }
+            tracing::info!(object = %intent.object, "settling an interrupted backup");
+            match self.settle(&intent) {
+                Ok(()) => cleared += 1,
                 Err(error) => {
-                    tracing::warn!(object = %intent.object, %error, "its litter remains for now");
+                    tracing::warn!(object = %intent.object, %error, "it stays as it is for now");
                     remaining += 1;
                 }
             }
@@ -37,11 +38,62 @@ impl Vault {
         Ok((cleared, remaining))
     }
 
-    fn clear(&self, intent: &Intent) -> Result<(), Failure> {
+    /// Settles one intent. Shares that were completed at all sites make the object listed after
+    /// all: its process may have reported success before this vault was rolled back. Where so many
+    /// are complete that the object could be rebuilt, nothing is removed without a person's word.
+    fn settle(&self, intent: &Intent) -> Result<(), Failure> {
+        let mut held = Vec::new();
+        for (x, site, _) in &intent.shares {
+            if let Some(shape) = self.completed(intent.object, *x, site)? {
+                held.push((*x, site.clone(), shape));
+            }
+        }
+        let k = held.first().map_or(usize::MAX, |(_, _, shape)| shape.threshold.k());
+        if held.len() == intent.shares.len() {
+            return self.adopt(intent, &held);
+        }
+        if held.len() >= k {
+            let sites: Vec<String> = held.iter().map(|(_, site, _)| site.to_string()).collect();
+            let what = format!(
+                "object {} was completed at {} of {} sites ({}) and never listed: it stays there",
+                intent.object,
+                held.len(),
+                intent.shares.len(),
+                sites.join(", ")
+            );
+            return Err(Failure::new(Class::Damage, "object-half-complete", what));
+        }
         for (x, site, _) in &intent.shares {
             self.discard(intent.object, *x, site)?;
         }
-        Ok(())
+        Ok(self.catalog()?.abandon(&intent.object)?)
+    }
+
+    /// The shape of a share if it was completed at its site.
+    fn completed(
+        &self,
+        object: ObjectId,
+        x: XCoord,
+        site: &SiteName,
+    ) -> Result<Option<CompletedShape>, Failure> {
+        let site = self.site_row(site)?;
+        if site.channel == Channel::Local {
+            let store = self.local_store(&site)?;
+            let name = share_name(object, x)?;
+            return match ShareReader::open(store.as_ref(), &name) {
+                Ok(reader) => Ok(Some(CompletedShape::of(reader.header()))),
+                Err(ShareError::Store(StoreError::NotFound)) => Ok(None),
+                Err(error) => {
+                    let what = format!("site {} can't tell what it holds", site.site);
+                    Err(Failure::new(Class::Other, "store", what).because(error))
+                }
+            };
+        }
+        let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
+        let stats = peer.stat(object);
+        hang_up(peer);
+        let found = stats?.into_iter().find(|stat| stat.x == x && stat.committed);
+        found.map(|stat| CompletedShape::stated(&stat)).transpose()
     }
 
     /// Removes a share that was never listed, committed or not.
@@ -68,9 +120,8 @@ impl Vault {
         x: XCoord,
         site: &warifu_catalog::Site,
     ) -> Result<(), Failure> {
-        use warifu_backend::Error as StoreError;
         let store = self.local_store(site)?;
-        let name = crate::backup::share_name(object, x)?;
+        let name = share_name(object, x)?;
         match store.resume(&name) {
             Ok(upload) => upload.abandon()?,
             Err(StoreError::NotFound) => {}

@@ -20,8 +20,15 @@ const FIRST_LEASE_BYTES: u64 = 64 << 10;
 /// Key leased to a site at a time for receipts, in bytes.
 const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
-/// How long an answer may take.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(120);
+/// How long an answer may take: a site may have to sync, or to read what it was left with.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
+
+/// Limits of single steps on a connection. Deadlines of whole messages are below these.
+pub(crate) const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    read: Duration::from_secs(600),
+    write: Duration::from_secs(600),
+};
 
 /// What a connection is for, which decides how much key the site is lent for its answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,7 +98,7 @@ impl Vault {
         };
         let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
         let connect = move || {
-            let transport = TcpTransport::connect(&address, Timeouts::default())?;
+            let transport = TcpTransport::connect(&address, TIMEOUTS)?;
             let mut nonce = [0; 16];
             entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
             let transport: Box<dyn Transport> = Box::new(transport);

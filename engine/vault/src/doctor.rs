@@ -37,6 +37,9 @@ fn finding(severity: Severity, what: impl Into<String>, next: &str) -> Finding {
     Finding { severity, what: what.into(), next: next.to_owned() }
 }
 
+/// No vault was opened so often: a site that says so lies.
+const EPOCH_MAX: u64 = 1 << 40;
+
 /// File systems whose blocks are not overwritten in place, by the number that statfs gives.
 const COPY_ON_WRITE: [(u64, &str); 3] =
     [(0x9123_683E, "btrfs"), (0x2FC1_2FC1, "zfs"), (0x794C_7630, "overlayfs")];
@@ -138,7 +141,7 @@ impl Vault {
                     hang_up(peer);
                     finding(Severity::Ok, format!("site {name} answers"), "")
                 }
-                Err(PeerError::OwnRollback { known }) if accept_rollback => {
+                Err(PeerError::OwnRollback { known }) if accept_rollback && known < EPOCH_MAX => {
                     self.keys.accept_rollback(PoolId::from(link), known)?;
                     let what = format!("site {name} had seen opening {known}; now above it");
                     finding(Severity::Warning, what, "")

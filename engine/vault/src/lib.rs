@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod backup;
 mod causes;
 mod collect;

@@ -3,7 +3,7 @@
 use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
-use crate::failure::{Class, Failure};
+use crate::failure::Failure;
 use crate::keys::left_bytes;
 use std::collections::BTreeMap;
 use warifu_catalog::Site;
@@ -34,7 +34,7 @@ impl Vault {
     /// Asks every site, and plans.
     ///
     /// # Errors
-    /// Where no placement is admissible, or a rollback is noticed.
+    /// Where no placement is admissible; where a rollback was noticed on the way, that is why.
     pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Result<Placed, Failure> {
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
@@ -57,9 +57,14 @@ impl Vault {
         let health = candidates.iter().map(|candidate| candidate.health.clone());
         let found = plan(&request).map_err(|refusal| refused(refusal, health));
         let mut reached = BTreeMap::new();
+        let mut rolled_back = None;
         for (site, peer) in peers {
             match peer {
                 Ok(peer) => drop(reached.insert(site, peer)),
+                Err(error) if error.is_rollback() => {
+                    tracing::error!(%site, %error, "a key store was rolled back");
+                    rolled_back = Some(error);
+                }
                 Err(error) => tracing::warn!(%site, %error, "the site is away"),
             }
         }
@@ -70,12 +75,13 @@ impl Vault {
             }
             Err(failure) => {
                 reached.into_values().for_each(hang_up);
-                Err(failure)
+                // One site that says so is that site's trouble, unless nothing goes without it.
+                Err(rolled_back.map_or(failure, Failure::from))
             }
         }
     }
 
-    /// Connects to every site on a link, all at once. A rollback ends it.
+    /// Connects to every site on a link, all at once.
     fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
@@ -85,7 +91,7 @@ impl Vault {
             let dial = self.dialer(site, Purpose::Store, Patience::Once)?;
             dials.push((site.site.clone(), dial));
         }
-        let peers: BTreeMap<_, _> = std::thread::scope(|scope| {
+        let peers = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 dials.iter_mut().map(|(site, dial)| (site.clone(), scope.spawn(dial))).collect();
             threads
@@ -96,19 +102,7 @@ impl Vault {
                 })
                 .collect()
         });
-        let rolled_back =
-            |peer: &Result<Peer, PeerError>| peer.as_ref().is_err_and(PeerError::is_rollback);
-        match peers.iter().find(|(_, peer)| rolled_back(peer)).map(|(site, _)| site.clone()) {
-            None => Ok(peers),
-            Some(site) => {
-                let mut peers = peers;
-                let failure = peers.remove(&site).and_then(Result::err).map(Failure::from);
-                peers.into_values().flatten().for_each(hang_up);
-                Err(failure.unwrap_or_else(|| {
-                    Failure::new(Class::Rollback, "rollback", format!("site {site} refuses"))
-                }))
-            }
-        }
+        Ok(peers)
     }
 
     fn candidate(

@@ -1,6 +1,6 @@
 //! `site serve`: a site's daemon.
 
-use crate::dial::open_store;
+use crate::dial::{TIMEOUTS, open_store};
 use crate::failure::{Class, Failure};
 use crate::{Vault, make_dir};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Vault {
                 .because(error)
                 .next("free the address, or change `site.listen` in config.toml")
         };
-        let listener = Listener::bind(&config.listen).map_err(failed)?;
+        let listener = Listener::bind(&config.listen).map_err(failed)?.with_timeouts(TIMEOUTS);
         let address = listener.local_addr().map_err(failed)?.to_string();
         let site =
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);

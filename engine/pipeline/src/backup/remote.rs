@@ -17,6 +17,9 @@ use warifu_link::{ShareClass, TAG_BYTES};
 /// Makes a connection to the site; called again when one is lost.
 pub type Dial = Box<dyn FnMut() -> Result<Peer, PeerError> + Send>;
 
+/// How often a commit is asked for when its answer is lost.
+const COMMIT_TRIES: u32 = 4;
+
 /// A message whose answer is still to come.
 struct Sent {
     slot: Slot,
@@ -77,6 +80,13 @@ impl RemoteLane {
     fn begin_share(&mut self) -> Result<u64, LaneError> {
         let (address, threshold, role) = (self.address, self.threshold, self.role);
         Ok(self.peer()?.begin(address, threshold, role)?)
+    }
+
+    fn redial(&mut self) -> Result<(), LaneError> {
+        self.spent_before = self.spent();
+        self.peer = None;
+        self.peer = Some((self.dial)()?);
+        Ok(())
     }
 
     fn keep(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
@@ -147,9 +157,7 @@ impl Lane for RemoteLane {
     }
 
     fn recover(&mut self) -> Result<Vec<(Slot, u32)>, LaneError> {
-        self.spent_before = self.spent();
-        self.peer = None;
-        self.peer = Some((self.dial)()?);
+        self.redial()?;
         let held = self.begin_share()?;
         let doubtful: Vec<(Slot, u32)> =
             self.sent.drain(..).map(|sent| (sent.slot, sent.attempt)).collect();
@@ -170,7 +178,14 @@ impl Lane for RemoteLane {
 
     fn commit(&mut self, order: &CommitOrder<'_>) -> Result<(), LaneError> {
         let address = self.address;
-        Ok(self.peer()?.commit(address, order)?)
+        let mut tries_left = COMMIT_TRIES;
+        loop {
+            tries_left -= 1;
+            match self.peer()?.commit(address, order) {
+                Err(error) if error.is_lost() && tries_left > 0 => self.redial()?,
+                outcome => return Ok(outcome?),
+            }
+        }
     }
 
     fn abandon(&mut self) {

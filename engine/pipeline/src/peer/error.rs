@@ -74,7 +74,12 @@ impl PeerError {
     /// Whether the way to the site broke, so that another connection may help.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        matches!(self, Self::NotConnected | Self::Superseded | Self::Transport(_))
+        let busy = RefusalReason::TooManyUnconfirmed;
+        match self {
+            Self::NotConnected | Self::Superseded | Self::Transport(_) => true,
+            Self::HelloRefused { reason } => *reason == busy,
+            _ => false,
+        }
     }
 
     /// Whether the site says that its share is bad or gone.

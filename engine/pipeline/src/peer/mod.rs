@@ -241,6 +241,30 @@ impl Peer {
         self.ask(message, &[], 0, bytes + 16).map(drop)
     }
 
+    /// Reads a piece of a share's capsule at `offset` into `target`, at most 1 MiB.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses, or the piece is of another length.
+    pub fn read_capsule(
+        &mut self,
+        address: ShareAddress,
+        offset: u64,
+        target: &mut [u8],
+    ) -> Result<(), PeerError> {
+        let message = Message {
+            class: ShareClass::Capsule,
+            argument0: offset,
+            argument1: target.len() as u64,
+            ..addressed(Op::Read, address)
+        };
+        let reply = self.call(message, &[], target.len())?;
+        if reply.body().len() != target.len() {
+            return Err(PeerError::Unexpected("a piece of another length"));
+        }
+        target.copy_from_slice(reply.body());
+        Ok(())
+    }
+
     /// What the site holds of `object`; `None` for everything of this link's.
     ///
     /// # Errors

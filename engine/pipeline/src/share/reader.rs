@@ -94,20 +94,20 @@ impl<'a> ShareReader<'a> {
         Ok(ReadChunk { attempt: foot.attempt, blind: foot.blind, bytes })
     }
 
-    /// Reads `bytes` of the capsule share at `offset` within it. The whole capsule's checksum is
-    /// not looked at: the capsule proves itself by its code.
+    /// Reads `bytes` of the capsule share at `offset` within it into `target`. The whole capsule's
+    /// checksum is not looked at: the capsule proves itself by its code.
     ///
     /// # Errors
-    /// Where the range lies outside the capsule, or the store fails.
-    pub fn capsule(&self, offset: u64, bytes: usize) -> Result<Block, ShareError> {
+    /// Where the range lies outside the capsule or is not as long as `target`, or the store fails.
+    pub fn capsule(&self, offset: u64, bytes: usize, target: &mut [u8]) -> Result<(), ShareError> {
         let end = offset.checked_add(bytes as u64);
-        if bytes > CHUNK_BYTES as usize || end.is_none_or(|end| end > self.header.capsule_bytes()) {
+        let within = end.is_some_and(|end| end <= self.header.capsule_bytes());
+        if bytes != target.len() || !within {
             let slot = Slot { class: ShareClass::Capsule, index: offset };
             return Err(ShareError::NoSuchSlot { slot });
         }
-        let mut part = Block::zeroed(bytes);
-        self.store.read_at(&self.name, self.header.capsule_offset() + offset, &mut part)?;
-        Ok(part)
+        let at = self.header.capsule_offset() + offset;
+        Ok(self.store.read_at(&self.name, at, target)?)
     }
 
     /// Checks the site's checksum over the whole capsule area.

@@ -17,6 +17,9 @@ use warifu_link::ShareClass;
 const PAGE: usize = PAGE_BYTES as usize;
 const DRAFT_MAGIC: &[u8; 8] = b"WARIFUDR";
 
+/// Bytes after which a share is synced while it grows, so that its commit is not kept waiting.
+const SYNC_STEP_BYTES: u64 = 64 << 20;
+
 /// Pieces of 1 MiB that a capsule has at most: 4 GiB.
 const CAPSULE_PIECES_MAX: u64 = 4096;
 
@@ -36,6 +39,28 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Removes what an earlier process left unfinished under `name`, if it came over `link`.
+    ///
+    /// # Errors
+    /// Where it is another party's, or the store fails. Nothing there is no error.
+    pub fn abandon_left(
+        store: &dyn ShareStore,
+        name: &ShareName,
+        link: LinkId,
+    ) -> Result<(), ShareError> {
+        let upload = match store.resume(name) {
+            Ok(upload) => upload,
+            Err(warifu_backend::Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match first_page(upload.as_ref()) {
+            FirstPage::Draft { owner, .. } | FirstPage::Header { owner } if owner != Some(link) => {
+                Err(ShareError::OtherOwner)
+            }
+            _ => Ok(upload.abandon()?),
+        }
+    }
+
     /// The first page of an unfinished share, which says whose it is (FORMAT.md section 5).
     fn page(&self) -> Block {
         let mut page = Block::zeroed(PAGE);
@@ -81,6 +106,7 @@ pub struct ShareWriter {
     draft: Draft,
     written: BTreeMap<Slot, WrittenSlot>,
     payload_bytes: u64,
+    unsynced_bytes: u64,
 }
 
 impl ShareWriter {
@@ -100,49 +126,61 @@ impl ShareWriter {
             Err(warifu_backend::Error::NotFound) => store.create(name)?,
             Err(error) => return Err(error.into()),
         };
-        let mut writer = Self { upload, draft, written: BTreeMap::new(), payload_bytes: 0 };
-        let mut page = Block::zeroed(PAGE);
-        let has_page = writer.upload.read_at(0, &mut page).is_ok() && page[..8] == *DRAFT_MAGIC;
-        if has_page && page[..] != draft.page()[..] {
-            return Err(ShareError::OtherOwner);
+        let mut writer =
+            Self { upload, draft, written: BTreeMap::new(), payload_bytes: 0, unsynced_bytes: 0 };
+        match first_page(writer.upload.as_ref()) {
+            FirstPage::Empty => {}
+            FirstPage::Draft { page, .. } if page[..] == draft.page()[..] => {
+                writer.take_up_written();
+                return Ok(writer);
+            }
+            // It was complete but for its name.
+            FirstPage::Header { owner } if owner == draft.link => writer.take_up_written(),
+            _ => return Err(ShareError::OtherOwner),
         }
-        match has_page {
-            true => writer.take_up_written(),
-            false => writer.upload.write_at(0, &draft.page())?,
-        }
+        writer.upload.write_at(0, &draft.page())?;
         Ok(writer)
     }
 
-    /// Counts the whole data chunks, from the first, that an earlier process left.
+    /// Counts the whole data chunks and masks, from the first of each, that an earlier process left.
     fn take_up_written(&mut self) {
         let mut content = Block::zeroed(CHUNK_BYTES as usize);
         let step = PAYLOAD_STEP as usize;
         for index in 0.. {
+            let slot = Slot { class: ShareClass::Data, index };
+            let Some(offset) = data_slot_offset(index) else { break };
             let lengths = (1..=CHUNK_BYTES as usize / step).rev().map(|pages| pages * step);
             let found = lengths.into_iter().find_map(|bytes| {
-                self.whole_slot(index, &mut content[..bytes]).map(|attempt| (attempt, bytes))
+                let attempt = self.whole_slot(slot, offset, &mut content[..bytes])?;
+                Some(WrittenSlot { attempt, bytes: bytes as u32 })
             });
-            let Some((attempt, bytes)) = found else { return };
-            let slot = Slot { class: ShareClass::Data, index };
-            self.written.insert(slot, WrittenSlot { attempt, bytes: bytes as u32 });
-            self.payload_bytes += bytes as u64;
-            if bytes < CHUNK_BYTES as usize {
-                return;
+            let Some(found) = found else { break };
+            self.written.insert(slot, found);
+            self.payload_bytes += u64::from(found.bytes);
+            if found.bytes < CHUNK_BYTES {
+                break;
             }
+        }
+        let Ok(geometry) = Geometry::new(self.payload_bytes) else { return };
+        for index in 0..u64::from(geometry.mask_count()) {
+            let slot = Slot { class: ShareClass::Mask, index };
+            let offset = mask_slot_offset(&geometry, index);
+            let attempt = offset.and_then(|offset| self.whole_slot(slot, offset, &mut content));
+            let Some(attempt) = attempt else { return };
+            self.written.insert(slot, WrittenSlot { attempt, bytes: CHUNK_BYTES });
         }
     }
 
-    /// The attempt of data chunk `index` if it stands there whole with this length.
-    fn whole_slot(&self, index: u64, content: &mut [u8]) -> Option<u32> {
+    /// The attempt of a slot if it stands at `offset` whole with this length.
+    fn whole_slot(&self, slot: Slot, offset: u64, content: &mut [u8]) -> Option<u32> {
         let mut page = [0; PAGE];
-        let offset = data_slot_offset(index)?;
         self.upload.read_at(offset + content.len() as u64, &mut page).ok()?;
         if page[..8] != *b"WARIFUSL" {
             return None;
         }
         self.upload.read_at(offset, content).ok()?;
         let foot = Foot::decode(content, &page).ok()?;
-        let fits = (foot.class, foot.index) == (SlotClass::Data, index);
+        let fits = (Some(foot.class), foot.index) == (slot_class(slot.class), slot.index);
         fits.then_some(foot.attempt)
     }
 
@@ -179,6 +217,7 @@ impl ShareWriter {
             }
         }
         self.upload.write_at(offset, content)?;
+        self.unsynced_bytes += content.len() as u64;
         if let Some(class) = slot_class(slot.class) {
             let foot = Foot {
                 class,
@@ -188,6 +227,10 @@ impl ShareWriter {
                 blind: *blind,
             };
             self.upload.write_at(offset + content.len() as u64, &foot.encode(content)[..])?;
+        }
+        if self.unsynced_bytes >= SYNC_STEP_BYTES {
+            self.upload.sync()?;
+            self.unsynced_bytes = 0;
         }
         let before =
             self.written.insert(slot, WrittenSlot { attempt, bytes: content.len() as u32 });
@@ -318,6 +361,34 @@ impl ShareWriter {
         self.upload.write_at(start + total, &area[total as usize..])?;
         Ok(())
     }
+}
+
+/// What the first page of an unfinished share says of its owner.
+enum FirstPage {
+    /// Nothing was written yet.
+    Empty,
+    /// A draft's page.
+    Draft { page: Block, owner: Option<LinkId> },
+    /// The header of a share that was about to be published.
+    Header { owner: Option<LinkId> },
+    /// Neither.
+    Other,
+}
+
+fn first_page(upload: &dyn Upload) -> FirstPage {
+    let mut page = [0; PAGE];
+    if upload.read_at(0, &mut page).is_err() || page == [0; PAGE] {
+        return FirstPage::Empty;
+    }
+    if let Ok(header) = ShareHeader::decode(&page) {
+        return FirstPage::Header { owner: header.link };
+    }
+    let stored = page.last_chunk().copied().map_or(0, u64::from_le_bytes);
+    if page[..8] != *DRAFT_MAGIC || stored != crc64(&[&page[..PAGE - 8]]) {
+        return FirstPage::Other;
+    }
+    let owner = page[32..48].first_chunk().copied().filter(|link| *link != [0; 16]);
+    FirstPage::Draft { page: Block::copy_of(&page), owner: owner.map(LinkId::from_bytes) }
 }
 
 fn slot_class(class: ShareClass) -> Option<SlotClass> {

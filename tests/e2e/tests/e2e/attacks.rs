@@ -33,7 +33,9 @@ impl Field {
         let proxy = self.lab.sites[site].proxy();
         let listed = self.lab.listed().len();
         proxy.arm(Fault { flow, at, strike: strike() });
+        let t = std::time::Instant::now();
         let done = self.lab.backup(Backup::of(&self.path, "2/3"));
+        println!("TIMING backup {flow:?} {at} {:?} {}", t.elapsed(), done.code);
         let _disarmed = proxy.has_struck();
         assert!(ENDINGS.contains(&done.code), "{flow:?} {at}: {}: {}", done.code, done.stderr);
         if done.code == 0 {
@@ -42,7 +44,9 @@ impl Field {
         }
         assert_eq!(self.lab.listed().len(), listed + usize::from(done.code == 0));
         proxy.arm(Fault { flow, at, strike: strike() });
+        let t = std::time::Instant::now();
         let (restored, data) = self.lab.restore(&self.object);
+        println!("TIMING restore {flow:?} {at} {:?} {}", t.elapsed(), restored.code);
         let _disarmed = proxy.has_struck();
         assert!(ENDINGS.contains(&restored.code), "{flow:?} {at}: {}", restored.stderr);
         assert_eq!(data.is_some(), restored.code == 0);

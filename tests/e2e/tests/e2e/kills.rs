@@ -67,7 +67,14 @@ impl Truth {
     fn undisturbed(&mut self) {
         let started = Instant::now();
         let done = self.spawn().wait();
-        if done.code != 0 { std::process::Command::new("cp").arg("-r").arg(self.lab.path(".")).arg("/tmp/e2e-fail").status().unwrap(); }
+        if done.code != 0 {
+            std::process::Command::new("cp")
+                .arg("-r")
+                .arg(self.lab.path("."))
+                .arg("/tmp/e2e-fail")
+                .status()
+                .unwrap();
+        }
         let object = done.ok().json()["object"].as_str().unwrap().to_owned();
         self.shortest = self.shortest.min(started.elapsed());
         self.confirmed.insert(object);

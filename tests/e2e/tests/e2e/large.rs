@@ -82,7 +82,7 @@ fn a_gibibyte_costs_what_the_construction_says() {
 #[test]
 #[ignore = "long"]
 fn memory_does_not_grow_with_the_object() {
-    let lab = Lab::new(LabShape { sites: 0, random_bytes: 12 * GIB, ..LabShape::default() });
+    let lab = Lab::new(LabShape { sites: 0, random_bytes: 6 * GIB, ..LabShape::default() });
     for number in 0..3 {
         let (name, folder) = (format!("room-{number}"), lab.path(&format!("store-{number}")));
         let url = format!("file://{}", folder.display());
