@@ -62,6 +62,25 @@ impl KeyStore {
         Ok(self.lease_of(pool, direction, pieces, confirmed))
     }
 
+    /// The lowest useful run at or above `at_least`, at most `bytes` long, that this end could
+    /// still accept; `None` where it has none. The witness may know less of it to be free, or more.
+    ///
+    /// # Errors
+    /// [`KeyError::NoPool`]; I/O.
+    pub fn acceptable(
+        &self,
+        pool: PoolId,
+        direction: Direction,
+        bytes: u64,
+        at_least: u64,
+    ) -> Result<Option<KeyRange>, KeyError> {
+        self.pool(pool)?.locked(|entry| {
+            let side = entry.side(direction);
+            let end = side.end.max(at_least);
+            Ok(lowest_run(&side.free(KeyRange::between(at_least, end)), bytes))
+        })
+    }
+
     /// Takes a range of the `random` pool without a witness: a vault of which an older copy is
     /// restored cannot know what it used since.
     ///
@@ -227,6 +246,15 @@ impl Lease {
         accepted.iter().for_each(|range| self.accepted.insert(range));
         left.iter().for_each(|range| self.left.insert(range));
         consumed.iter().for_each(|range| self.consumed.insert(range));
+    }
+
+    /// Keeps the first piece only, where the grant had holes: what comes after a hole can't be used
+    /// by who must use a grant without gaps. The rest is burned.
+    pub fn keep_first_piece(&mut self) {
+        let rest: RangeSet = self.left.iter().skip(1).collect();
+        rest.iter().for_each(|range| self.left.remove(range));
+        // What fails here is burned when the store is closed, or opened again.
+        let _burned = self.pool.abandon(self.direction, &rest);
     }
 
     /// Raises the mark over this lease, once the peer has proved itself in the session in which it

@@ -104,9 +104,10 @@ fn confirm(
         return Err(SiteError::Protocol("it repeats other hellos than were exchanged"));
     }
     site.hello_limit().proved(link);
-    incoming.confirm()?;
+    let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);
     keys.confirm(pool, Direction::AToB, echo.marks().a_to_b)?;
     keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
+    incoming.confirm()?;
     let authenticated = Confirmation::Authenticated;
     let lease = keys.accept(pool, Direction::BToA, confirm.offered, authenticated)?;
     if lease.left() != confirm.offered.len() {
@@ -114,7 +115,6 @@ fn confirm(
     }
     session.granted(Direction::BToA, confirm.offered)?;
     let mut answers = SendKey::of(lease);
-    let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);
     let granted = match known {
         Ok(()) => grant(site, pool, confirm.wanted_bytes, 0)?,
         Err(_) => KeyRange::between(0, 0),

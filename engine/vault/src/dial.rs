@@ -2,7 +2,7 @@
 
 use crate::failure::{Class, Failure};
 use crate::{Vault, config};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warifu_backend::{ShareStore, Transport};
@@ -97,15 +97,31 @@ impl Vault {
             patience: ANSWER_PATIENCE,
         };
         let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
+        let mark = self.rollback_mark(link);
         let connect = move || {
+            if let Some(known) = noticed_rollback(&mark) {
+                return Err(PeerError::OwnRollback { known });
+            }
             let transport = TcpTransport::connect(&address, TIMEOUTS)?;
             let mut nonce = [0; 16];
             entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
             let transport: Box<dyn Transport> = Box::new(transport);
             let nonce = Nonce::from_bytes(nonce);
-            Peer::connect(transport, keys.clone(), link, nonce, isa, settings)
+            let peer = Peer::connect(transport, keys.clone(), link, nonce, isa, settings);
+            if let Err(PeerError::OwnRollback { known }) = &peer {
+                // Noticed once, it stays so until a person decides, whatever is opened meanwhile.
+                std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the rollback can't be noted");
+                });
+            }
+            peer
         };
         Ok(Box::new(move || with_patience(&connect, patience)))
+    }
+
+    /// Where it is noted that a site has seen a later opening of this vault.
+    pub(crate) fn rollback_mark(&self, link: LinkId) -> PathBuf {
+        self.dir.join(format!("rolled-back-{link}"))
     }
 
     /// The store of a `local` site.
@@ -127,6 +143,11 @@ pub(crate) fn open_store(url: &str) -> Result<Arc<dyn ShareStore>, Failure> {
 /// Opens the store in `folder`.
 pub(crate) fn local_store(folder: &Path) -> Result<Arc<dyn ShareStore>, warifu_backend::Error> {
     Ok(Arc::new(LocalStore::open(&LocalConfig::new(folder))?))
+}
+
+/// The opening that a site had seen, where a rollback was noticed before.
+fn noticed_rollback(mark: &Path) -> Option<u64> {
+    std::fs::read_to_string(mark).ok().map(|known| known.trim().parse().unwrap_or(0))
 }
 
 fn with_patience(

@@ -143,6 +143,11 @@ impl Vault {
                 }
                 Err(PeerError::OwnRollback { known }) if accept_rollback && known < EPOCH_MAX => {
                     self.keys.accept_rollback(PoolId::from(link), known)?;
+                    let mark = self.rollback_mark(link);
+                    std::fs::remove_file(&mark).map_err(|error| {
+                        let what = format!("can't remove {}", mark.display());
+                        Failure::new(Class::Other, "vault-folder", what).because(error)
+                    })?;
                     let what = format!("site {name} had seen opening {known}; now above it");
                     finding(Severity::Warning, what, "")
                 }

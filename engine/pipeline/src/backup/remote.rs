@@ -12,7 +12,7 @@ use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Kept, Role, SiteName, Threshold};
 use warifu_kernels::{Isa, PolyHash};
-use warifu_link::{ShareClass, TAG_BYTES};
+use warifu_link::{ShareClass, Status, TAG_BYTES};
 
 /// Makes a connection to the site; called again when one is lost.
 pub type Dial = Box<dyn FnMut() -> Result<Peer, PeerError> + Send>;
@@ -87,6 +87,18 @@ impl RemoteLane {
         self.peer = None;
         self.peer = Some((self.dial)()?);
         Ok(())
+    }
+
+    /// Connects again. A site that was restarted takes the unfinished share up from its store;
+    /// one that had completed it says that it is there already.
+    fn take_up_again(&mut self) -> Result<(), LaneError> {
+        self.redial()?;
+        match self.begin_share() {
+            Err(LaneError::Peer(PeerError::Refused { status: Status::ExistsAlready, .. })) => {
+                Ok(())
+            }
+            begun => begun.map(drop),
+        }
     }
 
     fn keep(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
@@ -182,7 +194,7 @@ impl Lane for RemoteLane {
         loop {
             tries_left -= 1;
             match self.peer()?.commit(address, order) {
-                Err(error) if error.is_lost() && tries_left > 0 => self.redial()?,
+                Err(error) if error.is_lost() && tries_left > 0 => self.take_up_again()?,
                 outcome => return Ok(outcome?),
             }
         }

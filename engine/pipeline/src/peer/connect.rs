@@ -73,6 +73,7 @@ impl Peer {
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
             spent: LinkSpent::default(),
+            is_broken: false,
         };
         peer.confirm(&echo, offered, confirmed_mark)?;
         Ok(peer)

@@ -27,7 +27,8 @@ use warifu_link::body::{
 };
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{
-    FRAME_HEADER_BYTES, Message, Op, Session, ShareClass, Status, TAG_BYTES, key_bytes_needed,
+    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, ShareClass, Status, TAG_BYTES,
+    aligned_grant, key_bytes_needed,
 };
 
 /// Leases asked for in a row before it is given up: grants may fall on burned positions.
@@ -124,6 +125,8 @@ pub struct Peer {
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
     spent: LinkSpent,
+    /// An answer did not come, or was none: no other is waited for.
+    is_broken: bool,
 }
 
 impl Peer {
@@ -349,6 +352,9 @@ impl Peer {
     /// # Errors
     /// Where the site is lost meanwhile; the rest of the leases is then burned.
     pub fn close(mut self) -> Result<(), PeerError> {
+        if self.is_broken {
+            return Err(PeerError::NotConnected);
+        }
         while !self.waiting.is_empty() {
             self.receive_any()?;
         }
@@ -487,7 +493,7 @@ impl Peer {
         }
         let mut body = Vec::new();
         Grant { range: offered }.encode(&mut body);
-        let (argument0, argument1) = (wanted, self.lease_floor);
+        let (argument0, argument1) = self.lowest_free(wanted)?;
         let message = Message { argument0, argument1, ..Message::request(Op::Lease, 0) };
         let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
         self.send_request(message, &body, 0, answer_bytes)?;
@@ -511,8 +517,26 @@ impl Peer {
         self.take_grant(granted)
     }
 
-    /// Takes key that the site has granted. Positions that this end has burned meanwhile can't be
-    /// taken, and then none of the grant is: the next one is asked for above all of them.
+    /// How much of `wanted` to ask for, and from which position on: what lies free at this end in
+    /// one run. The site does not know what this end's crashes have burned.
+    fn lowest_free(&self, wanted: u64) -> Result<(u64, u64), PeerError> {
+        let (direction, floor) = (Direction::AToB, self.lease_floor);
+        let bytes = wanted.saturating_add(2 * GRANT_STEP_BYTES);
+        let run = match wanted {
+            0 => None,
+            _ => self.keys.acceptable(self.pool, direction, bytes, floor)?.map(aligned_grant),
+        };
+        // The site adds a step less one byte, so that its grant can begin on one.
+        let fits = run.map_or(0, |run| run.len().saturating_sub(GRANT_STEP_BYTES - 1));
+        match (run, fits) {
+            (Some(run), 1..) => Ok((wanted.min(fits), run.start())),
+            _ => Ok((wanted, floor)),
+        }
+    }
+
+    /// Takes key that the site has granted, up to the first position that this end has burned
+    /// meanwhile: a grant is used without gaps. Where nothing is left so, the next grant is asked
+    /// for above all that is burned.
     fn take_grant(&mut self, granted: KeyRange) -> Result<(), PeerError> {
         if granted.is_empty() {
             return Ok(());
@@ -520,13 +544,16 @@ impl Peer {
         let authenticated = Confirmation::Authenticated;
         let accepted = self.keys.accept(self.pool, Direction::AToB, granted, authenticated);
         match accepted {
-            Ok(lease) if lease.left() == granted.len() => {
-                self.session.granted(Direction::AToB, granted)?;
+            Ok(mut lease) if lease.left_ranges().contains(&first_block(granted)) => {
+                lease.keep_first_piece();
+                for piece in lease.left_ranges().iter() {
+                    self.session.granted(Direction::AToB, piece)?;
+                }
                 self.send_key.push(lease);
                 Ok(())
             }
             Ok(_) | Err(KeyError::GrantBurned { .. }) => {
-                self.lease_floor = self.keys.mark(self.pool, Direction::AToB)?;
+                self.lease_floor = granted.end();
                 Ok(())
             }
             Err(KeyError::AlreadyUsed { range, .. }) => Err(PeerError::GrantedUsed { range }),
@@ -536,6 +563,12 @@ impl Peer {
 
     /// The next answer, whatever it answers; it must be to the oldest request.
     fn receive_any(&mut self) -> Result<Reply, PeerError> {
+        let reply = self.receive_next();
+        self.is_broken |= reply.is_err();
+        reply
+    }
+
+    fn receive_next(&mut self) -> Result<Reply, PeerError> {
         self.transport.set_deadline(Some(Instant::now() + self.settings.patience));
         let mut first = [0; FRAME_HEADER_BYTES];
         self.transport.receive(&mut first)?;
@@ -560,6 +593,11 @@ impl Peer {
 /// The largest multiple of `unit` within `about`, at least one unit.
 fn whole_multiple(about: u64, unit: u64) -> u64 {
     (about / unit).max(1) * unit
+}
+
+/// The shortest beginning of a grant that is worth taking.
+fn first_block(granted: KeyRange) -> KeyRange {
+    granted.split_at(granted.len().min(2 * CONTROL_KEY_BYTES)).0
 }
 
 fn addressed(op: Op, address: ShareAddress) -> Message {

@@ -29,7 +29,7 @@ fn a_shortfall_is_noticed_before_anything_is_spent() {
     for (before, after) in left {
         assert!(before - after <= HANDSHAKE_BYTES, "{before} bytes were left, now {after}");
     }
-    assert_eq!(lab.listed(), [first.clone()]);
+    assert_eq!(lab.listed(), std::slice::from_ref(&first));
     lab.sites.iter().for_each(|site| assert!(site.files("unfinished").is_empty()));
     lab.expect_back(&first, &small);
 }

@@ -1,5 +1,7 @@
 //! Real processes, a real network between them, real kills.
 
+#![expect(clippy::unwrap_used, reason = "whatever fails in a helper of a test must fail the test")]
+
 mod attacks;
 mod budget;
 mod copies;
