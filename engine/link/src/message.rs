@@ -80,8 +80,6 @@ numbered!(
         Ping = 11,
         /// Grant positions of this end's `random` pool.
         Witness = 12,
-        /// Take back positions of this end's `random` pool that were not used.
-        Return = 13,
     }
 );
 
@@ -133,7 +131,7 @@ pub struct Message {
     pub reply: bool,
     /// How it went; of a request always [`Status::Done`].
     pub status: Status,
-    /// The object; of [`Op::Witness`] and [`Op::Return`] the pool. Zero where there is none.
+    /// The object; of the operation [`Op::Witness`] the pool. Zero where there is none.
     pub object: ObjectId,
     /// Which share of the object.
     pub x: Option<XCoord>,
@@ -293,9 +291,7 @@ impl Message {
             (Op::Confirm, false) => body::CONFIRM_BYTES..=body::CONFIRM_BYTES,
             (Op::Confirm, true) => body::CONFIRMED_BYTES..=body::CONFIRMED_BYTES,
             (Op::Lease, _) | (Op::Witness, true) => body::RANGE_BYTES..=body::RANGE_BYTES,
-            (Op::Release, _) | (Op::Return, false) => {
-                0..=body::RELEASED_RANGES_MAX * body::RANGE_BYTES
-            }
+            (Op::Release, _) => 0..=body::RELEASED_RANGES_MAX * body::RANGE_BYTES,
             (Op::Store, false) => 1..=CONTENT_BYTES_MAX,
             (Op::Keep, true) => BLIND_BYTES..=BLIND_BYTES,
             (Op::Commit, false) => body::COMMIT_HEAD_BYTES..=BODY_BYTES_MAX,
@@ -309,7 +305,7 @@ impl Message {
             (Op::Ping, true) => 1..=body::NAME_BYTES_MAX,
             (Op::Witness, false) => 8..=8,
             (Op::Begin | Op::Discard, _)
-            | (Op::Store | Op::Commit | Op::Return, true)
+            | (Op::Store | Op::Commit, true)
             | (Op::Keep | Op::Read | Op::Stat | Op::Ping, false) => 0..=0,
         }
     }

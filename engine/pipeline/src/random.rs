@@ -14,13 +14,20 @@ struct State {
     /// `None` once it was released.
     lease: Option<Lease>,
     drawn_bytes: u64,
+    class: KeyClass,
 }
 
 impl RandomSource {
     /// Draws from `lease`.
     #[must_use]
     pub fn new(lease: Lease) -> Self {
-        Self { state: Arc::new(Mutex::new(State { lease: Some(lease), drawn_bytes: 0 })) }
+        Self {
+            state: Arc::new(Mutex::new(State {
+                lease: Some(lease),
+                drawn_bytes: 0,
+                class: KeyClass::InformationTheoretic,
+            })),
+        }
     }
 
     /// Bytes drawn so far.
@@ -29,25 +36,25 @@ impl RandomSource {
         self.lock().drawn_bytes
     }
 
-    /// Bytes that can still be drawn.
+    /// The worst class of what was drawn so far.
     #[must_use]
-    pub fn left_bytes(&self) -> u64 {
-        self.lock().lease.as_ref().map_or(0, Lease::left)
+    pub fn class(&self) -> KeyClass {
+        self.lock().class
     }
 
-    /// `bytes` random bytes for one use, and what is claimed of them.
+    /// `bytes` random bytes for one use.
     ///
     /// # Errors
     /// Where the lease holds fewer.
-    pub fn draw(&self, bytes: usize) -> Result<(Kept, KeyClass), KeyError> {
+    pub fn draw(&self, bytes: usize) -> Result<Kept, KeyError> {
         let mut state = self.lock();
         let lease = state.lease.as_mut();
         let lease = lease.ok_or(KeyError::LeaseEmpty { wanted: bytes as u64, left: 0 })?;
         let pad = lease.take(bytes as u64)?;
         state.drawn_bytes += bytes as u64;
-        let class = pad.class();
+        state.class = state.class.max(pad.class());
         let (_, key) = pad.into_parts();
-        Ok((Kept::tail(key, 0), class))
+        Ok(Kept::tail(key, 0))
     }
 
     /// Sixteen random bytes for one use.
@@ -55,7 +62,7 @@ impl RandomSource {
     /// # Errors
     /// Where the lease holds fewer.
     pub fn block(&self) -> Result<[u8; 16], KeyError> {
-        let (drawn, _) = self.draw(16)?;
+        let drawn = self.draw(16)?;
         let mut block = [0; 16];
         block.copy_from_slice(&drawn);
         Ok(block)

@@ -21,17 +21,14 @@ use warifu_link::{
     key_bytes_needed,
 };
 use warifu_pipeline::backup::weave::Slot;
-use warifu_pipeline::peer::ShareAddress;
+use warifu_pipeline::peer::{RELEASED_RUNS_MAX, ShareAddress};
 use warifu_pipeline::share::{CommitOrder, Draft, ShareError, ShareReader};
 
 /// Where the body stands in an opened frame.
 pub(crate) const BODY_OFFSET: usize = FRAME_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 
 /// How long a proved connection may be silent.
-const IDLE: Duration = Duration::from_secs(300);
-
-/// Unused ranges that a release can name; what more there is stays burned.
-const RELEASED_RUNS_MAX: usize = 8;
+const IDLE: Duration = Duration::from_secs(1800);
 
 /// A request that was refused: how, and in what words.
 struct Declined {
@@ -63,11 +60,18 @@ struct Content {
 pub(crate) struct Desk<'a> {
     site: &'a Site,
     greeted: Greeted,
+    connection: u64,
+}
+
+impl Drop for Desk<'_> {
+    fn drop(&mut self) {
+        self.site.drafts().let_go(self.connection);
+    }
 }
 
 impl<'a> Desk<'a> {
     pub(crate) fn new(site: &'a Site, greeted: Greeted) -> Self {
-        Self { site, greeted }
+        Self { site, greeted, connection: site.number_connection() }
     }
 
     /// Serves until the gateway releases its key or goes away.
@@ -128,7 +132,6 @@ impl<'a> Desk<'a> {
             Op::Discard => self.discard(message),
             Op::Ping => self.ping(),
             Op::Witness => self.witness(message, body),
-            Op::Return => self.take_back(message, body),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }
@@ -152,6 +155,7 @@ impl<'a> Desk<'a> {
         let draft = draft.map_err(declined)?.ok_or_else(|| {
             Declined::new(Status::Limit, "this link has too many unfinished shares here")
         })?;
+        self.site.drafts().hold(link, address, self.connection);
         let held = writer(&draft).as_ref().map_or(0, |writer| {
             let mut held = 0;
             while writer.written().contains_key(&Slot { class: ShareClass::Data, index: held }) {
@@ -307,6 +311,9 @@ impl<'a> Desk<'a> {
     /// Throws a share away that its gateway never listed, whether it was completed or not.
     fn discard(&self, message: &Message) -> Result<Answer, Declined> {
         let address = address(message)?;
+        if self.site.drafts().is_held(self.greeted.link, address, self.connection) {
+            return Err(Declined::new(Status::Refused, "a running backup works on this share"));
+        }
         if let Some(writer) = self.site.drafts().close(self.greeted.link, address) {
             writer.abandon().map_err(declined)?;
             return Ok(Answer::default());
@@ -337,7 +344,11 @@ impl<'a> Desk<'a> {
         let keys = self.site.keys();
         let key = |error: KeyError| Declined::new(Status::Key, error.to_string());
         if !self.witnesses(pool)? {
-            keys.create_pool(pool, PoolKind::Witness, self.gateway()?).map_err(key)?;
+            match keys.create_pool(pool, PoolKind::Witness, self.gateway()?) {
+                // Another connection of the same gateway was faster.
+                Err(KeyError::PoolExists { .. }) if self.witnesses(pool)? => {}
+                created => created.map_err(key)?,
+            }
         }
         let range = keys
             .grant_within(pool, message.argument0, message.argument1, witness.pool_end)
@@ -375,20 +386,6 @@ impl<'a> Desk<'a> {
         Ok(status.peer)
     }
 
-    /// Takes back positions of the gateway's own random pool.
-    fn take_back(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
-        let bad = |_| Declined::new(Status::BadRequest, "the list of ranges makes no sense");
-        let unused: Vec<KeyRange> = Release::decode(body).map_err(bad)?.unused.iter().collect();
-        let pool = PoolId::from_bytes(*message.object.bytes());
-        let keys = self.site.keys();
-        if !self.witnesses(pool)? {
-            return Err(Declined::new(Status::Refused, "nothing of that pool was granted here"));
-        }
-        keys.regain(pool, Direction::AToB, &unused)
-            .map_err(|error| Declined::new(Status::Key, error.to_string()))?;
-        Ok(Answer::default())
-    }
-
     /// More key for both ends.
     fn lease(
         &mut self,
@@ -421,15 +418,14 @@ impl<'a> Desk<'a> {
     }
 
     /// The gateway ends cleanly: what either end did not use is free again, durably.
-    fn release(mut self, message: &Message, frame: &Block) -> Result<(), SiteError> {
+    fn release(&mut self, message: &Message, frame: &Block) -> Result<(), SiteError> {
         let pool = PoolId::from(self.greeted.link);
         let release = Release::decode(&frame[BODY_OFFSET..frame.len() - TAG_BYTES])?;
         let unused: Vec<KeyRange> = release.unused.iter().collect();
         self.site.keys().regain(pool, Direction::AToB, &unused)?;
         let longest = key_bytes_needed(RELEASED_RUNS_MAX * RANGE_BYTES, 0);
         let pad = self.greeted.answers.take(longest)?;
-        let unused = self.greeted.answers.release()?;
-        let unused = unused.iter().take(RELEASED_RUNS_MAX).collect();
+        let unused = self.greeted.answers.release(RELEASED_RUNS_MAX)?;
         let mut body = Vec::new();
         Release { unused }.encode(&mut body);
         let pad = pad.shortened(key_bytes_needed(body.len(), 0));

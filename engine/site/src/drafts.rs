@@ -18,6 +18,8 @@ pub(crate) type SharedDraft = Arc<Mutex<Option<ShareWriter>>>;
 #[derive(Default)]
 pub(crate) struct Drafts {
     open: Mutex<HashMap<(LinkId, ShareAddress), SharedDraft>>,
+    /// Which connection works on a share, from its beginning until that connection ends.
+    holders: Mutex<HashMap<(LinkId, ShareAddress), u64>>,
 }
 
 /// The name of a share in a store.
@@ -65,6 +67,26 @@ impl Drafts {
         }
         drop(place);
         Ok(Some(shared))
+    }
+
+    /// `connection` works on this share now, whoever did before.
+    pub(crate) fn hold(&self, link: LinkId, address: ShareAddress, connection: u64) {
+        self.holders().insert((link, address), connection);
+    }
+
+    /// Whether another connection works on this share. A copy of a gateway's vault must not clear
+    /// away what the original is about to complete.
+    pub(crate) fn is_held(&self, link: LinkId, address: ShareAddress, connection: u64) -> bool {
+        self.holders().get(&(link, address)).is_some_and(|holder| *holder != connection)
+    }
+
+    /// `connection` has ended.
+    pub(crate) fn let_go(&self, connection: u64) {
+        self.holders().retain(|_, holder| *holder != connection);
+    }
+
+    fn holders(&self) -> MutexGuard<'_, HashMap<(LinkId, ShareAddress), u64>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open draft of `address`.

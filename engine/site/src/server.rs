@@ -6,7 +6,7 @@ use crate::greeting::greet;
 use crate::limit::HelloLimit;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use warifu_backend::{ShareStore, Transport, TransportError};
 use warifu_core::{LinkId, SiteName};
@@ -91,6 +91,7 @@ pub struct Site {
     hello_limit: HelloLimit,
     connections: AtomicUsize,
     unproved: AtomicUsize,
+    numbered: AtomicU64,
 }
 
 impl Site {
@@ -113,6 +114,7 @@ impl Site {
             hello_limit: HelloLimit::default(),
             connections: AtomicUsize::new(0),
             unproved: AtomicUsize::new(0),
+            numbered: AtomicU64::new(0),
         }
     }
 
@@ -133,6 +135,11 @@ impl Site {
     #[must_use]
     pub fn name(&self) -> &SiteName {
         &self.name
+    }
+
+    /// A number that no other connection of this process has.
+    pub(crate) fn number_connection(&self) -> u64 {
+        self.numbered.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn keys(&self) -> &KeyStore {

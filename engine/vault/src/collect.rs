@@ -7,7 +7,7 @@ use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
 use warifu_backend::Error as StoreError;
-use warifu_catalog::Intent;
+use warifu_catalog::{CatalogError, Intent};
 use warifu_core::{Channel, ObjectId, SiteName, XCoord};
 use warifu_pipeline::peer::{Peer, ShareAddress};
 use warifu_pipeline::share::{ShareError, ShareReader};
@@ -66,7 +66,11 @@ impl Vault {
         for (x, site, _) in &intent.shares {
             self.discard(intent.object, *x, site)?;
         }
-        Ok(self.catalog()?.abandon(&intent.object)?)
+        match self.catalog()?.abandon(&intent.object) {
+            // Somebody else settled it meanwhile.
+            Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The shape of a share if it was completed at its site.

@@ -14,6 +14,7 @@ mod dial;
 mod doctor;
 mod failure;
 mod keys;
+mod output;
 mod plan;
 mod random;
 mod report;

@@ -3,14 +3,16 @@
 use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::keys::left_bytes;
 use std::collections::BTreeMap;
+use std::fs::File;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::hello_reserve_bytes;
+use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::peer::{Peer, PeerError};
 
 /// What a placement is asked for.
@@ -28,6 +30,15 @@ pub(crate) struct Placed {
     pub(crate) sites: BTreeMap<SiteName, Site>,
     pub(crate) peers: BTreeMap<SiteName, Peer>,
     pub(crate) class: KeyClass,
+    /// Held until the intent stands.
+    pub(crate) lock: File,
+}
+
+/// A site that answered: the connection, what it calls itself, and the bytes free there.
+struct Reached {
+    peer: Peer,
+    name: SiteName,
+    room_bytes: u64,
 }
 
 impl Vault {
@@ -36,13 +47,19 @@ impl Vault {
     /// # Errors
     /// Where no placement is admissible; where a rollback was noticed on the way, that is why.
     pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Result<Placed, Failure> {
+        let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
-        let mut peers = self.reach(sites.values())?;
+        let asked = sites.values().filter(|site| {
+            let witness = witness.as_ref() == Some(&site.site);
+            witness || !(site.drained || wanted.exclusions.contains(&site.site))
+        });
+        let peers = self.reach(asked)?;
+        // From here until the intent stands, no other process may count on the same key.
+        let lock = self.lock_planning()?;
         let mut candidates = Vec::new();
         for site in sites.values() {
-            let peer = peers.get_mut(&site.site);
-            candidates.push(self.candidate(site, peer)?);
+            candidates.push(self.candidate(site, peers.get(&site.site))?);
         }
         let random = self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
         let request = PlanRequest {
@@ -60,18 +77,20 @@ impl Vault {
         let mut rolled_back = None;
         for (site, peer) in peers {
             match peer {
-                Ok(peer) => drop(reached.insert(site, peer)),
+                Ok(reached_site) => drop(reached.insert(site, reached_site.peer)),
                 Err(error) if error.is_rollback() => {
-                    tracing::error!(%site, %error, "a key store was rolled back");
+                    tracing::error!(%site, error = error_chain(&error), "a key store was rolled back");
                     rolled_back = Some(error);
                 }
-                Err(error) => tracing::warn!(%site, %error, "the site is away"),
+                Err(error) => {
+                    tracing::warn!(%site, error = error_chain(&error), "the site is away")
+                }
             }
         }
         match found {
             Ok(plan) => {
                 let class = self.class_of(&plan, &sites)?;
-                Ok(Placed { plan, sites, peers: reached, class })
+                Ok(Placed { plan, sites, peers: reached, class, lock })
             }
             Err(failure) => {
                 reached.into_values().for_each(hang_up);
@@ -81,19 +100,21 @@ impl Vault {
         }
     }
 
-    /// Connects to every site on a link, all at once.
+    /// Connects to every site on a link, all at once, and asks each who it is and how full.
     fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
-    ) -> Result<BTreeMap<SiteName, Result<Peer, PeerError>>, Failure> {
+    ) -> Result<BTreeMap<SiteName, Result<Reached, PeerError>>, Failure> {
         let mut dials = Vec::new();
         for site in sites.filter(|site| site.channel == Channel::Otp && site.link.is_some()) {
             let dial = self.dialer(site, Purpose::Store, Patience::Once)?;
             dials.push((site.site.clone(), dial));
         }
         let peers = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                dials.iter_mut().map(|(site, dial)| (site.clone(), scope.spawn(dial))).collect();
+            let threads: Vec<_> = dials
+                .iter_mut()
+                .map(|(site, dial)| (site.clone(), scope.spawn(move || ask(dial))))
+                .collect();
             threads
                 .into_iter()
                 .map(|(site, thread)| {
@@ -108,7 +129,7 @@ impl Vault {
     fn candidate(
         &self,
         site: &Site,
-        peer: Option<&mut Result<Peer, PeerError>>,
+        reached: Option<&Result<Reached, PeerError>>,
     ) -> Result<Candidate, Failure> {
         let mut candidate = Candidate {
             site: site.site.clone(),
@@ -133,18 +154,25 @@ impl Vault {
             return Ok(candidate);
         };
         (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(site, link.into())?;
-        match peer {
-            Some(Ok(peer)) => match peer.ping() {
-                Ok((name, _)) if name != site.site => {
-                    candidate.health = Health::Down(format!("the site there is {name}"));
-                }
-                Ok((_, room_bytes)) => candidate.room_bytes = Some(room_bytes),
-                Err(error) => candidate.health = Health::Down(error.to_string()),
-            },
-            Some(Err(error)) => candidate.health = Health::Down(error.to_string()),
-            None => candidate.health = Health::Down("not connected".into()),
+        match reached {
+            Some(Ok(reached)) if reached.name != site.site => {
+                candidate.health = Health::Down(format!("the site there is {}", reached.name));
+            }
+            Some(Ok(reached)) => candidate.room_bytes = Some(reached.room_bytes),
+            Some(Err(error)) => candidate.health = Health::Down(error_chain(error)),
+            None => candidate.health = Health::Down("not asked".into()),
         }
         Ok(candidate)
+    }
+
+    /// Waits for its turn to plan.
+    fn lock_planning(&self) -> Result<File, Failure> {
+        let path = self.dir.join("planning.lock");
+        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|error| {
+            let what = format!("can't lock {}", path.display());
+            Failure::new(Class::Other, "vault-folder", what).because(error)
+        })
     }
 
     /// Key towards and from a site that is neither reserved for restores nor planned for running
@@ -181,6 +209,23 @@ impl Vault {
         }
         Ok(class)
     }
+}
+
+fn ask(dial: &mut Dial) -> Result<Reached, PeerError> {
+    let mut peer = dial()?;
+    let (name, room_bytes) = peer.ping()?;
+    Ok(Reached { peer, name, room_bytes })
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
 }
 
 /// Bytes of a direction of a link that can be leased: hellos have their own.

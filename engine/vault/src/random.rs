@@ -56,30 +56,17 @@ impl Vault {
         lease
     }
 
-    /// Gives back what was not drawn, to the witness where there is one. A rest too small to be
-    /// worth a connection is burned.
+    /// Frees what was not drawn where this vault has no witness. What a witness granted is never
+    /// granted again, and burns.
     pub(crate) fn return_random(&self, random: &RandomSource) {
-        let returned = || -> Result<(), Failure> {
-            let witness = self.catalog()?.witness()?;
-            if witness.is_some() && random.left_bytes() < RETURNED_BYTES_MIN {
-                return Ok(());
-            }
-            let unused = random.release()?;
-            let Some(witness) = witness.filter(|_| !unused.is_empty()) else { return Ok(()) };
-            let site = self.site_row(&witness)?;
-            let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
-            let given_back = peer.give_back(self.random_pool()?, &unused);
-            hang_up(peer);
-            Ok(given_back?)
-        };
-        if let Err(error) = returned() {
+        let is_witnessed = self
+            .catalog()
+            .is_ok_and(|catalog| catalog.witness().is_ok_and(|witness| witness.is_some()));
+        if !is_witnessed && let Err(error) = random.release() {
             tracing::warn!(%error, "unused random numbers are burned");
         }
     }
 }
-
-/// The least that is worth a connection to the witness, in bytes.
-const RETURNED_BYTES_MIN: u64 = 64 << 10;
 
 fn away(witness: &SiteName) -> Failure {
     let what = format!("site {witness}, which witnesses the random pool, is away");

@@ -3,7 +3,8 @@
 use crate::backup::{share_name, window};
 use crate::dial::{Patience, Purpose, local_store};
 use crate::failure::{Class, Failure};
-use crate::plan::leasable_bytes;
+use crate::output::UnnamedFile;
+use crate::plan::{error_chain, leasable_bytes};
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
 use std::cmp::Reverse;
@@ -15,7 +16,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
-use tempfile::NamedTempFile;
 use warifu_catalog::{Object, ShareState, StoredShare};
 use warifu_core::payload::Attributes;
 use warifu_core::{Channel, Direction, ObjectId, SiteName, XCoord};
@@ -45,6 +45,9 @@ pub struct RestoreRequest {
     /// Where to.
     pub output: Output,
 }
+
+/// Key that asking for one chunk takes at most, leases included, in bytes.
+const ASK_BYTES: u64 = 136;
 
 /// A share that may be asked, and the key left for it.
 struct Offer {
@@ -110,7 +113,7 @@ impl Vault {
         for share in &object.shares {
             let key_left_bytes = match share.channel {
                 Channel::Local => u64::MAX,
-                _ => self.answer_key_left(share)?,
+                _ => self.key_left(share, object.geometry.chunk_count())?,
             };
             match key_left_bytes >= needed {
                 true => offers.push(Offer { share: share.clone(), key_left_bytes }),
@@ -132,10 +135,12 @@ impl Vault {
         Ok(offers)
     }
 
-    fn answer_key_left(&self, share: &StoredShare) -> Result<u64, Failure> {
+    /// Key left for a share's answers; none where there is too little to ask with.
+    fn key_left(&self, share: &StoredShare, chunks: u64) -> Result<u64, Failure> {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
-        Ok(leasable_bytes(&status, Direction::BToA))
+        let asks = leasable_bytes(&status, Direction::AToB) >= ASK_BYTES * chunks;
+        Ok(if asks { leasable_bytes(&status, Direction::BToA) } else { 0 })
     }
 
     fn read_lane(
@@ -194,7 +199,7 @@ impl Vault {
         }
     }
 
-    /// Restores into a temporary file beside the target, and puts it there when all is proved.
+    /// Restores into a nameless file beside the target, and names it when all is proved.
     fn run_to_file(
         &self,
         object: &Object,
@@ -209,28 +214,22 @@ impl Vault {
             let what = format!("can't write in {}", folder.display());
             Failure::new(Class::Other, "output", what).because(error)
         };
-        let file = NamedTempFile::with_prefix_in(".warifu-restore-", folder).map_err(failed)?;
+        let file = UnnamedFile::create(folder).map_err(failed)?;
         let output = BufWriter::with_capacity(1 << 20, file);
         let (output, mut restored, rejected) = self.run(object, xs, lanes, output, watch)?;
         let file = output.into_inner().map_err(|error| failed(error.into_error()))?;
         let attributes = &mut restored.attributes;
-        dress(file.as_file(), attributes).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
+        dress(file.file(), attributes).map_err(failed)?;
         let target = match path {
             Some(path) => path.to_owned(),
             None => folder.join(own_name(attributes, object.object)),
         };
-        let placed = match path {
-            Some(_) => file.persist(&target).map(drop),
-            None => file.persist_noclobber(&target).map(drop),
-        };
-        placed.map_err(|error| {
+        file.put(&target, path.is_some()).map_err(|error| {
             let what = format!("can't put the restored file at {}", target.display());
             Failure::new(Class::Other, "output", what)
-                .because(error.error)
+                .because(error)
                 .next("name another place with -o PATH")
         })?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok((restored, rejected, Some(target)))
     }
 
@@ -300,26 +299,15 @@ fn failure(object: &Object, error: RestoreError, rejected: &[Rejected]) -> Failu
 }
 
 fn told(rejected: &Rejected) -> String {
-    format!("{} (chunk {}): {}", rejected.site, rejected.chunk, reason(&rejected.error))
+    format!("{} (chunk {}): {}", rejected.site, rejected.chunk, error_chain(&rejected.error))
 }
 
 fn rejection(rejected: &Rejected) -> Rejection {
     Rejection {
         site: rejected.site.to_string(),
         chunk: rejected.chunk,
-        reason: reason(&rejected.error),
+        reason: error_chain(&rejected.error),
     }
-}
-
-/// An error with its causes, on one line.
-fn reason(error: &ReadError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 /// Gives a restored file the mode and time that were stored inside.

@@ -28,6 +28,8 @@ const MASK_BYTES: u64 = CHUNK_BYTES as u64;
 const SESSION_BYTES: u64 = 16 << 10;
 /// One part in this many is lost where a lease ends and at lease requests.
 const LEASE_SLACK_DIVISOR: u64 = 1024;
+/// Chunks that the smallest lease for answers carries.
+const CHUNKS_PER_LEASE_MIN: u64 = 3;
 /// Bytes of a page in a share file.
 const PAGE_BYTES: u64 = 4096;
 /// A name and its length byte in a share entry.
@@ -102,7 +104,9 @@ impl Shape {
             + self.chunks * (BARE_FRAME_BYTES + BLIND_BYTES)
             + self.capsule
             + self.pieces * BARE_FRAME_BYTES;
-        let reserve_to_site_bytes = allowing(reads * BARE_FRAME_BYTES);
+        let leases = self.chunks.div_ceil(CHUNKS_PER_LEASE_MIN) + self.pieces;
+        let reserve_to_site_bytes =
+            allowing(reads * BARE_FRAME_BYTES + leases * (BARE_FRAME_BYTES + 16));
         let reserve_from_site_bytes = allowing(returned);
         Need {
             to_site_bytes: allowing(sent) + reserve_to_site_bytes,

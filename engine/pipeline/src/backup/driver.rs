@@ -39,6 +39,7 @@ enum Event {
     Held { lane: usize, slot: Slot, attempt: u32 },
     Doubtful { slots: Vec<(Slot, u32)> },
     Failed { lane: usize, error: LaneError },
+    Panicked,
 }
 
 /// Brings slots to all lanes until `next` has no more and all are acknowledged, with at most
@@ -83,6 +84,9 @@ pub fn run(
                 return Ok(());
             }
             let Ok(event) = events.recv() else { return Err(RunError::Stopped) };
+            if matches!(event, Event::Panicked) {
+                return Err(RunError::Stopped);
+            }
             machine
                 .take(event)
                 .map_err(|(lane, source)| RunError::Lane { site: sites[lane].clone(), source })?;
@@ -115,6 +119,7 @@ impl Machine<'_> {
                 }
             }
             Event::Failed { lane, error } => return Err((lane, error)),
+            Event::Panicked => {}
         }
         Ok(())
     }
@@ -127,8 +132,22 @@ impl Machine<'_> {
     }
 }
 
+/// Tells the machine when a lane's thread panics, which would else wait for it for ever.
+struct Guard<'a> {
+    told: &'a Sender<Event>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _unheard = self.told.send(Event::Panicked);
+        }
+    }
+}
+
 /// One lane's thread: carries out orders, and collects answers while there is nothing to send.
 fn serve_lane(number: usize, lane: &mut dyn Lane, orders: &Receiver<Order>, told: &Sender<Event>) {
+    let _guard = Guard { told };
     loop {
         let order = match lane.outstanding() {
             0 => match orders.recv() {
@@ -179,11 +198,8 @@ fn recover(
     lost: LaneError,
 ) -> Event {
     tracing::warn!(site = %lane.site(), error = %lost, "lost the site, looking for it again");
-    match lane.recover() {
-        Ok(mut slots) => {
-            slots.extend(about);
-            Event::Doubtful { slots }
-        }
+    match lane.recover(about) {
+        Ok(slots) => Event::Doubtful { slots },
         Err(error) => Event::Failed { lane: number, error },
     }
 }

@@ -27,6 +27,12 @@ pub enum LaneError {
         /// Where it was found.
         slot: Slot,
     },
+    /// The site is lost again and again; every loss costs key.
+    #[error("the site was lost {losses} times")]
+    LostTooOften {
+        /// How often.
+        losses: u32,
+    },
     /// The site came back without chunks that it had acknowledged.
     #[error("the site has lost {lost} chunks that it had acknowledged")]
     Forgot {
@@ -52,6 +58,8 @@ pub struct Spent {
     pub sent_bytes: u64,
     /// Key of the `random` pool in bytes.
     pub random_bytes: u64,
+    /// Whether any key of class `computational` was used.
+    pub is_computational: bool,
 }
 
 /// A way to put one share of one object at one site.
@@ -89,11 +97,12 @@ pub trait Lane: Send {
     /// Where the site refuses, holds other key, or is lost.
     fn settle(&mut self) -> Result<(Slot, u32), LaneError>;
 
-    /// Finds the way to the site again after it was lost; gives back the slots in doubt.
+    /// Finds the way to the site again after it was lost, `about` a slot that was being sent; gives
+    /// back all slots in doubt.
     ///
     /// # Errors
-    /// Where the site does not come back, or has lost what it acknowledged.
-    fn recover(&mut self) -> Result<Vec<(Slot, u32)>, LaneError>;
+    /// Where the site does not come back, is lost too often, or has lost what it acknowledged.
+    fn recover(&mut self, about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError>;
 
     /// The share's verdict: its r and hashes, with `chunks` data chunks and `masks` masks.
     fn verdict(&self, chunks: u64, masks: u32) -> Verdict;

@@ -60,7 +60,7 @@ impl Lane for LocalLane {
     }
 
     fn draw(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
-        let (pad, _) = self.random.draw(bytes)?;
+        let pad = self.random.draw(bytes)?;
         self.spent.random_bytes += bytes as u64;
         self.put(slot, attempt, &pad)?;
         Ok(pad)
@@ -83,7 +83,7 @@ impl Lane for LocalLane {
         self.held.pop_front().ok_or_else(finished)
     }
 
-    fn recover(&mut self) -> Result<Vec<(Slot, u32)>, LaneError> {
+    fn recover(&mut self, _about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError> {
         Ok(Vec::new())
     }
 

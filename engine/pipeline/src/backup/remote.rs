@@ -6,16 +6,26 @@ use crate::hashes::ShareHashes;
 use crate::peer::{Peer, PeerError, ShareAddress};
 use crate::share::CommitOrder;
 use std::collections::VecDeque;
+use std::time::Duration;
 use warifu_buffers::Block;
 use warifu_core::capsule::Verdict;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::chunk_hash;
-use warifu_core::{Kept, Role, SiteName, Threshold};
+use warifu_core::{Kept, KeyClass, Role, SiteName, Threshold};
 use warifu_kernels::{Isa, PolyHash};
 use warifu_link::{ShareClass, Status, TAG_BYTES};
 
 /// Makes a connection to the site; called again when one is lost.
 pub type Dial = Box<dyn FnMut() -> Result<Peer, PeerError> + Send>;
+
+/// How often a site may be lost while one object is stored.
+const LOSSES_MAX: u32 = 6;
+
+/// How long to wait after the first loss; after the second twice as long, and so on.
+const PAUSE_AFTER_LOSS: Duration = Duration::from_millis(200);
+
+/// Key leased at a time once a site was lost, in bytes.
+const LEASE_AFTER_LOSS_BYTES: u64 = 4 << 20;
 
 /// How often a commit is asked for when its answer is lost.
 const COMMIT_TRIES: u32 = 4;
@@ -38,6 +48,7 @@ pub struct RemoteLane {
     peer: Option<Peer>,
     sent: VecDeque<Sent>,
     acknowledged_chunks: u64,
+    losses: u32,
     hashes: ShareHashes,
     spent_before: Spent,
 }
@@ -65,6 +76,7 @@ impl RemoteLane {
             peer: Some(peer),
             sent: VecDeque::new(),
             acknowledged_chunks: 0,
+            losses: 0,
             hashes,
             spent_before: Spent::default(),
         };
@@ -82,10 +94,19 @@ impl RemoteLane {
         Ok(self.peer()?.begin(address, threshold, role)?)
     }
 
+    /// Connects again. A loss costs the rest of a lease and the chunks that were under way, at all
+    /// sites, so losses are counted, waited after, and followed by small leases.
     fn redial(&mut self) -> Result<(), LaneError> {
         self.spent_before = self.spent();
         self.peer = None;
-        self.peer = Some((self.dial)()?);
+        self.losses += 1;
+        if self.losses > LOSSES_MAX {
+            return Err(LaneError::LostTooOften { losses: self.losses });
+        }
+        std::thread::sleep(PAUSE_AFTER_LOSS * self.losses);
+        let mut peer = (self.dial)()?;
+        peer.lease_at_most(LEASE_AFTER_LOSS_BYTES);
+        self.peer = Some(peer);
         Ok(())
     }
 
@@ -168,19 +189,25 @@ impl Lane for RemoteLane {
         Ok((sent.slot, sent.attempt))
     }
 
-    fn recover(&mut self) -> Result<Vec<(Slot, u32)>, LaneError> {
-        self.redial()?;
-        let held = self.begin_share()?;
-        let doubtful: Vec<(Slot, u32)> =
+    fn recover(&mut self, about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError> {
+        let held = loop {
+            self.redial()?;
+            match self.begin_share() {
+                Err(error) if error.is_lost() => {}
+                outcome => break outcome?,
+            }
+        };
+        let mut doubtful: Vec<(Slot, u32)> =
             self.sent.drain(..).map(|sent| (sent.slot, sent.attempt)).collect();
-        let certain = doubtful
-            .iter()
-            .filter(|(slot, _)| slot.class == ShareClass::Data)
-            .map(|(slot, _)| slot.index)
-            .fold(self.acknowledged_chunks, u64::min);
-        match certain.checked_sub(held) {
-            None | Some(0) => Ok(doubtful),
-            Some(lost) => Err(LaneError::Forgot { lost }),
+        doubtful.extend(about);
+        let in_doubt = |index: &u64| {
+            let slot = Slot { class: ShareClass::Data, index: *index };
+            doubtful.iter().any(|(doubted, _)| *doubted == slot)
+        };
+        let lost = (held..self.acknowledged_chunks).filter(|index| !in_doubt(index)).count();
+        match lost {
+            0 => Ok(doubtful),
+            lost => Err(LaneError::Forgot { lost: lost as u64 }),
         }
     }
 
@@ -215,6 +242,8 @@ impl Lane for RemoteLane {
             key_bytes: self.spent_before.key_bytes + now.key_bytes,
             sent_bytes: self.spent_before.sent_bytes + now.sent_bytes,
             random_bytes: 0,
+            is_computational: self.spent_before.is_computational
+                || now.class == KeyClass::Computational,
         }
     }
 

@@ -4,6 +4,7 @@ use super::leases::AnswerKey;
 use super::{LinkSpent, Peer, PeerError, PeerSettings, SendKey};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use warifu_backend::Transport;
 use warifu_core::{Direction, End, KeyRange, LinkId, PoolId};
 use warifu_kernels::Isa;
@@ -14,6 +15,9 @@ use warifu_link::hello::{
     SERVER_HELLO_BYTES, ServerHello, hello_reserve_bytes,
 };
 use warifu_link::{GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant};
+
+/// How long a site may take to answer a hello.
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Answer key offered before the site has proved itself: enough for its confirmation.
 const FIRST_OFFER_BYTES: u64 = 4096;
@@ -43,6 +47,7 @@ impl Peer {
         let status = keys.pool_status(pool)?;
         let confirmed_mark = status.direction(Direction::AToB).map_or(0, |side| side.mark);
         let client = ClientHello { link, nonce, marks };
+        transport.set_deadline(Some(Instant::now() + GREETING_PATIENCE));
         let server = exchange_hellos(transport.as_mut(), &client)?;
         let granted = server.granted;
         let lease = keys

@@ -8,6 +8,9 @@ use warifu_keystore::{KeyError, Lease};
 /// Key kept back in a lease so that another one, or its end, can still be asked for.
 pub(crate) const CONTROL_KEY_BYTES: u64 = 512;
 
+/// Ranges that a release names at most; its frame still fits into what is kept back.
+pub const RELEASED_RUNS_MAX: usize = 16;
+
 /// Leases for sending, the oldest first.
 pub struct SendKey {
     leases: VecDeque<Lease>,
@@ -69,13 +72,16 @@ impl SendKey {
         self.leases.iter_mut().try_for_each(Lease::confirm)
     }
 
-    /// Durably gives up what is left of all leases.
+    /// Durably gives up what is left of the leases that have most left, at most `leases` of them,
+    /// for the peer to be told. What the others have left is burned.
     ///
     /// # Errors
     /// Where the ledger can't be written; what was not given up by then is burned.
-    pub fn release(&mut self) -> Result<RangeSet, KeyError> {
+    pub fn release(&mut self, leases: usize) -> Result<RangeSet, KeyError> {
+        let mut by_rest: Vec<Lease> = self.leases.drain(..).collect();
+        by_rest.sort_by_key(|lease| std::cmp::Reverse(lease.left()));
         let mut unused = RangeSet::new();
-        for lease in self.leases.drain(..) {
+        for lease in by_rest.into_iter().take(leases) {
             lease.release()?.into_iter().for_each(|range| unused.insert(range));
         }
         Ok(unused)

@@ -8,7 +8,7 @@ mod error;
 mod leases;
 
 pub use error::PeerError;
-pub use leases::SendKey;
+pub use leases::{RELEASED_RUNS_MAX, SendKey};
 
 use crate::backup::weave::{CONTENT_OFFSET, Slot};
 use crate::share::CommitOrder;
@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warifu_backend::Transport;
 use warifu_buffers::Block;
-use warifu_core::{Direction, Kept, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold, XCoord};
+use warifu_core::{
+    Direction, Kept, KeyClass, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold, XCoord,
+};
 use warifu_kernels::Isa;
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, KeyStore};
 use warifu_link::body::{
@@ -33,9 +35,6 @@ use warifu_link::{
 
 /// Leases asked for in a row before it is given up: grants may fall on burned positions.
 const LEASE_TRIES_MAX: usize = 4;
-
-/// Unused ranges that a release can name; what more there is stays burned.
-const RELEASED_RUNS_MAX: usize = 8;
 
 /// Which share of which object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -60,12 +59,20 @@ pub struct PeerSettings {
 }
 
 /// Key and bytes that a connection has used.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkSpent {
     /// Key of both directions, in bytes.
     pub key_bytes: u64,
     /// Bytes sent to the site.
     pub sent_bytes: u64,
+    /// The worst class of the key used for sending.
+    pub class: KeyClass,
+}
+
+impl Default for LinkSpent {
+    fn default() -> Self {
+        Self { key_bytes: 0, sent_bytes: 0, class: KeyClass::InformationTheoretic }
+    }
 }
 
 /// An answer, opened.
@@ -134,6 +141,11 @@ impl Peer {
     #[must_use]
     pub fn spent(&self) -> LinkSpent {
         self.spent
+    }
+
+    /// Leases no more than `bytes` at a time from now on.
+    pub fn lease_at_most(&mut self, bytes: u64) {
+        self.settings.lease_bytes = self.settings.lease_bytes.min(bytes);
     }
 
     /// Which kernels the connection uses.
@@ -322,18 +334,6 @@ impl Peer {
         Ok(Grant::decode(reply.body())?.range)
     }
 
-    /// Tells the witness of this vault's `random` pool what was not used of its grants.
-    ///
-    /// # Errors
-    /// Where the site is lost, or did not grant these in its present run.
-    pub fn give_back(&mut self, pool: PoolId, unused: &[KeyRange]) -> Result<(), PeerError> {
-        let object = ObjectId::from_bytes(*pool.bytes());
-        let mut body = Vec::new();
-        Release { unused: unused.iter().copied().collect() }.encode(&mut body);
-        let message = Message { object, ..Message::request(Op::Return, 0) };
-        self.call(message, &body, 0).map(drop)
-    }
-
     /// The next answer to `store`, `keep` or `read`, in their order.
     ///
     /// # Errors
@@ -360,7 +360,7 @@ impl Peer {
         }
         let longest = key_bytes_needed(RELEASED_RUNS_MAX * RANGE_BYTES, 0);
         let pad = self.send_key.take(longest)?;
-        let unused = self.send_key.release()?.iter().take(RELEASED_RUNS_MAX).collect();
+        let unused = self.send_key.release(RELEASED_RUNS_MAX)?;
         let mut body = Vec::new();
         Release { unused }.encode(&mut body);
         let pad = pad.shortened(key_bytes_needed(body.len(), 0));
@@ -433,6 +433,7 @@ impl Peer {
         let body_bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
         let pad = self.send_key.take(key_bytes_needed(body_bytes, kept_bytes))?;
         self.spent.key_bytes += pad.range().len();
+        self.spent.class = self.spent.class.max(pad.class());
         let kept = self.session.seal(pad, kept_bytes, frame)?;
         self.send_frame(message, frame, answer_bytes)?;
         Ok(kept)

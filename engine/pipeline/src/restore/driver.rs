@@ -45,6 +45,20 @@ pub enum RestoreError {
 enum Event {
     Arrived { lane: usize, index: u64, part: Part },
     Failed { lane: usize, index: u64, error: ReadError },
+    Panicked,
+}
+
+/// Tells the machine when a lane's thread panics, which would else wait for it for ever.
+struct Guard<'a> {
+    told: &'a Sender<Event>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _unheard = self.told.send(Event::Panicked);
+        }
+    }
 }
 
 /// What is to be rebuilt, and how.
@@ -108,6 +122,7 @@ impl RestoreJob<'_> {
                     return Ok(());
                 }
                 match events.recv().map_err(|_| RestoreError::Stopped)? {
+                    Event::Panicked => return Err(RestoreError::Stopped),
                     Event::Arrived { lane, index, part } => gatherer.arrived(lane, index, part),
                     Event::Failed { lane, index, error } => {
                         tracing::warn!(site = %sites[lane], chunk = index, %error, "set aside");
@@ -155,6 +170,7 @@ fn serve_lane(
     asks: &Receiver<(u64, usize)>,
     told: &Sender<Event>,
 ) {
+    let _guard = Guard { told };
     let mut owed = std::collections::VecDeque::new();
     loop {
         let ask = match lane.outstanding() {

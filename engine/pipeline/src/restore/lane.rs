@@ -110,6 +110,9 @@ pub trait ReadLane: Send {
     fn close(self: Box<Self>);
 }
 
+/// How often a connection may break before its share is set aside.
+const LOSSES_MAX: u32 = 4;
+
 /// Reads a share from a site daemon.
 pub struct RemoteReadLane {
     site: SiteName,
@@ -118,14 +121,42 @@ pub struct RemoteReadLane {
     dial: Dial,
     peer: Option<Peer>,
     asked: VecDeque<(u64, usize)>,
+    losses: u32,
 }
 
 impl RemoteReadLane {
     /// A lane that connects by `dial` when it is first asked.
     #[must_use]
     pub fn new(site: SiteName, address: ShareAddress, expected: Expected, dial: Dial) -> Self {
-        Self { site, address, expected, dial, peer: None, asked: VecDeque::new() }
+        let asked = VecDeque::new();
+        Self { site, address, expected, dial, peer: None, asked, losses: 0 }
     }
+}
+
+impl RemoteReadLane {
+    /// Connects and asks for all that is not answered yet.
+    fn connect(&mut self) -> Result<(), ReadError> {
+        let mut peer = (self.dial)()?;
+        for (index, bytes) in &self.asked {
+            peer.read(self.address, slot(*index), *bytes)?;
+        }
+        self.peer = Some(peer);
+        Ok(())
+    }
+
+    /// As `connect`, after a connection broke; a share is not set aside for a short interruption.
+    fn connect_again(&mut self, lost: PeerError) -> Result<(), ReadError> {
+        self.losses += 1;
+        if self.losses > LOSSES_MAX {
+            return Err(lost.into());
+        }
+        self.peer = None;
+        self.connect()
+    }
+}
+
+fn slot(index: u64) -> Slot {
+    Slot { class: ShareClass::Data, index }
 }
 
 impl ReadLane for RemoteReadLane {
@@ -134,14 +165,14 @@ impl ReadLane for RemoteReadLane {
     }
 
     fn ask(&mut self, index: u64, bytes: usize) -> Result<(), ReadError> {
-        if self.peer.is_none() {
-            self.peer = Some((self.dial)()?);
-        }
-        let peer = self.peer.as_mut().ok_or(PeerError::NotConnected)?;
-        let slot = Slot { class: ShareClass::Data, index };
-        peer.read(self.address, slot, bytes)?;
         self.asked.push_back((index, bytes));
-        Ok(())
+        match &mut self.peer {
+            None => self.connect(),
+            Some(peer) => match peer.read(self.address, slot(index), bytes) {
+                Err(error) if error.is_lost() => self.connect_again(error),
+                outcome => Ok(outcome?),
+            },
+        }
     }
 
     fn outstanding(&self) -> usize {
@@ -149,8 +180,13 @@ impl ReadLane for RemoteReadLane {
     }
 
     fn next_part(&mut self) -> Result<(u64, Part), ReadError> {
-        let peer = self.peer.as_mut().ok_or(PeerError::NotConnected)?;
-        let reply = peer.receive()?;
+        let reply = loop {
+            let peer = self.peer.as_mut().ok_or(PeerError::NotConnected)?;
+            match peer.receive() {
+                Err(error) if error.is_lost() => self.connect_again(error)?,
+                outcome => break outcome?,
+            }
+        };
         let asked = self.asked.pop_front();
         let (index, bytes) = asked.ok_or(PeerError::Unexpected("an answer to nothing"))?;
         let Some((blind, content)) = reply.body().split_first_chunk::<16>() else {

@@ -138,7 +138,10 @@ impl Job<'_> {
         let mut attempts = weaver.attempts().clone();
         let verdicts =
             lanes.iter().map(|lane| lane.verdict(geometry.chunk_count(), geometry.mask_count()));
-        let capsule = self.capsule(geometry, &attempts, verdicts.collect())?;
+        let is_computational = lanes.iter().any(|lane| lane.spent().is_computational);
+        let drawn = if is_computational { KeyClass::Computational } else { self.random.class() };
+        let class = self.class.max(drawn);
+        let capsule = self.capsule(geometry, class, &attempts, verdicts.collect())?;
         let points = (0..=threshold.n()).map(|_| self.random.block());
         let points = points.collect::<Result<Vec<_>, _>>()?;
         weave_capsule(&mut weaver, lanes, window, &capsule.encode(self.vault.isa, &points))?;
@@ -149,6 +152,7 @@ impl Job<'_> {
     fn capsule(
         &self,
         geometry: Geometry,
+        class: KeyClass,
         attempts: &BTreeMap<Slot, u32>,
         verdicts: Vec<Verdict>,
     ) -> Result<Capsule, Failure> {
@@ -163,7 +167,7 @@ impl Job<'_> {
         };
         let head = CapsuleHead {
             threshold: self.request.threshold,
-            class: self.class,
+            class,
             object: self.object,
             geometry,
             masks: geometry.mask_count(),
@@ -192,7 +196,7 @@ impl Job<'_> {
 
     /// Makes the object listed.
     pub(super) fn record(&self, woven: Woven, spent: &[Spent]) -> Result<(), Failure> {
-        let capsule = woven.capsule.shape();
+        let (capsule, class) = (woven.capsule.shape(), woven.capsule.head().class);
         let now = now_unix_s();
         let (_, verdicts) = woven.capsule.into_parts();
         let shares = verdicts.into_iter().zip(spent).zip(&self.shares);
@@ -210,7 +214,7 @@ impl Job<'_> {
             geometry: woven.geometry,
             masks: woven.geometry.mask_count(),
             capsule,
-            class: self.class,
+            class,
             stored_bytes: self.shares.iter().map(|share| share.need.store_bytes).sum(),
             random_bytes: self.random.drawn_bytes(),
             committed_unix_s: now,

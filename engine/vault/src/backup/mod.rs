@@ -106,7 +106,7 @@ impl Vault {
         let source = source::open(&request.source, watch.stop)?;
         let planned = source.layout.geometry();
         let placed = self.place(&wanted(request, planned))?;
-        let (plan, class) = (placed.plan.clone(), placed.class);
+        let plan = placed.plan.clone();
         let (job, peers) = self.begin(request, planned, placed)?;
         let mut lanes = match job.lanes(peers) {
             Ok(lanes) => lanes,
@@ -121,7 +121,7 @@ impl Vault {
             return Err(job.give_up(lanes, failure));
         }
         let spent: Vec<Spent> = lanes.iter().map(|lane| lane.spent()).collect();
-        let stored_bytes = woven.geometry.payload_bytes();
+        let (stored_bytes, class) = (woven.geometry.payload_bytes(), woven.capsule.head().class);
         job.record(woven, &spent)?;
         lanes.into_iter().for_each(Lane::close);
         self.return_random(&job.random);
@@ -202,6 +202,7 @@ impl Vault {
             shares: shares.collect(),
             holder: Holder { incarnation: self.keys.incarnation(), pid: std::process::id() },
         })?;
+        drop(placed.lock);
         let (shares, sites, class) = (placed.plan.shares, placed.sites, placed.class);
         let job =
             Job { vault: self, request, object, created_unix_s, shares, sites, class, random };

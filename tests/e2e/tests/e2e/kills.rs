@@ -286,3 +286,56 @@ fn a_backup_that_is_asked_to_stop_leaves_nothing() {
     }
     let _summary = lab.expect_key_used_once();
 }
+
+/// Where each frame of a recorded direction starts, and how long its payload is. `hello_bytes` come
+/// before the first.
+fn frames(recorded: &[u8], hello_bytes: usize) -> Vec<(u64, u32)> {
+    let (mut at, mut frames) = (hello_bytes, Vec::new());
+    while let Some(length) = recorded.get(at + 56..at + 60) {
+        let payload_bytes = u32::from_le_bytes(length.try_into().unwrap());
+        frames.push((at as u64, payload_bytes));
+        at += 64 + payload_bytes as usize + 16;
+    }
+    frames
+}
+
+#[test]
+fn a_commit_is_asked_again_of_a_site_that_died_or_whose_answer_was_lost() {
+    let mut lab = Lab::recorded(3, 128 << 20);
+    let data = sample(12, 1_500_000);
+    let path = lab.file("in", &data);
+    for number in [1, 2] {
+        let _whole = lab.store(&path, "2/3");
+        let capture = lab.sites[number].proxy().captures().pop().unwrap();
+        // Asked for just before the release, which is the last thing in either direction.
+        let up = frames(&std::fs::read(&capture.up).unwrap(), 64);
+        let down = frames(&std::fs::read(&capture.down).unwrap(), 80);
+        let (asked, payload_bytes) = up[up.len() - 2];
+        assert_eq!(payload_bytes, 72, "a commit without attempts is a message and eight bytes");
+        let (answered, _) = down[down.len() - 2];
+
+        let proxy = lab.sites[number].proxy();
+        proxy.arm(Fault { flow: Flow::Down, at: answered, strike: Strike::Cut });
+        let unheard = lab.store(&path, "2/3");
+        assert!(lab.sites[number].proxy().has_struck());
+        lab.expect_back(&unheard, &data);
+
+        let (told, struck) = std::sync::mpsc::channel();
+        let (restarted, wait) = std::sync::mpsc::channel::<()>();
+        let call = Box::new(move || {
+            told.send(()).unwrap();
+            wait.recv().unwrap();
+        });
+        let fault = Fault { flow: Flow::Up, at: asked, strike: Strike::Call(call) };
+        lab.sites[number].proxy().arm(fault);
+        let backup = lab.spawn_backup(Backup::of(&path, "2/3"));
+        struck.recv_timeout(Duration::from_secs(60)).unwrap();
+        lab.sites[number].kill_nine();
+        lab.sites[number].start();
+        restarted.send(()).unwrap();
+        let report = backup.wait().ok().json();
+        lab.expect_back(report["object"].as_str().unwrap(), &data);
+        assert!(lab.sites[number].files("unfinished").is_empty());
+    }
+    let _summary = lab.expect_key_used_once();
+}
