@@ -252,11 +252,12 @@ impl<'a> Desk<'a> {
         let reader = self.open_own(&name)?;
         if message.class == ShareClass::Capsule {
             let bytes = usize::try_from(message.argument1).unwrap_or(usize::MAX);
-            let mut frame =
-                Block::zeroed(BODY_OFFSET + bytes.min(CHUNK_BYTES as usize) + TAG_BYTES);
-            let end = frame.len() - TAG_BYTES;
-            let part = &mut frame[BODY_OFFSET..end];
-            reader.capsule(message.argument0, bytes, part).map_err(declined)?;
+            if bytes > CHUNK_BYTES as usize {
+                return Err(Declined::new(Status::BadRequest, "at most 1 MiB at a time"));
+            }
+            let mut frame = Block::zeroed(BODY_OFFSET + bytes + TAG_BYTES);
+            let part = &mut frame[BODY_OFFSET..BODY_OFFSET + bytes];
+            reader.capsule(message.argument0, part).map_err(declined)?;
             return Ok(Answer { content: Some(Content { frame }), ..Answer::default() });
         }
         let slot = Slot { class: message.class, index: message.index };

@@ -101,7 +101,7 @@ impl Vault {
             };
             let reader = ShareReader::open(store.as_ref(), &name).map_err(unreadable)?;
             for (offset, piece) in pieces {
-                reader.capsule(offset, piece.len(), piece).map_err(unreadable)?;
+                reader.capsule(offset, piece).map_err(unreadable)?;
             }
             return Ok(share);
         }

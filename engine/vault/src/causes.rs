@@ -152,6 +152,10 @@ impl From<RunError> for Failure {
         match error {
             RunError::Lane { site, source } => {
                 let (class, code) = match &source {
+                    // Of a share that is only being written: its site was restarted.
+                    LaneError::Peer(PeerError::Refused { status: Status::NoSuchShare, .. }) => {
+                        (Class::Temporary, "site-forgot")
+                    }
                     LaneError::Peer(error) => peer_class(error),
                     LaneError::Key(error) => (key_class(error), "key-store"),
                     LaneError::Share(ShareError::Store(error)) => store_class(error),

@@ -79,7 +79,8 @@ impl Vault {
             match peer {
                 Ok(reached_site) => drop(reached.insert(site, reached_site.peer)),
                 Err(error) if error.is_rollback() => {
-                    tracing::error!(%site, error = error_chain(&error), "a key store was rolled back");
+                    let told = error_chain(&error);
+                    tracing::error!(%site, error = told, "a key store was rolled back");
                     rolled_back = Some(error);
                 }
                 Err(error) => {

@@ -3,6 +3,7 @@
 //!
 //! `WARIFU_TEST_SEED` (a number) replays a run of the sampled tests.
 
+#![expect(clippy::print_stdout, reason = "seeds and counts belong into the log")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod rooms;
@@ -362,7 +363,7 @@ fn shares_of_other_sites_and_other_backups_are_found() {
         for (name, mut other) in [("of another x", elsewhere), ("of another backup", of_later)] {
             bench.scrub(x).unwrap();
             let as_it_is = bench.expect_named(x, &other, 0, name);
-            assert_eq!(as_it_is, "chunk 0 does not match its hash", "{name}");
+            assert!(as_it_is.ends_with("its header names another share"), "{name}: {as_it_is}");
             forge_header(&mut other, |header| header.clone_from(&own));
             bench.expect_named(x, &other, 0, name);
             for index in 0..3 {
@@ -383,7 +384,8 @@ fn shares_of_other_sites_and_other_backups_are_found() {
 #[test]
 fn lying_headers_deliver_nothing_else() {
     let bench = Bench::new();
-    let lies: [(&str, bool, fn(&mut ShareHeader)); 8] = [
+    type Lie = (&'static str, bool, fn(&mut ShareHeader));
+    let lies: [Lie; 8] = [
         ("x", false, |header| header.x = XCoord::new(9).unwrap()),
         ("scheme", false, |header| header.threshold = "2/7".parse().unwrap()),
         ("object", false, |header| header.object = ObjectId::from_bytes([1; 16])),

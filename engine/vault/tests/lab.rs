@@ -1,5 +1,7 @@
 //! A gateway and its sites in one process, over real sockets and real folders.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
@@ -7,7 +9,7 @@ use tempfile::TempDir;
 use warifu_core::{SiteName, Threshold};
 use warifu_vault::config::SiteConfig;
 use warifu_vault::{
-    BackupRequest, Class, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
+    BackupRequest, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
     RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
 };
 

@@ -6,31 +6,26 @@
 mod connect;
 mod error;
 mod leases;
+mod requests;
 
 pub use error::PeerError;
 pub use leases::{RELEASED_RUNS_MAX, SendKey};
 
-use crate::backup::weave::{CONTENT_OFFSET, Slot};
-use crate::share::CommitOrder;
+use crate::backup::weave::CONTENT_OFFSET;
 use leases::{AnswerKey, CONTROL_KEY_BYTES};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use warifu_backend::Transport;
 use warifu_buffers::Block;
-use warifu_core::{
-    Direction, Kept, KeyClass, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold, XCoord,
-};
+use warifu_core::{Direction, Kept, KeyClass, KeyRange, ObjectId, PoolId, XCoord};
 use warifu_kernels::Isa;
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, KeyStore};
-use warifu_link::body::{
-    Attempt, Commit, Grant, KEEP_FOOT_BYTES, RANGE_BYTES, Release, ShareStat, Witness,
-    decode_failure_text, decode_site_name,
-};
+use warifu_link::body::{Grant, RANGE_BYTES, Release, decode_failure_text};
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{
-    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, ShareClass, Status, TAG_BYTES,
-    aligned_grant, key_bytes_needed,
+    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES, aligned_grant,
+    key_bytes_needed,
 };
 
 /// Leases asked for in a row before it is given up: grants may fall on burned positions.
@@ -152,186 +147,6 @@ impl Peer {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa
-    }
-
-    /// Begins a share, or takes it up again; answers how many whole chunks the site holds.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses.
-    pub fn begin(
-        &mut self,
-        address: ShareAddress,
-        threshold: Threshold,
-        role: Role,
-    ) -> Result<u64, PeerError> {
-        let scheme = u64::from(threshold.k_byte()) | u64::from(threshold.n_byte()) << 8;
-        let message = Message {
-            argument0: scheme | u64::from(role.to_byte()) << 16,
-            ..addressed(Op::Begin, address)
-        };
-        Ok(self.call(message, &[], 0)?.message.argument0)
-    }
-
-    /// Sends a share chunk, which stands in `frame` at `CONTENT_OFFSET`; what both ends keep is
-    /// its blind block. The answer comes with [`receive`](Self::receive).
-    ///
-    /// # Errors
-    /// Where the site is lost or key runs out.
-    pub fn store(
-        &mut self,
-        address: ShareAddress,
-        slot: Slot,
-        attempt: u32,
-        mut frame: Block,
-    ) -> Result<Kept, PeerError> {
-        let bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
-        let mut message = about(Op::Store, address, slot, attempt, bytes);
-        let kept_bytes = message.kept_bytes().unwrap_or(0);
-        let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
-        self.ensure(key_bytes_needed(bytes, kept_bytes), answer_bytes)?;
-        message.request = self.number();
-        let header = message.encode(bytes)?;
-        frame[FRAME_HEADER_BYTES..CONTENT_OFFSET].copy_from_slice(&header);
-        self.seal_and_send(&message, &mut frame, kept_bytes, answer_bytes)
-    }
-
-    /// Has the site keep a range of the link's key as the content of `slot`: both ends now hold
-    /// `bytes` of content, the blind block, and the key of the receipt. The answer, the receipt's
-    /// hash, comes with [`receive`](Self::receive).
-    ///
-    /// # Errors
-    /// Where the site is lost or key runs out.
-    pub fn keep(
-        &mut self,
-        address: ShareAddress,
-        slot: Slot,
-        attempt: u32,
-        bytes: usize,
-    ) -> Result<Kept, PeerError> {
-        let message = about(Op::Keep, address, slot, attempt, bytes);
-        self.ask(message, &[], bytes + KEEP_FOOT_BYTES, 16)
-    }
-
-    /// Completes a share; when it returns the share is durable at the site.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses.
-    pub fn commit(
-        &mut self,
-        address: ShareAddress,
-        order: &CommitOrder<'_>,
-    ) -> Result<(), PeerError> {
-        let chunks = order.geometry.chunk_count();
-        let attempts = order.attempts.iter().filter_map(|(slot, &attempt)| match slot.class {
-            ShareClass::Data => Some(Attempt { chunk: slot.index, attempt }),
-            ShareClass::Mask => Some(Attempt { chunk: chunks + slot.index, attempt }),
-            ShareClass::Capsule => None,
-        });
-        let commit = Commit {
-            head_bytes: order.capsule.head_bytes,
-            verdict_bytes: order.capsule.verdict_bytes,
-            attempts: attempts.collect(),
-        };
-        let mut body = Vec::new();
-        commit.encode(&mut body);
-        let message = Message {
-            argument0: order.geometry.payload_bytes(),
-            argument1: u64::from(order.masks),
-            ..addressed(Op::Commit, address)
-        };
-        self.call(message, &body, 0).map(drop)
-    }
-
-    /// Asks for a chunk of `bytes` bytes; the answer comes with [`receive`](Self::receive).
-    ///
-    /// # Errors
-    /// Where the site is lost or key runs out.
-    pub fn read(
-        &mut self,
-        address: ShareAddress,
-        slot: Slot,
-        bytes: usize,
-    ) -> Result<(), PeerError> {
-        let message = Message { argument0: 0, ..about(Op::Read, address, slot, 0, 0) };
-        self.ask(message, &[], 0, bytes + 16).map(drop)
-    }
-
-    /// Reads a piece of a share's capsule at `offset` into `target`, at most 1 MiB.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses, or the piece is of another length.
-    pub fn read_capsule(
-        &mut self,
-        address: ShareAddress,
-        offset: u64,
-        target: &mut [u8],
-    ) -> Result<(), PeerError> {
-        let message = Message {
-            class: ShareClass::Capsule,
-            argument0: offset,
-            argument1: target.len() as u64,
-            ..addressed(Op::Read, address)
-        };
-        let reply = self.call(message, &[], target.len())?;
-        if reply.body().len() != target.len() {
-            return Err(PeerError::Unexpected("a piece of another length"));
-        }
-        target.copy_from_slice(reply.body());
-        Ok(())
-    }
-
-    /// What the site holds of `object`; `None` for everything of this link's.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses.
-    pub fn stat(&mut self, object: ObjectId) -> Result<Vec<ShareStat>, PeerError> {
-        let message = Message { object, ..Message::request(Op::Stat, 0) };
-        let reply = self.call(message, &[], 16 * 1024)?;
-        Ok(ShareStat::decode_all(reply.body())?)
-    }
-
-    /// Has the site throw a share away that its gateway never listed.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses.
-    pub fn discard(&mut self, address: ShareAddress) -> Result<(), PeerError> {
-        while !self.waiting.is_empty() {
-            self.receive_any()?;
-        }
-        self.call(addressed(Op::Discard, address), &[], 0).map(drop)
-    }
-
-    /// The site's name and the bytes free in its store.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses.
-    pub fn ping(&mut self) -> Result<(SiteName, u64), PeerError> {
-        let reply = self.call(Message::request(Op::Ping, 0), &[], 0)?;
-        Ok((decode_site_name(reply.body())?, reply.message.argument0))
-    }
-
-    /// Has the site, as the witness of this vault's `random` pool, grant `bytes` positions of it
-    /// at or above `mark`.
-    ///
-    /// # Errors
-    /// Where the site is lost or has nothing left to grant.
-    pub fn witness(
-        &mut self,
-        pool: PoolId,
-        bytes: u64,
-        mark: u64,
-        pool_end: u64,
-    ) -> Result<KeyRange, PeerError> {
-        let message = Message {
-            object: ObjectId::from_bytes(*pool.bytes()),
-            argument0: bytes,
-            argument1: mark,
-            ..Message::request(Op::Witness, 0)
-        };
-        let mut body = Vec::new();
-        Witness { pool_end }.encode(&mut body);
-        let reply = self.call(message, &body, 0)?;
-        Ok(Grant::decode(reply.body())?.range)
     }
 
     /// The next answer to `store`, `keep` or `read`, in their order.
@@ -554,7 +369,12 @@ impl Peer {
                 Ok(())
             }
             Ok(_) | Err(KeyError::GrantBurned { .. }) => {
-                self.lease_floor = granted.end();
+                // Once from what this end knows; then above all that either end knows, as there is
+                // little key to ask with.
+                self.lease_floor = match self.lease_floor {
+                    0 => granted.end(),
+                    _ => self.keys.mark(self.pool, Direction::AToB)?.max(granted.end()),
+                };
                 Ok(())
             }
             Err(KeyError::AlreadyUsed { range, .. }) => Err(PeerError::GrantedUsed { range }),
@@ -599,18 +419,4 @@ fn whole_multiple(about: u64, unit: u64) -> u64 {
 /// The shortest beginning of a grant that is worth taking.
 fn first_block(granted: KeyRange) -> KeyRange {
     granted.split_at(granted.len().min(2 * CONTROL_KEY_BYTES)).0
-}
-
-fn addressed(op: Op, address: ShareAddress) -> Message {
-    Message { object: address.object, x: Some(address.x), ..Message::request(op, 0) }
-}
-
-fn about(op: Op, address: ShareAddress, slot: Slot, attempt: u32, bytes: usize) -> Message {
-    Message {
-        class: slot.class,
-        index: slot.index,
-        attempt,
-        argument0: bytes as u64,
-        ..addressed(op, address)
-    }
 }

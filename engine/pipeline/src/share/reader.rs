@@ -29,7 +29,7 @@ pub struct ShareReader<'a> {
 }
 
 impl<'a> ShareReader<'a> {
-    /// Opens the share `name` and checks its header against its name and its length.
+    /// Opens the share `name` and checks its header against its name.
     ///
     /// # Errors
     /// Where there is none, it is damaged, or the store fails.
@@ -39,9 +39,6 @@ impl<'a> ShareReader<'a> {
         let header = ShareHeader::decode(&page)?;
         if parse_share_file_name(name.as_str()) != Some((header.object, header.x)) {
             return Err(ShareError::OtherShare { what: "its header names another share" });
-        }
-        if store.len(name)? != header.file_bytes() {
-            return Err(ShareError::OtherShare { what: "it is not as long as its header says" });
         }
         Ok(Self { store, name: name.clone(), header })
     }
@@ -94,15 +91,14 @@ impl<'a> ShareReader<'a> {
         Ok(ReadChunk { attempt: foot.attempt, blind: foot.blind, bytes })
     }
 
-    /// Reads `bytes` of the capsule share at `offset` within it into `target`. The whole capsule's
-    /// checksum is not looked at: the capsule proves itself by its code.
+    /// Fills `target` from the capsule share at `offset` within it. The whole capsule's checksum is
+    /// not looked at: the capsule proves itself by its code.
     ///
     /// # Errors
-    /// Where the range lies outside the capsule or is not as long as `target`, or the store fails.
-    pub fn capsule(&self, offset: u64, bytes: usize, target: &mut [u8]) -> Result<(), ShareError> {
-        let end = offset.checked_add(bytes as u64);
-        let within = end.is_some_and(|end| end <= self.header.capsule_bytes());
-        if bytes != target.len() || !within {
+    /// Where the range lies outside the capsule, or the store fails.
+    pub fn capsule(&self, offset: u64, target: &mut [u8]) -> Result<(), ShareError> {
+        let end = offset.checked_add(target.len() as u64);
+        if end.is_none_or(|end| end > self.header.capsule_bytes()) {
             let slot = Slot { class: ShareClass::Capsule, index: offset };
             return Err(ShareError::NoSuchSlot { slot });
         }
@@ -110,11 +106,14 @@ impl<'a> ShareReader<'a> {
         Ok(self.store.read_at(&self.name, at, target)?)
     }
 
-    /// Checks the site's checksum over the whole capsule area.
+    /// Checks the length of the whole file, and the site's checksum over the capsule area.
     ///
     /// # Errors
     /// Where it is wrong, or the store fails.
     pub fn scrub_capsule(&self) -> Result<(), ShareError> {
+        if self.store.len(&self.name)? != self.header.file_bytes() {
+            return Err(ShareError::OtherShare { what: "it is not as long as its header says" });
+        }
         let total = self.header.capsule_bytes();
         let mut area = Block::zeroed(capsule_area_bytes(total) as usize);
         self.store.read_at(&self.name, self.header.capsule_offset(), &mut area)?;

@@ -142,7 +142,8 @@ impl ShareWriter {
         Ok(writer)
     }
 
-    /// Counts the whole data chunks and masks, from the first of each, that an earlier process left.
+    /// Counts the whole data chunks and masks, from the first of each, that an earlier process
+    /// left.
     fn take_up_written(&mut self) {
         let mut content = Block::zeroed(CHUNK_BYTES as usize);
         let step = PAYLOAD_STEP as usize;

@@ -1,5 +1,7 @@
 //! A gateway whose sites are folders in its own room: nothing runs but the calls of the test.
 
+#![allow(dead_code, reason = "every test crate takes what it needs")]
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;

@@ -161,7 +161,8 @@ fn check_tables(desk: &Desk, object: &str) {
     let pools = desk.type_in("G", "--json key status").ok().json();
     looks_like(&pools, &json!([pool]));
     assert_eq!(pools.as_array().unwrap().len(), 11, "two directions of five links, and random");
-    let kept = |pool: &&Value| pool["bytes_reserved_for_restore"].as_u64().unwrap() >= 3_000_000;
+    let reserved = |pool: &Value| pool["bytes_reserved_for_restore"].as_u64().unwrap();
+    let kept = |pool: &&Value| reserved(pool) >= 3_000_000;
     assert_eq!(pools.as_array().unwrap().iter().filter(kept).count(), 5, "{pools:#}");
     let list = desk.type_in("G", "--json list").ok().json();
     looks_like(
