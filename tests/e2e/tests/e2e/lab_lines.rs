@@ -168,8 +168,8 @@ fn check_tables(desk: &Desk, object: &str) {
     looks_like(
         &list,
         &json!([{
-            "object": "", "individual": "", "bytes": 1, "k": 1, "n": 1, "sites": [""], "created": "",
-            "state": ""
+            "object": "", "individual": "", "bytes": 1, "k": 1, "n": 1, "sites": [""],
+            "created": "", "state": ""
         }]),
     );
     assert_eq!((&list[0]["object"], &list[0]["state"]), (&json!(object), &json!("complete")));
