@@ -221,6 +221,9 @@ impl KeyStore {
             .iter()
             .map(|one| header_of(medium, drive, &folder, one))
             .collect::<Result<_, _>>()?;
+        if known.is_empty() {
+            expect_whole_from_the_start(drive, &headers)?;
+        }
         let pool = self.pool_of_link(drive, PoolKind::Link(End::B), &drive.from)?;
         for header in &headers {
             self.take_in(&pool, header, &drive.path.join(file_name(header.segment)))?;
@@ -303,6 +306,21 @@ impl KeyStore {
             }),
         }
     }
+}
+
+/// A new link begins with its first segments: else nothing of it, not even its name, is taken in.
+fn expect_whole_from_the_start(drive: &Drive, headers: &[Header]) -> Result<(), KeyError> {
+    for direction in DIRECTIONS {
+        let mut end = 0;
+        for header in headers.iter().filter(|header| header.direction == direction) {
+            if header.range.start() != end {
+                let (pool, segment) = (drive.link.into(), header.segment);
+                return Err(KeyError::Segment { pool, segment, reason: SegmentRefusal::Gap });
+            }
+            end = header.range.end();
+        }
+    }
+    Ok(())
 }
 
 /// The header of a segment on the drive, or in the pool's folder where an import was cut short.

@@ -153,7 +153,7 @@ impl KeyStore {
         pool.locked(|entry| expect_next(pool, entry, header))?;
         let arrived = read_header(medium, &target).is_ok_and(|there| there == *header);
         if !arrived {
-            move_file(medium, path, &target, &pool.folder, header)?;
+            move_file(medium, path, &target, pool, header)?;
         }
         pool.locked(|entry| {
             expect_next(pool, entry, header)?;
@@ -252,7 +252,7 @@ fn move_file(
     medium: &dyn Medium,
     path: &Path,
     target: &Path,
-    folder: &Path,
+    pool: &Pool,
     header: &Header,
 ) -> Result<(), KeyError> {
     let failed = || KeyError::io("move", path);
@@ -261,14 +261,22 @@ fn move_file(
     let moved = match medium.rename(path, target) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let part = folder.join(format!("{}.part", file_name(header.segment)));
+            let name = file_name(header.segment);
+            // No other process writes to this one's part.
+            let part = pool.folder.join(format!("{name}.{}.part", pool.incarnation));
+            match medium.remove(&part) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed()(error));
+                }
+                _ => {}
+            }
             copy(medium, &*file, &part).map_err(KeyError::io("copy", path))?;
             medium.rename(&part, target).map_err(failed())?;
             false
         }
         Err(error) => return Err(failed()(error)),
     };
-    medium.sync_dir(folder).map_err(failed())?;
+    medium.sync_dir(&pool.folder).map_err(failed())?;
     if let (true, Some(parent)) = (moved, path.parent()) {
         medium.sync_dir(parent).map_err(failed())?;
     }
@@ -277,8 +285,7 @@ fn move_file(
 
 fn copy(medium: &dyn Medium, source: &dyn MediumFile, target: &Path) -> io::Result<()> {
     let length = source.length()?;
-    let target = medium.open(target, Opening::Create)?;
-    target.truncate(0)?;
+    let target = medium.open(target, Opening::CreateNew)?;
     let mut block =
         Block::zeroed(usize::try_from(length.min(STEP_BYTES)).map_err(io::Error::other)?);
     let mut done = 0;

@@ -5,7 +5,7 @@ use crate::error::KeyError;
 use crate::pool::{Pool, PoolKind, Role};
 use crate::record::Kind;
 use crate::store::{Inner, KeyStore};
-use crate::witness::lowest_run;
+use crate::witness::{USEFUL_BYTES, lowest_run};
 use std::sync::Arc;
 use warifu_core::{Direction, KeyRange, PoolId, RangeSet, SealPad};
 
@@ -78,6 +78,26 @@ impl KeyStore {
             let side = entry.side(direction);
             let end = side.end.max(at_least);
             Ok(lowest_run(&side.free(KeyRange::between(at_least, end)), bytes))
+        })
+    }
+
+    /// The witness was asked for the lowest run at or above the start of `passed_over` and granted
+    /// none in it: what it would have granted there is burned at its end, and is now here, too.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongRole`]; I/O.
+    pub fn give_up_passed_over(
+        &self,
+        pool: PoolId,
+        direction: Direction,
+        passed_over: KeyRange,
+    ) -> Result<(), KeyError> {
+        self.pool(pool)?.locked(|entry| {
+            entry.expect_role(direction, Role::Holder)?;
+            let free = entry.side(direction).free(passed_over);
+            let useful = free.iter().filter(|run| run.len() >= 2 * USEFUL_BYTES);
+            let useful: Vec<KeyRange> = useful.collect();
+            useful.into_iter().try_for_each(|run| entry.append(Kind::Burned, direction, run))
         })
     }
 

@@ -1,6 +1,6 @@
 //! What the key store does to files, so that tests can cut the power.
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
@@ -160,7 +160,14 @@ impl Medium for Directory {
             .create(opening == Opening::Create)
             .create_new(opening == Opening::CreateNew)
             .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&path)?;
+        // Nothing here is ever a link, a pipe or a device; on a courier's drive it might be.
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.nlink() > 1 {
+            let text = "it is no plain file of its own";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         Ok(Arc::new(DiskFile { path, file }))
     }
 

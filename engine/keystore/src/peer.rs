@@ -6,6 +6,9 @@ use crate::store::KeyStore;
 use warifu_core::PoolId;
 use warifu_core::id::Incarnation;
 
+/// No store is opened so often: a peer that shows this lies, and would lock itself out for good.
+const EPOCH_MAX: u64 = 1 << 48;
+
 impl KeyStore {
     /// The number of this opening of the pool, for the peer to be told. Its first use records it;
     /// where another process has opened the pool since, it is renewed above that.
@@ -36,7 +39,7 @@ impl KeyStore {
                 return Ok(());
             }
             let highest = seen.last_key_value().map_or(0, |(highest, _)| *highest);
-            if epoch <= highest {
+            if epoch <= highest || epoch >= EPOCH_MAX {
                 let is_certain = seen.contains_key(&epoch);
                 return Err(KeyError::PeerRolledBack { pool, epoch, highest, is_certain });
             }

@@ -116,17 +116,24 @@ impl DeclaredRandom {
     /// `InvalidInput` for a generator of the kernel or a device without randomness; what the system
     /// says (a file must be writable, too).
     pub fn open(path: &Path, name: &str) -> io::Result<Self> {
-        let meta = std::fs::metadata(path)?;
-        let kind = meta.file_type();
+        let kind = std::fs::metadata(path)?.file_type();
         let refused = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         if kind.is_dir() || kind.is_block_device() {
             return refused("a source of key is a file, a pipe or a character device");
         }
-        if kind.is_char_device() && rustix::fs::major(meta.rdev()) == 1 {
-            return refused("the kernel's memory devices are no declared true randomness");
-        }
         let erases = kind.is_file();
         let file = OpenOptions::new().read(true).write(erases).open(path)?;
+        let meta = file.metadata()?;
+        if meta.is_file() != erases {
+            return refused("it was replaced while it was opened");
+        }
+        if meta.file_type().is_char_device() && rustix::fs::major(meta.rdev()) == 1 {
+            return refused("the kernel's memory devices are no declared true randomness");
+        }
+        // Two readers at once would make the same key twice.
+        if erases && file.try_lock().is_err() {
+            return refused("another process reads it");
+        }
         Ok(Self { file, erase_at: erases.then_some(0), name: name.to_owned() })
     }
 }
@@ -255,6 +262,8 @@ mod tests {
         assert!(source.fill(&mut [0; 1001]).is_err(), "a short read is refused");
         let left = std::fs::read(&path).unwrap();
         assert!(left[..2000].iter().all(|&byte| byte == 0) && left[2000..] == content[2000..]);
+        assert!(DeclaredRandom::open(&path, "qrng").is_err(), "two readers would share key");
+        drop(source);
         assert!(DeclaredRandom::open(&path, "qrng").unwrap().fill(&mut block).is_err());
     }
 

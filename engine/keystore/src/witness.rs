@@ -10,7 +10,8 @@ use std::sync::Arc;
 use warifu_core::{Direction, KeyRange, OpenPad, PoolId, RangeSet};
 
 /// A piece this long is worth granting although more was asked for, in bytes: every message fits.
-const USEFUL_BYTES: u64 = 4 << 20;
+/// Shorter pieces wait until nothing longer is left, so this is also what a lease may strand.
+pub(crate) const USEFUL_BYTES: u64 = (1 << 20) + (8 << 10);
 
 /// The lowest run of `free` that holds `bytes`, or at least a useful part of them; where there is
 /// none, the longest run, cut to `bytes`.

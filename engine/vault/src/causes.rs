@@ -12,8 +12,8 @@ use warifu_pipeline::backup::lane::LaneError;
 use warifu_pipeline::peer::PeerError;
 use warifu_pipeline::share::ShareError;
 
-const ROLLBACK: &str = "find out which copy is the current one; if this vault is to go on, run \
-                        `warifu doctor --accept-rollback`";
+const ROLLBACK: &str = "find out which end is an older copy; if it is to go on, run `warifu doctor \
+                        --accept-rollback` there (at a site with its daemon stopped)";
 
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {

@@ -4,7 +4,7 @@ use crate::failure::{Class, Failure};
 use crate::{Progress, Vault, Watch};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use warifu_core::{Channel, Direction, LinkId, PoolId, SiteName};
+use warifu_core::{Channel, Direction, End, LinkId, PoolId, SiteName};
 use warifu_keystore::{
     DeclaredRandom, Drive, FromRandomPool, Generator, KeySource, PoolKind, PoolStatus,
 };
@@ -238,7 +238,8 @@ impl Vault {
         let mut source = self.source(&request.source, total)?;
         let link = match row.link {
             Some(link) => link,
-            None => LinkId::from_bytes(*self.keys.draw_pool_id()?.bytes()),
+            // An order that was cut short has made the link, and is finished by the same order.
+            None => self.begun_link(site)?.map_or_else(|| self.draw_link(), Ok)?,
         };
         let mut told = counter(total, watch);
         let name = self.name.clone();
@@ -251,6 +252,19 @@ impl Vault {
             catalog.set_witness(Some(site))?;
         }
         Ok(())
+    }
+
+    /// The link to `site` of an order that was cut short before the catalog knew.
+    fn begun_link(&self, site: &SiteName) -> Result<Option<LinkId>, Failure> {
+        let pools = self.keys.pools()?;
+        let begun = pools
+            .iter()
+            .find(|pool| pool.kind == PoolKind::Link(End::A) && pool.peer.as_ref() == Some(site));
+        Ok(begun.map(|pool| LinkId::from_bytes(*pool.pool.bytes())))
+    }
+
+    fn draw_link(&self) -> Result<LinkId, Failure> {
+        Ok(LinkId::from_bytes(*self.keys.draw_pool_id()?.bytes()))
     }
 
     fn source(&self, choice: &KeySourceChoice, bytes: u64) -> Result<Box<dyn KeySource>, Failure> {

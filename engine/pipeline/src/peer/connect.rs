@@ -72,6 +72,7 @@ impl Peer {
             answers,
             answer_key: AnswerKey::of(offered),
             settings,
+            expected_bytes: u64::MAX,
             lease_floor: 0,
             offer_floor: 0,
             next_request: 0,

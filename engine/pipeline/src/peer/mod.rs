@@ -58,6 +58,8 @@ pub struct PeerSettings {
 pub struct LinkSpent {
     /// Key of both directions, in bytes.
     pub key_bytes: u64,
+    /// Of these, key used for sending.
+    pub sent_key_bytes: u64,
     /// Bytes sent to the site.
     pub sent_bytes: u64,
     /// The worst class of the key used for sending.
@@ -66,7 +68,8 @@ pub struct LinkSpent {
 
 impl Default for LinkSpent {
     fn default() -> Self {
-        Self { key_bytes: 0, sent_bytes: 0, class: KeyClass::InformationTheoretic }
+        let class = KeyClass::InformationTheoretic;
+        Self { key_bytes: 0, sent_key_bytes: 0, sent_bytes: 0, class }
     }
 }
 
@@ -119,6 +122,8 @@ pub struct Peer {
     answers: GrantedKey,
     answer_key: AnswerKey,
     settings: PeerSettings,
+    /// Key that will be used for sending, in bytes, as far as is known.
+    expected_bytes: u64,
     /// The lowest position that a lease for sending may have.
     lease_floor: u64,
     /// The lowest position that a lease for answers may have.
@@ -136,6 +141,12 @@ impl Peer {
     #[must_use]
     pub fn spent(&self) -> LinkSpent {
         self.spent
+    }
+
+    /// No more than about `bytes` of key will be needed for sending over this connection: nothing
+    /// is leased beyond that only to be given back.
+    pub fn expect_to_send(&mut self, bytes: u64) {
+        self.expected_bytes = self.spent.sent_key_bytes.saturating_add(bytes);
     }
 
     /// Leases no more than `bytes` at a time from now on.
@@ -248,6 +259,7 @@ impl Peer {
         let body_bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
         let pad = self.send_key.take(key_bytes_needed(body_bytes, kept_bytes))?;
         self.spent.key_bytes += pad.range().len();
+        self.spent.sent_key_bytes += pad.range().len();
         self.spent.class = self.spent.class.max(pad.class());
         let kept = self.session.seal(pad, kept_bytes, frame)?;
         self.send_frame(message, frame, answer_bytes)?;
@@ -293,7 +305,11 @@ impl Peer {
         let may_answer = self.answer_key.covers(answer);
         let wanted = match may_send {
             true => 0,
-            false => whole_multiple(self.settings.lease_bytes, send) + CONTROL_KEY_BYTES,
+            false => {
+                let left = self.expected_bytes.saturating_sub(self.spent.sent_key_bytes);
+                let multiple = whole_multiple(self.settings.lease_bytes, send);
+                multiple.min(left.max(send)) + CONTROL_KEY_BYTES
+            }
         };
         let offered = match may_answer {
             true => KeyRange::between(0, 0),
@@ -329,6 +345,10 @@ impl Peer {
         };
         if !offered.is_empty() {
             self.answer_key.push(offered);
+        }
+        let passed_over = KeyRange::between(argument1, granted.start());
+        if !granted.is_empty() && !passed_over.is_empty() {
+            self.keys.give_up_passed_over(self.pool, Direction::AToB, passed_over)?;
         }
         self.take_grant(granted)
     }

@@ -67,7 +67,10 @@ impl Job<'_> {
             let failed = |source| RunError::Lane { site: share.site.clone(), source };
             match share.channel {
                 Channel::Otp => {
-                    let peer = peers.remove(&share.site).ok_or_else(|| missing(&share.site))?;
+                    let mut peer = peers.remove(&share.site).ok_or_else(|| missing(&share.site))?;
+                    peer.expect_to_send(
+                        share.need.to_site_bytes - share.need.reserve_to_site_bytes,
+                    );
                     let patience = Duration::from_secs(self.vault.config.limits.patience_seconds);
                     let patience = Patience::For(patience);
                     let dial = self.vault.dialer(site, Purpose::Store, patience)?;

@@ -105,8 +105,8 @@ mod tests {
 
     #[test]
     fn a_tree_in_a_usual_folder_does_not_ban_that_folder() {
-        let places = machine_places(Path::new("/tmp/clone"), "/");
-        assert!(places.contains(&"/tmp/clone/".to_owned()));
+        let places = machine_places(Path::new("/tmp/tree-of-a-test"), "/");
+        assert!(places.contains(&"/tmp/tree-of-a-test/".to_owned()));
         assert!(!places.contains(&"/tmp/".to_owned()) && !places.contains(&"/".to_owned()));
     }
 }
