@@ -66,6 +66,8 @@ pub struct Intent {
     pub object: ObjectId,
     /// Whose it is.
     pub individual: IndividualId,
+    /// The scheme.
+    pub threshold: Threshold,
     /// When it began, seconds since 1970 UTC.
     pub created_unix_s: u64,
     /// Who began it.
@@ -243,6 +245,7 @@ fn read_intent(
     Ok(Intent {
         object: ObjectId::from_bytes(rows::array(row, "object")?),
         individual: rows::name(row, "individual")?,
+        threshold: crate::objects::read_threshold(row)?,
         created_unix_s: rows::count(row, "created_unix_s")?,
         holder: Holder {
             incarnation: Incarnation::from_bytes(rows::array(row, "holder")?),

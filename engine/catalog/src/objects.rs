@@ -209,10 +209,15 @@ pub(crate) fn no_object(what: &'static str, object: &ObjectId) -> CatalogError {
     CatalogError::NotFound { what, name: object.to_string() }
 }
 
+/// The scheme of an object's row.
+pub(crate) fn read_threshold(row: &Row<'_>) -> Result<Threshold, CatalogError> {
+    Threshold::new(rows::narrow(row, "k")?, rows::narrow(row, "n")?)
+        .map_err(|_| rows::odd("k or n"))
+}
+
 fn read_object(reading: &Transaction<'_>, row: &Row<'_>) -> Result<Object, CatalogError> {
     let number = row.get("number")?;
-    let threshold = Threshold::new(rows::narrow(row, "k")?, rows::narrow(row, "n")?)
-        .map_err(|_| rows::odd("k or n"))?;
+    let threshold = read_threshold(row)?;
     let geometry = geometry(row)?;
     let masks = rows::narrow(row, "masks")?;
     let capsule = CapsuleShape {

@@ -26,13 +26,27 @@ pub const fn aligned_grant(range: KeyRange) -> KeyRange {
     }
 }
 
+/// What is left of a grant that only the shortest control frames could use, and fewer.
+const TAIL_BYTES: u64 = 2048;
+
+/// Grants of which the sending end keeps even such a tail: the newest so many.
+pub const TAILS_KEPT_SEALING: usize = 8;
+
+/// The receiving end keeps more, so that it never forgets what the other end may still use.
+pub(crate) const TAILS_KEPT_OPENING: usize = 64;
+
 /// What is left of each grant of one direction. A frame takes from the front of one.
-#[derive(Default)]
 pub(crate) struct Grants {
     left: Vec<KeyRange>,
+    tails_kept: usize,
 }
 
 impl Grants {
+    /// None yet; of older ones than the newest `tails_kept`, tails are forgotten.
+    pub(crate) const fn keeping(tails_kept: usize) -> Self {
+        Self { left: Vec::new(), tails_kept }
+    }
+
     /// Adds a grant.
     pub(crate) fn add(&mut self, range: KeyRange) -> Result<(), FrameError> {
         let refused = |reason| Err(FrameError::Grant { range, reason });
@@ -45,6 +59,12 @@ impl Grants {
         if self.left.iter().any(|left| !left.intersection(&range).is_empty()) {
             return refused("it overlaps another grant of the session");
         }
+        let old = self.left.len().saturating_sub(self.tails_kept);
+        let mut at = 0;
+        self.left.retain(|left| {
+            at += 1;
+            at > old || left.len() >= TAIL_BYTES
+        });
         if self.left.len() >= GRANTS_MAX {
             return refused("the session has too many grants open");
         }

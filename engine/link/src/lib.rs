@@ -43,7 +43,7 @@ pub mod message;
 pub mod session;
 
 pub use error::{FrameError, MessageError};
-pub use grants::{GRANT_STEP_BYTES, GRANTS_MAX, aligned_grant};
+pub use grants::{GRANT_STEP_BYTES, GRANTS_MAX, TAILS_KEPT_SEALING, aligned_grant};
 pub use header::{
     FRAME_HEADER_BYTES, FRAME_KEY_BYTES, FrameHeader, KEPT_BYTES_MAX, PAYLOAD_BYTES_MAX, TAG_BYTES,
 };

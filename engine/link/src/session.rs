@@ -1,7 +1,7 @@
 //! Sealing and opening the frames of one session.
 
 use crate::error::FrameError;
-use crate::grants::Grants;
+use crate::grants::{Grants, TAILS_KEPT_OPENING, TAILS_KEPT_SEALING};
 use crate::header::{FRAME_HEADER_BYTES, FRAME_KEY_BYTES, FrameHeader, TAG_BYTES};
 use crate::hello::SessionId;
 use crate::message::{MESSAGE_HEADER_BYTES, Message};
@@ -30,7 +30,6 @@ pub struct Session {
 }
 
 /// One direction of a session.
-#[derive(Default)]
 struct Flow {
     /// Frames so far, hence the number of the next one.
     frames: u64,
@@ -41,7 +40,8 @@ impl Session {
     /// A session in which nothing was sent and nothing granted yet; `end` is this end.
     #[must_use]
     pub fn new(isa: Isa, link: LinkId, end: End, session: SessionId) -> Self {
-        let (sealed, opened) = (Flow::default(), Flow::default());
+        let flow = |tails_kept| Flow { frames: 0, grants: Grants::keeping(tails_kept) };
+        let (sealed, opened) = (flow(2 * TAILS_KEPT_SEALING), flow(TAILS_KEPT_OPENING));
         Self { isa, link, end, session, sealed, opened }
     }
 

@@ -288,7 +288,13 @@ impl<'a> Desk<'a> {
             if !all && object != message.object {
                 continue;
             }
-            let Ok(reader) = self.open_own(&entry.name) else { continue };
+            let reader = match self.open_own(&entry.name) {
+                Ok(reader) => reader,
+                Err(Declined { status: Status::NoSuchShare, .. }) => continue,
+                // What can't be read is not the same as what is not there.
+                Err(declined) if !all => return Err(declined),
+                Err(_) => continue,
+            };
             let header = reader.header();
             let stat = ShareStat {
                 object,
@@ -362,9 +368,9 @@ impl<'a> Desk<'a> {
     /// Whether this site witnesses `pool` for this very gateway. One pool for each gateway, and
     /// none of another's: an identifier is no secret.
     fn witnesses(&self, pool: PoolId) -> Result<bool, Declined> {
-        let key = |error: KeyError| Declined::new(Status::Key, error.to_string());
         let gateway = self.gateway()?;
-        let pools = self.site.keys().pools().map_err(key)?;
+        let unreadable = |error: KeyError| Declined::new(Status::Io, error.to_string());
+        let pools = self.site.keys().pools().map_err(unreadable)?;
         let is_same = |status: &PoolStatus| status.pool == pool;
         let is_own =
             |status: &PoolStatus| status.kind == PoolKind::Witness && status.peer == gateway;

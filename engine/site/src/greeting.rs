@@ -57,13 +57,13 @@ fn offer(
     client: &ClientHello,
 ) -> Result<Result<ServerHello, RefusalReason>, SiteError> {
     let (keys, pool) = (site.keys(), PoolId::from(client.link));
-    if !site.hello_limit().admit(client.link, Instant::now()) {
-        return Ok(Err(RefusalReason::TooManyUnconfirmed));
-    }
     match keys.pool_status(pool) {
         Ok(status) if status.kind == PoolKind::Link(End::B) => {}
         Ok(_) | Err(KeyError::NoPool { .. }) => return Ok(Err(RefusalReason::UnknownLink)),
         Err(error) => return Err(error.into()),
+    }
+    if !site.hello_limit().admit(client.link, Instant::now()) {
+        return Ok(Err(RefusalReason::TooManyUnconfirmed));
     }
     let marks = Marks {
         a_to_b: keys.mark(pool, Direction::AToB)?,

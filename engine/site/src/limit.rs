@@ -2,18 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use warifu_core::LinkId;
 
 /// Unproven connections admitted at once after a quiet time.
 const BURST: f64 = 64.0;
 /// Unproven connections admitted in the long run, each second.
 const PER_SECOND: f64 = 1.0;
-
-/// Links remembered at once; names of links that don't exist take places too.
-const LINKS_MAX: usize = 4096;
-/// After so long a bucket is full again and may be forgotten.
-const QUIET: Duration = Duration::from_secs(64);
 
 /// One token bucket for each link: an unproven hello costs the site key, so strangers may not
 /// send many. A connection that proves itself gives its token back.
@@ -28,15 +23,9 @@ struct Bucket {
 }
 
 impl HelloLimit {
-    /// Takes a token of `link`, if one is left.
+    /// Takes a token of `link`, which exists, if one is left.
     pub(crate) fn admit(&self, link: LinkId, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= LINKS_MAX && !buckets.contains_key(&link) {
-            buckets.retain(|_, bucket| now.saturating_duration_since(bucket.filled) < QUIET);
-        }
-        if buckets.len() >= LINKS_MAX && !buckets.contains_key(&link) {
-            return false;
-        }
         let bucket = buckets.entry(link).or_insert(Bucket { tokens: BURST, filled: now });
         let waited = now.saturating_duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + waited * PER_SECOND).min(BURST);
@@ -60,6 +49,7 @@ impl HelloLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn strangers_run_dry_and_a_proved_peer_does_not() {

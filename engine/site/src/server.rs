@@ -4,9 +4,10 @@ use crate::desk::Desk;
 use crate::drafts::Drafts;
 use crate::greeting::greet;
 use crate::limit::HelloLimit;
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use warifu_backend::{ShareStore, Transport, TransportError};
 use warifu_core::{LinkId, SiteName};
@@ -17,6 +18,9 @@ use warifu_link::{FrameError, MessageError};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 512;
+
+/// Connections of one link at once: no gateway takes all places.
+const CONNECTIONS_OF_LINK_MAX: usize = 64;
 
 /// Connections at once that have not proved yet to hold a link's key.
 const UNPROVED_MAX: usize = 128;
@@ -90,6 +94,7 @@ pub struct Site {
     drafts: Drafts,
     hello_limit: HelloLimit,
     connections: AtomicUsize,
+    by_link: Mutex<HashMap<LinkId, Arc<AtomicUsize>>>,
     unproved: AtomicUsize,
     numbered: AtomicU64,
 }
@@ -113,6 +118,7 @@ impl Site {
             drafts: Drafts::default(),
             hello_limit: HelloLimit::default(),
             connections: AtomicUsize::new(0),
+            by_link: Mutex::default(),
             unproved: AtomicUsize::new(0),
             numbered: AtomicU64::new(0),
         }
@@ -128,7 +134,14 @@ impl Site {
             greet(self, transport)?
         };
         let _place = Place::take(&self.connections, CONNECTIONS_MAX)?;
+        let own = self.connections_of(greeted.link);
+        let _own_place = Place::take(&own, CONNECTIONS_OF_LINK_MAX)?;
         Desk::new(self, greeted).work()
+    }
+
+    fn connections_of(&self, link: LinkId) -> Arc<AtomicUsize> {
+        let mut by_link = self.by_link.lock().unwrap_or_else(PoisonError::into_inner);
+        by_link.entry(link).or_default().clone()
     }
 
     /// The site's name.

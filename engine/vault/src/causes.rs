@@ -112,7 +112,8 @@ pub(crate) fn peer_class(error: &PeerError) -> (Class, &'static str) {
         PeerError::HelloRefused { reason: RefusalReason::TooManyUnconfirmed } => {
             (Class::Temporary, "site-busy")
         }
-        PeerError::HelloRefused { .. } | PeerError::Hello(_) => {
+        PeerError::Superseded => (Class::Temporary, "site-busy"),
+        PeerError::HelloRefused { .. } | PeerError::HelloGrantUsed { .. } | PeerError::Hello(_) => {
             (Class::Authentication, "site-refuses")
         }
         PeerError::Frame(_) | PeerError::Message(_) | PeerError::Unexpected(_) => {
@@ -161,6 +162,7 @@ impl From<RunError> for Failure {
                     LaneError::Share(ShareError::Store(error)) => store_class(error),
                     LaneError::KeyDiverged { .. } => (Class::Authentication, "key-diverged"),
                     LaneError::Forgot { .. } => (Class::Temporary, "site-forgot"),
+                    LaneError::LostTooOften { .. } => (Class::Temporary, "site-unsteady"),
                     _ => (Class::Other, "site"),
                 };
                 let failure =

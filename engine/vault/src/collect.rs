@@ -38,39 +38,45 @@ impl Vault {
         Ok((cleared, remaining))
     }
 
-    /// Settles one intent. Shares that were completed at all sites make the object listed after
-    /// all: its process may have reported success before this vault was rolled back. Where so many
-    /// are complete that the object could be rebuilt, nothing is removed without a person's word.
+    /// Settles one intent. Where so many shares are complete that the object can be rebuilt, it is
+    /// completed and listed: its process may have reported success before this vault was rolled
+    /// back, and nothing that could be rebuilt is ever removed here.
     fn settle(&self, intent: &Intent) -> Result<(), Failure> {
-        let mut held = Vec::new();
+        let (mut held, mut missing) = (Vec::new(), Vec::new());
         for (x, site, _) in &intent.shares {
-            if let Some(shape) = self.completed(intent.object, *x, site)? {
-                held.push((*x, site.clone(), shape));
+            match self.completed(intent.object, *x, site)? {
+                Some(shape) if shape.threshold == intent.threshold => {
+                    held.push((*x, site.clone(), shape));
+                }
+                Some(_) => {
+                    let what = format!("site {site} tells of another object {}", intent.object);
+                    return Err(Failure::new(Class::Damage, "object-disputed", what));
+                }
+                None => missing.push((*x, site.clone())),
             }
         }
-        let k = held.first().map_or(usize::MAX, |(_, _, shape)| shape.threshold.k());
-        if held.len() == intent.shares.len() {
-            return self.adopt(intent, &held);
+        if held.len() >= intent.threshold.k() {
+            return self.adopt(intent, &held, &missing);
         }
-        if held.len() >= k {
-            let sites: Vec<String> = held.iter().map(|(_, site, _)| site.to_string()).collect();
-            let what = format!(
-                "object {} was completed at {} of {} sites ({}) and never listed: it stays there",
-                intent.object,
-                held.len(),
-                intent.shares.len(),
-                sites.join(", ")
-            );
-            return Err(Failure::new(Class::Damage, "object-half-complete", what));
-        }
-        for (x, site, _) in &intent.shares {
-            self.discard(intent.object, *x, site)?;
-        }
+        self.discard_all(intent)?;
         match self.catalog()?.abandon(&intent.object) {
             // Somebody else settled it meanwhile.
             Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Removes all shares of an intent, those at sites on links first: a site that knows of a
+    /// running backup refuses, and then nothing is removed anywhere.
+    fn discard_all(&self, intent: &Intent) -> Result<(), Failure> {
+        for is_remote in [true, false] {
+            for (x, site, link) in &intent.shares {
+                if link.is_some() == is_remote {
+                    self.discard(intent.object, *x, site)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The shape of a share if it was completed at its site.

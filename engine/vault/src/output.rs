@@ -27,9 +27,11 @@ impl UnnamedFile {
     /// Where the folder can't be written.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        // Its name comes by way of /proc later on.
+        let has_proc = Path::new("/proc/self/fd").is_dir();
         let file = match open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(descriptor) => Either::Nameless(File::from(descriptor)),
-            Err(_) => {
+            Ok(descriptor) if has_proc => Either::Nameless(File::from(descriptor)),
+            _ => {
                 let file = NamedTempFile::with_prefix_in(".warifu-restore-", folder)?;
                 Either::Temporary(file)
             }

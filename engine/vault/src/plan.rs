@@ -94,6 +94,7 @@ impl Vault {
                 Ok(Placed { plan, sites, peers: reached, class, lock })
             }
             Err(failure) => {
+                drop(lock);
                 reached.into_values().for_each(hang_up);
                 // One site that says so is that site's trouble, unless nothing goes without it.
                 Err(rolled_back.map_or(failure, Failure::from))

@@ -5,7 +5,7 @@ use super::weave::{CONTENT_OFFSET, Slot};
 use crate::hashes::ShareHashes;
 use crate::peer::{Peer, PeerError, ShareAddress};
 use crate::share::CommitOrder;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use warifu_buffers::Block;
 use warifu_core::capsule::Verdict;
@@ -47,7 +47,9 @@ pub struct RemoteLane {
     dial: Dial,
     peer: Option<Peer>,
     sent: VecDeque<Sent>,
+    /// Chunks acknowledged, from the first without a gap, and those beyond the gap.
     acknowledged_chunks: u64,
+    acknowledged: BTreeSet<u64>,
     losses: u32,
     hashes: ShareHashes,
     spent_before: Spent,
@@ -76,6 +78,7 @@ impl RemoteLane {
             peer: Some(peer),
             sent: VecDeque::new(),
             acknowledged_chunks: 0,
+            acknowledged: BTreeSet::new(),
             losses: 0,
             hashes,
             spent_before: Spent::default(),
@@ -184,7 +187,10 @@ impl Lane for RemoteLane {
             return Err(LaneError::KeyDiverged { slot: sent.slot });
         }
         if sent.slot.class == ShareClass::Data {
-            self.acknowledged_chunks = self.acknowledged_chunks.max(sent.slot.index + 1);
+            self.acknowledged.insert(sent.slot.index);
+            while self.acknowledged.remove(&self.acknowledged_chunks) {
+                self.acknowledged_chunks += 1;
+            }
         }
         Ok((sent.slot, sent.attempt))
     }

@@ -53,7 +53,7 @@ impl Peer {
         let lease = keys
             .accept(pool, Direction::AToB, granted, Confirmation::Unconfirmed)
             .map_err(|error| match error {
-                KeyError::AlreadyUsed { range, .. } => PeerError::GrantedUsed { range },
+                KeyError::AlreadyUsed { range, .. } => PeerError::HelloGrantUsed { range },
                 error => error.into(),
             })?;
         let echo = HelloEcho::of(&client, &server);

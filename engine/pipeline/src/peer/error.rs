@@ -45,6 +45,12 @@ pub enum PeerError {
     /// The site answered against the protocol.
     #[error("the site answered against the protocol: {0}")]
     Unexpected(&'static str),
+    /// The hello grants key that was used before. Anybody may have sent it, so it accuses nobody.
+    #[error("the site's hello grants {range}, which this vault has used")]
+    HelloGrantUsed {
+        /// What it granted.
+        range: KeyRange,
+    },
     /// The site granted key that was used before: one end was rolled back.
     #[error("the site grants {range}, which this vault has used")]
     GrantedUsed {

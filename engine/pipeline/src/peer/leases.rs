@@ -4,12 +4,16 @@
 use std::collections::VecDeque;
 use warifu_core::{KeyRange, RangeSet, SealPad};
 use warifu_keystore::{KeyError, Lease};
+use warifu_link::TAILS_KEPT_SEALING;
 
 /// Key kept back in a lease so that another one, or its end, can still be asked for.
 pub(crate) const CONTROL_KEY_BYTES: u64 = 512;
 
 /// Ranges that a release names at most; its frame still fits into what is kept back.
 pub const RELEASED_RUNS_MAX: usize = 16;
+
+/// What is left of a lease that is not worth keeping.
+const TAIL_BYTES: u64 = 2048;
 
 /// Leases for sending, the oldest first.
 pub struct SendKey {
@@ -23,9 +27,15 @@ impl SendKey {
         Self { leases: VecDeque::from([lease]) }
     }
 
-    /// Adds the lease of one more grant.
+    /// Adds the lease of one more grant. Of older ones, tails that hardly anything fits into are
+    /// burned, so that no session collects them without end.
     pub fn push(&mut self, lease: Lease) {
-        self.leases.retain(|lease| lease.left() > 0);
+        let old = self.leases.len().saturating_sub(TAILS_KEPT_SEALING);
+        let mut at = 0;
+        self.leases.retain(|lease| {
+            at += 1;
+            lease.left() > 0 && (at > old || lease.left() >= TAIL_BYTES)
+        });
         self.leases.push_back(lease);
     }
 

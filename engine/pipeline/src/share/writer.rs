@@ -57,6 +57,7 @@ impl Draft {
             FirstPage::Draft { owner, .. } | FirstPage::Header { owner } if owner != Some(link) => {
                 Err(ShareError::OtherOwner)
             }
+            FirstPage::Other => Err(ShareError::OtherOwner),
             _ => Ok(upload.abandon()?),
         }
     }
@@ -378,8 +379,11 @@ enum FirstPage {
 
 fn first_page(upload: &dyn Upload) -> FirstPage {
     let mut page = [0; PAGE];
-    if upload.read_at(0, &mut page).is_err() || page == [0; PAGE] {
-        return FirstPage::Empty;
+    match upload.read_at(0, &mut page) {
+        Ok(()) if page == [0; PAGE] => return FirstPage::Empty,
+        Err(warifu_backend::Error::Truncated { .. }) => return FirstPage::Empty,
+        Ok(()) => {}
+        Err(_) => return FirstPage::Other,
     }
     if let Ok(header) = ShareHeader::decode(&page) {
         return FirstPage::Header { owner: header.link };

@@ -155,6 +155,7 @@ impl Vault {
         let source = source::open(&request.source, &never)?;
         let geometry = source.layout.geometry();
         let placed = self.place(&wanted(request, geometry))?;
+        drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
         Ok(PlanReport {
             v: 1,
@@ -183,7 +184,6 @@ impl Vault {
         let chosen: Vec<&SiteName> = placed.plan.shares.iter().map(|share| &share.site).collect();
         let (peers, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
             placed.peers.into_iter().partition(|(site, _)| chosen.contains(&site));
-        idle.into_values().for_each(hang_up);
         let (object, created_unix_s) = (self.fresh_object()?, now_unix_s());
         let shares = placed.plan.shares.iter().map(|planned| NewShare {
             link: placed.sites.get(&planned.site).and_then(|site| site.link),
@@ -203,6 +203,7 @@ impl Vault {
             holder: Holder { incarnation: self.keys.incarnation(), pid: std::process::id() },
         })?;
         drop(placed.lock);
+        idle.into_values().for_each(hang_up);
         let (shares, sites, class) = (placed.plan.shares, placed.sites, placed.class);
         let job =
             Job { vault: self, request, object, created_unix_s, shares, sites, class, random };
