@@ -9,13 +9,13 @@ use warifu_keystore::{Confirmation, GrantedKey, KeyError, PoolKind};
 use warifu_link::body::{Confirm, Confirmed, failure_text};
 use warifu_link::hello::{
     CLIENT_HELLO_BYTES, ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloRefusal, Marks,
-    RefusalReason, ServerHello, hello_reserve_bytes,
+    RefusalReason, ServerHello,
 };
 use warifu_link::{
     FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant,
     key_bytes_needed,
 };
-use warifu_pipeline::peer::SendKey;
+use warifu_pipeline::peer::{SendKey, grant_for_lease};
 
 /// A connection whose other end has proved to hold the link's key.
 pub(crate) struct Greeted {
@@ -159,35 +159,18 @@ fn verdict(
     }
 }
 
-/// Grants the gateway up to `bytes` at or above `floor`, on the grants' step and short of what is
-/// kept for hellos; empty where nothing is left.
+/// Grants the gateway up to `bytes` at or above `floor`; empty where nothing is left or wanted.
 pub(crate) fn grant(
     site: &Site,
     pool: PoolId,
     bytes: u64,
     floor: u64,
 ) -> Result<KeyRange, SiteError> {
-    const NOTHING: KeyRange = KeyRange::between(0, 0);
-    let (keys, direction) = (site.keys(), Direction::AToB);
-    if bytes == 0 {
-        return Ok(NOTHING);
-    }
-    let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
-    let range = match keys.grant(pool, direction, bytes, floor) {
-        Ok(range) => range,
-        Err(KeyError::Empty { .. }) => return Ok(NOTHING),
-        Err(error) => return Err(error.into()),
+    let granted = match bytes {
+        0 => None,
+        _ => grant_for_lease(site.keys(), pool, Direction::AToB, bytes, floor)?,
     };
-    let status = keys.pool_status(pool)?;
-    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
-    let limit = total - hello_reserve_bytes(total);
-    let kept_back = KeyRange::between(range.start().max(limit), range.end());
-    if !kept_back.is_empty() {
-        keys.regain(pool, direction, &[kept_back])?;
-    }
-    let granted = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
-    let usable = granted.len() >= key_bytes_needed(0, 0);
-    Ok(if usable { granted } else { NOTHING })
+    Ok(granted.unwrap_or(KeyRange::between(0, 0)))
 }
 
 /// Receives one frame and opens it; the message, and the frame's buffer in the clear.

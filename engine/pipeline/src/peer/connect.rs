@@ -1,6 +1,6 @@
 //! Opening a connection: public hellos, then one sealed confirmation each way.
 
-use super::leases::AnswerKey;
+use super::leases::{AnswerKey, grant_for_lease};
 use super::{LinkSpent, Peer, PeerError, PeerSettings, SendKey};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use warifu_keystore::{Confirmation, KeyError, KeyStore};
 use warifu_link::body::{Confirm, Confirmed};
 use warifu_link::hello::{
     AnswerKind, CLIENT_HELLO_BYTES, ClientHello, HelloEcho, HelloRefusal, Marks, Nonce,
-    SERVER_HELLO_BYTES, ServerHello, hello_reserve_bytes,
+    SERVER_HELLO_BYTES, ServerHello,
 };
 use warifu_link::{GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant};
 
@@ -155,8 +155,7 @@ fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64) -> Result<KeyRange, Pee
     Ok(aligned_grant(keys.grant(pool, Direction::BToA, bytes, mark)?))
 }
 
-/// Grants the site up to `bytes` at or above `floor` for its answers, on the grants' step and short
-/// of what is kept for first offers.
+/// Grants the site up to `bytes` at or above `floor` for its answers.
 pub(super) fn offer(
     keys: &KeyStore,
     pool: PoolId,
@@ -164,17 +163,7 @@ pub(super) fn offer(
     floor: u64,
 ) -> Result<KeyRange, PeerError> {
     let direction = Direction::BToA;
-    let range = keys.grant(pool, direction, bytes + GRANT_STEP_BYTES - 1, floor)?;
-    let status = keys.pool_status(pool)?;
-    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
-    let limit = total - hello_reserve_bytes(total);
-    let kept_back = KeyRange::between(range.start().max(limit), range.end());
-    if !kept_back.is_empty() {
-        keys.regain(pool, direction, &[kept_back])?;
-    }
-    let offered = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
-    match offered.is_empty() {
-        true => Err(KeyError::Empty { pool, direction, left: kept_back.len() }.into()),
-        false => Ok(offered),
-    }
+    let offered = grant_for_lease(keys, pool, direction, bytes, floor)?;
+    let left = 0;
+    Ok(offered.ok_or(KeyError::Empty { pool, direction, left })?)
 }

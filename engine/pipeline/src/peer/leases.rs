@@ -2,9 +2,10 @@
 //! reach from one grant into another; and what the other end may answer with.
 
 use std::collections::VecDeque;
-use warifu_core::{KeyRange, RangeSet, SealPad};
-use warifu_keystore::{KeyError, Lease};
-use warifu_link::TAILS_KEPT_SEALING;
+use warifu_core::{Direction, KeyRange, PoolId, RangeSet, SealPad};
+use warifu_keystore::{KeyError, KeyStore, Lease};
+use warifu_link::hello::hello_reserve_bytes;
+use warifu_link::{GRANT_STEP_BYTES, TAILS_KEPT_SEALING, aligned_grant, key_bytes_needed};
 
 /// Key kept back in a lease so that another one, or its end, can still be asked for.
 pub(crate) const CONTROL_KEY_BYTES: u64 = 512;
@@ -96,6 +97,35 @@ impl SendKey {
         }
         Ok(unused)
     }
+}
+
+/// Grants the other end up to `bytes` at or above `floor`, on the grants' step and short of what is
+/// kept for hellos; `None` where nothing is left that a frame fits into.
+///
+/// # Errors
+/// Where the ledger can't be written, or this end does not witness the direction.
+pub fn grant_for_lease(
+    keys: &KeyStore,
+    pool: PoolId,
+    direction: Direction,
+    bytes: u64,
+    floor: u64,
+) -> Result<Option<KeyRange>, KeyError> {
+    let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
+    let range = match keys.grant(pool, direction, bytes, floor) {
+        Ok(range) => range,
+        Err(KeyError::Empty { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let status = keys.pool_status(pool)?;
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
+    let limit = total - hello_reserve_bytes(total);
+    let kept_back = KeyRange::between(range.start().max(limit), range.end());
+    if !kept_back.is_empty() {
+        keys.regain(pool, direction, &[kept_back])?;
+    }
+    let granted = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
+    Ok(Some(granted).filter(|granted| granted.len() >= key_bytes_needed(0, 0)))
 }
 
 /// What the site may still answer with: its leases, and what answers on their way may take.

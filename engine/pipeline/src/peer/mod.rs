@@ -9,7 +9,7 @@ mod leases;
 mod requests;
 
 pub use error::PeerError;
-pub use leases::{RELEASED_RUNS_MAX, SendKey};
+pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_lease};
 
 use crate::backup::weave::CONTENT_OFFSET;
 use leases::{AnswerKey, CONTROL_KEY_BYTES};
