@@ -46,6 +46,9 @@ pub struct RestoreRequest {
     pub output: Output,
 }
 
+/// How long to look for a site before another one is asked instead.
+const REACH_PATIENCE: Duration = Duration::from_millis(300);
+
 /// Key that asking for one chunk takes at most, leases included, in bytes.
 const ASK_BYTES: u64 = 136;
 
@@ -158,7 +161,7 @@ impl Vault {
             let open = Box::new(move || local_store(&folder));
             return Ok(Box::new(LocalReadLane::new(share.site.clone(), open, name, expected)));
         }
-        let patience = Patience::For(Duration::from_secs(2));
+        let patience = Patience::For(REACH_PATIENCE);
         let dial = self.dialer(&site, Purpose::Read, patience)?;
         let address = ShareAddress { object: object.object, x: share.x };
         Ok(Box::new(RemoteReadLane::new(share.site.clone(), address, expected, dial)))
