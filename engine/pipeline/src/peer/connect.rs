@@ -66,7 +66,6 @@ impl Peer {
             transport,
             keys,
             pool,
-            isa,
             session,
             send_key: SendKey::of(lease),
             answers,

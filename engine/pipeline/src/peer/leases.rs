@@ -40,21 +40,15 @@ impl SendKey {
         self.leases.push_back(lease);
     }
 
-    /// Whether a frame of `bytes` can be sealed and control messages after it.
+    /// Whether a frame of `bytes` can be sealed, and a control message after it.
     #[must_use]
     pub fn covers(&self, bytes: u64) -> bool {
-        let fits = self.leases.iter().any(|lease| lease.left_in_one_piece() >= bytes);
-        fits && self.left() >= bytes + CONTROL_KEY_BYTES && {
-            let after = self.leases.iter().map(|lease| lease.left_in_one_piece());
-            let mut reduced = false;
-            after.into_iter().any(|left| match !reduced && left >= bytes {
-                true => {
-                    reduced = true;
-                    left - bytes >= CONTROL_KEY_BYTES
-                }
-                false => left >= CONTROL_KEY_BYTES,
-            })
-        }
+        let pieces = || self.leases.iter().map(Lease::left_in_one_piece);
+        let Some(taken) = pieces().position(|piece| piece >= bytes) else { return false };
+        pieces().enumerate().any(|(at, piece)| {
+            let left = if at == taken { piece - bytes } else { piece };
+            left >= CONTROL_KEY_BYTES
+        })
     }
 
     /// Bytes not used yet.

@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use warifu_backend::Transport;
 use warifu_buffers::Block;
 use warifu_core::{Direction, Kept, KeyClass, KeyRange, ObjectId, PoolId, XCoord};
-use warifu_kernels::Isa;
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, KeyStore};
 use warifu_link::body::{Grant, RANGE_BYTES, Release, decode_failure_text};
 use warifu_link::message::FAILURE_BYTES_MAX;
@@ -96,6 +95,10 @@ impl Reply {
         if self.message.op != op {
             return Err(PeerError::Unexpected("it answers another question"));
         }
+        self.expect_done()
+    }
+
+    fn expect_done(&self) -> Result<(), PeerError> {
         if self.message.status != Status::Done {
             let text = decode_failure_text(self.body())?.to_owned();
             return Err(PeerError::Refused { status: self.message.status, text });
@@ -116,7 +119,6 @@ pub struct Peer {
     transport: Box<dyn Transport>,
     keys: Arc<KeyStore>,
     pool: PoolId,
-    isa: Isa,
     session: Session,
     send_key: SendKey,
     answers: GrantedKey,
@@ -154,12 +156,6 @@ impl Peer {
         self.settings.lease_bytes = self.settings.lease_bytes.min(bytes);
     }
 
-    /// Which kernels the connection uses.
-    #[must_use]
-    pub fn isa(&self) -> Isa {
-        self.isa
-    }
-
     /// The next answer to `store`, `keep` or `read`, in their order.
     ///
     /// # Errors
@@ -169,7 +165,7 @@ impl Peer {
             Some(reply) => reply,
             None => self.receive_any()?,
         };
-        reply.check(reply.message.op)?;
+        reply.expect_done()?;
         Ok(reply)
     }
 
