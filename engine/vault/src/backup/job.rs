@@ -32,6 +32,8 @@ use warifu_pipeline::source::PayloadSource;
 /// Memory that is not chunks on their way, in bytes.
 const MEMORY_FIXED_BYTES: u64 = 48 << 20;
 
+const CHUNK: u64 = CHUNK_BYTES as u64;
+
 /// Chunks on their way at once, at most.
 const WINDOW_MAX: u64 = 8;
 
@@ -328,6 +330,30 @@ pub(crate) fn window(memory_bytes: u64, threshold: Threshold) -> usize {
     (memory_bytes.saturating_sub(MEMORY_FIXED_BYTES) / each).clamp(1, WINDOW_MAX) as usize
 }
 
+/// Refuses an object whose hashes alone would not leave room under the memory ceiling: they are
+/// held until the end, in the lanes, in the verdicts, and in the capsule.
+///
+/// # Errors
+/// Where the object is too large for the ceiling.
+pub(super) fn expect_room_for_hashes(
+    memory_bytes: u64,
+    threshold: Threshold,
+    geometry: Geometry,
+) -> Result<(), Failure> {
+    const COPIES: u64 = 4;
+    let hashes = 16 * threshold.n() as u64 * (geometry.chunk_count() + 1);
+    let needed = MEMORY_FIXED_BYTES + COPIES * hashes + (threshold.n() as u64 + 2) * CHUNK;
+    match needed <= memory_bytes {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Class::Limit,
+            "memory-ceiling",
+            format!("storing this at {threshold} takes about {needed} bytes of memory"),
+        )
+        .next("raise limits.memory_bytes in config.toml, or store it in parts")),
+    }
+}
+
 /// Attempts by chunk number; mask m is chunk N + m.
 fn numbered(geometry: Geometry, attempts: &BTreeMap<Slot, u32>) -> Vec<(u64, u32)> {
     let number = |slot: &Slot| match slot.class {
@@ -349,4 +375,22 @@ pub(crate) fn share_name(object: ObjectId, x: XCoord) -> Result<ShareName, Failu
 
 fn missing(site: &SiteName) -> Failure {
     Failure::new(Class::Temporary, "site-down", format!("site {site} went away"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_refused_before_it_is_needed() {
+        let threshold = Threshold::new(3, 5).unwrap();
+        let ceiling = 256 << 20;
+        let gib = |count: u64| Geometry::new(count << 30).unwrap();
+        assert!(expect_room_for_hashes(ceiling, threshold, gib(100)).is_ok());
+        let refused = expect_room_for_hashes(ceiling, threshold, gib(1000)).unwrap_err();
+        assert_eq!(refused.class(), Class::Limit);
+        assert!(expect_room_for_hashes(1 << 30, threshold, gib(1000)).is_ok());
+        assert!((1..=8).contains(&window(ceiling, threshold)));
+        assert_eq!(window(64 << 20, Threshold::new(2, 255).unwrap()), 1);
+    }
 }

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch, now_unix_s};
-use job::Job;
+use job::{Job, expect_room_for_hashes};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -105,6 +105,7 @@ impl Vault {
         self.collect_litter()?;
         let source = source::open(&request.source, watch.stop)?;
         let planned = source.layout.geometry();
+        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, planned)?;
         let placed = self.place(&wanted(request, planned))?;
         let plan = placed.plan.clone();
         let (job, peers) = self.begin(request, planned, placed)?;
@@ -154,6 +155,7 @@ impl Vault {
         let never = AtomicBool::new(false);
         let source = source::open(&request.source, &never)?;
         let geometry = source.layout.geometry();
+        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
         let placed = self.place(&wanted(request, geometry))?;
         drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
