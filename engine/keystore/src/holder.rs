@@ -254,20 +254,6 @@ impl Lease {
         Ok(())
     }
 
-    /// Takes over what `other` has left.
-    ///
-    /// # Panics
-    /// Where the two are of different pools or directions, or of different confirmation.
-    pub fn merge(&mut self, mut other: Self) {
-        let same = self.pool.id == other.pool.id && self.direction == other.direction;
-        assert!(same && self.confirmed == other.confirmed, "leases of different kinds merged");
-        let sets = [&mut other.accepted, &mut other.left, &mut other.consumed];
-        let [accepted, left, consumed] = sets.map(std::mem::take);
-        accepted.iter().for_each(|range| self.accepted.insert(range));
-        left.iter().for_each(|range| self.left.insert(range));
-        consumed.iter().for_each(|range| self.consumed.insert(range));
-    }
-
     /// Keeps the first piece only, where the grant had holes: what comes after a hole can't be used
     /// by who must use a grant without gaps. The rest is burned.
     pub fn keep_first_piece(&mut self) {

@@ -216,12 +216,6 @@ impl Machine {
         lock(&self.shared).live.names.keys().cloned().collect()
     }
 
-    /// Steps taken and not yet durable.
-    #[must_use]
-    pub fn pending_steps(&self) -> usize {
-        lock(&self.shared).pending.len()
-    }
-
     fn with(image: Image) -> Self {
         let world = World { live: image.clone(), durable: image, ..World::default() };
         let mut world = world;

@@ -206,6 +206,36 @@ fn a_segment_is_refused_for_every_flaw() {
     assert_eq!(import(&content), SegmentRefusal::Overlap);
 }
 
+/// What a courier plants on a drive must not lead anywhere else.
+#[test]
+fn links_on_a_drive_are_not_followed() {
+    let room = Room::new();
+    let (gate, site) = (room.create("gate"), room.create("site"));
+    let drive = room.path("drive");
+    std::fs::create_dir(&drive).unwrap();
+    let victim = room.path("victim");
+    std::fs::write(&victim, b"worth keeping").unwrap();
+    std::os::unix::fs::symlink(&victim, drive.join("x.filling")).unwrap();
+    let key = link();
+    assert!(room.send(&gate, key, "sendai").is_err());
+    assert_eq!(std::fs::read(&victim).unwrap(), b"worth keeping");
+
+    std::fs::remove_file(drive.join("x.filling")).unwrap();
+    let carried = room.send(&gate, key, "sendai").unwrap();
+    for one in &carried.segments {
+        let path = drive.join(format!("{}.segment", one.segment));
+        std::fs::rename(&path, room.path(&one.segment.to_string())).unwrap();
+        std::os::unix::fs::symlink(room.path(&one.segment.to_string()), &path).unwrap();
+    }
+    let planted = Drive::read(&drive).unwrap();
+    assert!(site.import_drive(&planted, &name("sendai")).is_err());
+    assert!(site.pools().unwrap().is_empty(), "nothing was taken in");
+    for one in &carried.segments {
+        let moved = std::fs::read(room.path(&one.segment.to_string())).unwrap();
+        assert!(moved[4096..].iter().any(|byte| *byte != 0), "and nothing was erased");
+    }
+}
+
 #[test]
 fn a_letter_is_parsed_strictly() {
     let room = Room::new();

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alarm;
 pub mod backup;
 pub mod hashes;
 pub mod peer;

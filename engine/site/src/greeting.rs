@@ -57,11 +57,11 @@ fn offer(
     client: &ClientHello,
 ) -> Result<Result<ServerHello, RefusalReason>, SiteError> {
     let (keys, pool) = (site.keys(), PoolId::from(client.link));
-    match keys.pool_status(pool) {
-        Ok(status) if status.kind == PoolKind::Link(End::B) => {}
+    let status = match keys.pool_status(pool) {
+        Ok(status) if status.kind == PoolKind::Link(End::B) => status,
         Ok(_) | Err(KeyError::NoPool { .. }) => return Ok(Err(RefusalReason::UnknownLink)),
         Err(error) => return Err(error.into()),
-    }
+    };
     if !site.hello_limit().admit(client.link, Instant::now()) {
         return Ok(Err(RefusalReason::TooManyUnconfirmed));
     }
@@ -70,10 +70,13 @@ fn offer(
         b_to_a: keys.mark(pool, Direction::BToA)?,
     };
     let at_least = marks.higher(client.marks).a_to_b;
+    let total = status.direction(Direction::AToB).map_or(0, |side| side.bytes_total);
+    if at_least > total {
+        return Ok(Err(RefusalReason::MarksBeyondPool));
+    }
     let bytes = HELLO_GRANT_BYTES + GRANT_STEP_BYTES - 1;
     let granted = match keys.grant(pool, Direction::AToB, bytes, at_least) {
         Ok(range) => aligned_grant(range),
-        Err(KeyError::BeyondPool { .. }) => return Ok(Err(RefusalReason::MarksBeyondPool)),
         Err(KeyError::Empty { .. }) => return Ok(Err(RefusalReason::NoKeyLeft)),
         Err(error) => return Err(error.into()),
     };
@@ -104,7 +107,11 @@ fn confirm(
         return Err(SiteError::Protocol("it repeats other hellos than were exchanged"));
     }
     site.hello_limit().proved(link);
-    let known = keys.peer_seen(pool, confirm.incarnation, confirm.epoch);
+    let known = match keys.peer_seen(pool, confirm.incarnation, confirm.epoch) {
+        Err(error @ KeyError::PeerRolledBack { .. }) => Err(error),
+        // A ledger that fails here accuses nobody there.
+        known => Ok(known?),
+    };
     keys.confirm(pool, Direction::AToB, echo.marks().a_to_b)?;
     keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
     incoming.confirm()?;

@@ -2,6 +2,7 @@
 
 use super::lane::{Lane, LaneError};
 use super::weave::{Order, Slot, Weaver};
+use crate::alarm::PanicAlarm;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
 use warifu_buffers::Block;
@@ -132,22 +133,9 @@ impl Machine<'_> {
     }
 }
 
-/// Tells the machine when a lane's thread panics, which would else wait for it for ever.
-struct Guard<'a> {
-    told: &'a Sender<Event>,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _unheard = self.told.send(Event::Panicked);
-        }
-    }
-}
-
 /// One lane's thread: carries out orders, and collects answers while there is nothing to send.
 fn serve_lane(number: usize, lane: &mut dyn Lane, orders: &Receiver<Order>, told: &Sender<Event>) {
-    let _guard = Guard { told };
+    let _alarm = PanicAlarm(|| drop(told.send(Event::Panicked)));
     loop {
         let order = match lane.outstanding() {
             0 => match orders.recv() {

@@ -2,6 +2,7 @@
 
 use super::gather::{Ask, Gatherer, NotEnough, Part};
 use super::lane::{ReadError, ReadLane};
+use crate::alarm::PanicAlarm;
 use crate::sink::{PayloadSink, SinkError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::BTreeMap;
@@ -46,19 +47,6 @@ enum Event {
     Arrived { lane: usize, index: u64, part: Part },
     Failed { lane: usize, index: u64, error: ReadError },
     Panicked,
-}
-
-/// Tells the machine when a lane's thread panics, which would else wait for it for ever.
-struct Guard<'a> {
-    told: &'a Sender<Event>,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _unheard = self.told.send(Event::Panicked);
-        }
-    }
 }
 
 /// What is to be rebuilt, and how.
@@ -170,7 +158,7 @@ fn serve_lane(
     asks: &Receiver<(u64, usize)>,
     told: &Sender<Event>,
 ) {
-    let _guard = Guard { told };
+    let _alarm = PanicAlarm(|| drop(told.send(Event::Panicked)));
     let mut owed = std::collections::VecDeque::new();
     loop {
         let ask = match lane.outstanding() {

@@ -237,10 +237,12 @@ impl Job<'_> {
             lane.close();
         });
         self.vault.return_random(&self.random);
-        let cleared = self.shares.iter().all(|share| {
+        // Every site is asked, whatever the others said.
+        let remaining = self.shares.iter().filter(|share| {
             let discarded = self.vault.discard(self.object, share.x, &share.site);
-            discarded.inspect_err(|error| tracing::warn!(site = %share.site, %error)).is_ok()
+            discarded.inspect_err(|error| tracing::warn!(site = %share.site, %error)).is_err()
         });
+        let cleared = remaining.count() == 0;
         let catalog = self.vault.catalog();
         if cleared && let Ok(catalog) = catalog {
             let abandoned = catalog.abandon(&self.object);
