@@ -1,10 +1,9 @@
 //! The site's half of the handshake (FORMAT.md section 9).
 
+use crate::desk::BODY_OFFSET;
 use crate::server::{Site, SiteError};
-use std::time::Instant;
-use warifu_backend::Transport;
 use warifu_buffers::Block;
-use warifu_core::{Direction, End, KeyRange, LinkId, PoolId};
+use warifu_core::{Direction, End, Kept, KeyRange, LinkId, PoolId};
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, PoolKind};
 use warifu_link::body::{Confirm, Confirmed, failure_text};
 use warifu_link::hello::{
@@ -12,14 +11,13 @@ use warifu_link::hello::{
     RefusalReason, ServerHello,
 };
 use warifu_link::{
-    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant,
-    key_bytes_needed,
+    FRAME_HEADER_BYTES, FrameHeader, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES,
+    aligned_grant, key_bytes_needed,
 };
 use warifu_pipeline::peer::{SendKey, grant_for_lease};
 
 /// A connection whose other end has proved to hold the link's key.
 pub(crate) struct Greeted {
-    pub(crate) transport: Box<dyn Transport>,
     pub(crate) link: LinkId,
     pub(crate) session: Session,
     /// The gateway's key, opened here.
@@ -28,27 +26,38 @@ pub(crate) struct Greeted {
     pub(crate) answers: SendKey,
 }
 
-/// Reads the client's hello and answers it; what it costs the site is one small grant.
-pub(crate) fn greet(site: &Site, mut transport: Box<dyn Transport>) -> Result<Greeted, SiteError> {
-    transport.set_deadline(Some(Instant::now() + site.greeting_patience()));
-    let mut bytes = [0; CLIENT_HELLO_BYTES];
-    transport.receive(&mut bytes)?;
-    let client = ClientHello::decode(&bytes)?;
+/// A connection whose hellos were exchanged and that has proved nothing yet.
+pub(crate) struct Greeting {
+    link: LinkId,
+    session: Session,
+    incoming: GrantedKey,
+    echo: HelloEcho,
+}
+
+/// How a hello is answered.
+pub(crate) enum Welcome {
+    Offered(Vec<u8>, Box<Greeting>),
+    Declined(Vec<u8>, SiteError),
+}
+
+/// Answers the client's hello; what it costs the site is one small grant.
+pub(crate) fn greet(site: &Site, hello: &[u8; CLIENT_HELLO_BYTES]) -> Result<Welcome, SiteError> {
+    let client = ClientHello::decode(hello)?;
     let server = match offer(site, &client)? {
         Ok(server) => server,
         Err(reason) => {
             let refusal = HelloRefusal { link: client.link, nonce: client.nonce, reason };
-            transport.send(&[&refusal.encode()])?;
-            return Err(SiteError::Declined { link: client.link, reason });
+            let declined = SiteError::Declined { link: client.link, reason };
+            return Ok(Welcome::Declined(refusal.encode().to_vec(), declined));
         }
     };
-    transport.send(&[&server.encode()])?;
     let echo = HelloEcho::of(&client, &server);
     let mut session = Session::new(site.isa(), client.link, End::B, echo.session());
     session.granted(Direction::AToB, server.granted)?;
     let pool = PoolId::from(client.link);
     let incoming = site.keys().granted(pool, Direction::AToB, server.granted)?;
-    confirm(site, transport, client.link, session, incoming, &echo)
+    let greeting = Greeting { link: client.link, session, incoming, echo };
+    Ok(Welcome::Offered(server.encode().to_vec(), Box::new(greeting)))
 }
 
 /// The hello that answers `client`, or why there is none.
@@ -62,7 +71,7 @@ fn offer(
         Ok(_) | Err(KeyError::NoPool { .. }) => return Ok(Err(RefusalReason::UnknownLink)),
         Err(error) => return Err(error.into()),
     };
-    if !site.hello_limit().admit(client.link, Instant::now()) {
+    if !site.hello_limit().admit(client.link, site.clock().elapsed()) {
         return Ok(Err(RefusalReason::TooManyUnconfirmed));
     }
     let marks = Marks {
@@ -87,55 +96,62 @@ fn offer(
     Ok(Ok(ServerHello { link: client.link, nonce: site.nonce()?, marks, granted }))
 }
 
-/// Takes the frame that proves the client, and proves this end.
-fn confirm(
-    site: &Site,
-    mut transport: Box<dyn Transport>,
-    link: LinkId,
-    mut session: Session,
-    mut incoming: GrantedKey,
-    echo: &HelloEcho,
-) -> Result<Greeted, SiteError> {
-    let (keys, pool) = (site.keys(), PoolId::from(link));
-    let (message, frame) = receive(transport.as_mut(), &mut session, &mut incoming)?;
-    let body = &frame[crate::desk::BODY_OFFSET..frame.len() - warifu_link::TAG_BYTES];
-    if message.op != Op::Confirm {
-        return Err(SiteError::Protocol("the first frame is no confirmation"));
+impl Greeting {
+    /// The header of the frame that is to come, if `first` begins it.
+    pub(crate) fn expect(
+        &self,
+        first: &[u8; FRAME_HEADER_BYTES],
+    ) -> Result<FrameHeader, SiteError> {
+        Ok(self.session.expect(first)?)
     }
-    let confirm = Confirm::decode(body)?;
-    if confirm.echo != *echo {
-        return Err(SiteError::Protocol("it repeats other hellos than were exchanged"));
+
+    /// Takes the frame that proves the client, and proves this end by the answer. An older copy of
+    /// the gateway is told so, and not greeted.
+    pub(crate) fn confirm(
+        self,
+        site: &Site,
+        frame: Block,
+    ) -> Result<(Block, Result<Greeted, SiteError>), SiteError> {
+        let Self { link, mut session, mut incoming, echo } = self;
+        let (keys, pool) = (site.keys(), PoolId::from(link));
+        let opened = open(&mut session, &mut incoming, frame)?;
+        if opened.message.op != Op::Confirm {
+            return Err(SiteError::Protocol("the first frame is no confirmation"));
+        }
+        let confirm = Confirm::decode(opened.body())?;
+        if confirm.echo != echo {
+            return Err(SiteError::Protocol("it repeats other hellos than were exchanged"));
+        }
+        site.hello_limit().proved(link);
+        let known = match keys.peer_seen(pool, confirm.incarnation, confirm.epoch) {
+            Err(error @ KeyError::PeerRolledBack { .. }) => Err(error),
+            // A ledger that fails here accuses nobody there.
+            known => Ok(known?),
+        };
+        keys.confirm(pool, Direction::AToB, echo.marks().a_to_b)?;
+        keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
+        incoming.confirm()?;
+        let authenticated = Confirmation::Authenticated;
+        let lease = keys.accept(pool, Direction::BToA, confirm.offered, authenticated)?;
+        if lease.left() != confirm.offered.len() {
+            return Err(SiteError::Protocol("the key offered is partly burned here"));
+        }
+        session.granted(Direction::BToA, confirm.offered)?;
+        let mut answers = SendKey::of(lease);
+        let granted = match known {
+            Ok(()) => grant(site, pool, confirm.wanted_bytes, 0)?,
+            Err(_) => KeyRange::between(0, 0),
+        };
+        if !granted.is_empty() {
+            session.granted(Direction::AToB, granted)?;
+            incoming.extend(granted)?;
+        }
+        let (reply, body) = verdict(site, pool, &opened.message, &echo, (&known, granted))?;
+        let pad = answers.take(key_bytes_needed(body.len(), 0))?;
+        let (answer, _) = session.seal_message(pad, &reply, &body, 0)?;
+        let greeted = Greeted { link, session, incoming, answers };
+        Ok((answer, known.map(|()| greeted).map_err(SiteError::from)))
     }
-    site.hello_limit().proved(link);
-    let known = match keys.peer_seen(pool, confirm.incarnation, confirm.epoch) {
-        Err(error @ KeyError::PeerRolledBack { .. }) => Err(error),
-        // A ledger that fails here accuses nobody there.
-        known => Ok(known?),
-    };
-    keys.confirm(pool, Direction::AToB, echo.marks().a_to_b)?;
-    keys.confirm(pool, Direction::BToA, echo.marks().b_to_a)?;
-    incoming.confirm()?;
-    let authenticated = Confirmation::Authenticated;
-    let lease = keys.accept(pool, Direction::BToA, confirm.offered, authenticated)?;
-    if lease.left() != confirm.offered.len() {
-        return Err(SiteError::Protocol("the key offered is partly burned here"));
-    }
-    session.granted(Direction::BToA, confirm.offered)?;
-    let mut answers = SendKey::of(lease);
-    let granted = match known {
-        Ok(()) => grant(site, pool, confirm.wanted_bytes, 0)?,
-        Err(_) => KeyRange::between(0, 0),
-    };
-    if !granted.is_empty() {
-        session.granted(Direction::AToB, granted)?;
-        incoming.extend(granted)?;
-    }
-    let (reply, body) = verdict(site, pool, &message, echo, (&known, granted))?;
-    let pad = answers.take(key_bytes_needed(body.len(), 0))?;
-    let (frame, _) = session.seal_message(pad, &reply, &body, 0)?;
-    transport.send(&[&frame])?;
-    known?;
-    Ok(Greeted { transport, link, session, incoming, answers })
 }
 
 /// The answer to a confirmation: welcome, or that a later opening of the same vault was seen.
@@ -180,29 +196,31 @@ pub(crate) fn grant(
     Ok(granted.unwrap_or(KeyRange::between(0, 0)))
 }
 
-/// Receives one frame and opens it; the message, and the frame's buffer in the clear.
-pub(crate) fn receive(
-    transport: &mut dyn Transport,
-    session: &mut Session,
-    incoming: &mut GrantedKey,
-) -> Result<(Message, Block), SiteError> {
-    let (message, frame, _) = receive_keeping(transport, session, incoming)?;
-    Ok((message, frame))
+/// A frame in the clear.
+pub(crate) struct Opened {
+    pub(crate) message: Message,
+    /// The frame's buffer; the body stands at [`BODY_OFFSET`].
+    pub(crate) frame: Block,
+    /// The key that both ends keep.
+    pub(crate) kept: Kept,
 }
 
-/// As [`receive`], with the key that both ends keep.
-pub(crate) fn receive_keeping(
-    transport: &mut dyn Transport,
+impl Opened {
+    /// What follows the message header.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.frame[BODY_OFFSET..self.frame.len() - TAG_BYTES]
+    }
+}
+
+/// Opens a whole frame in its own buffer.
+pub(crate) fn open(
     session: &mut Session,
     incoming: &mut GrantedKey,
-) -> Result<(Message, Block, warifu_core::Kept), SiteError> {
-    let mut first = [0; FRAME_HEADER_BYTES];
-    transport.receive(&mut first)?;
-    let header = session.expect(&first)?;
-    let mut frame = Block::zeroed(header.frame_bytes());
-    frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
-    transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
+    mut frame: Block,
+) -> Result<Opened, SiteError> {
+    let first = frame.first_chunk().ok_or(SiteError::Protocol("a frame is cut short"))?;
+    let header = session.expect(first)?;
     let pad = incoming.open(header.key_range())?;
     let (message, kept) = session.open(&header, pad, &mut frame)?;
-    Ok((message, frame, kept))
+    Ok(Opened { message, frame, kept })
 }

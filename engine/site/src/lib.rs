@@ -2,15 +2,17 @@
 //! gateway that stored them.
 //!
 //! A site holds its own vault: the key of its links, and shares. It never sees plaintext. Every
-//! connection begins with the handshake in [`greeting`]; [`desk`] then answers requests one by
-//! one; [`drafts`] are the shares that are still being written.
+//! connection is a [`Conversation`], which does no I/O: it begins with the handshake in
+//! [`greeting`]; [`desk`] then answers requests one by one; [`drafts`] are the shares that are still being written.
 
 #![forbid(unsafe_code)]
 
+mod conversation;
 mod desk;
 mod drafts;
 mod greeting;
 mod limit;
 mod server;
 
+pub use conversation::{Conversation, Turn};
 pub use server::{Site, SiteError};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 use warifu_core::LinkId;
 
 /// Unproven connections admitted at once after a quiet time.
@@ -19,15 +19,16 @@ pub(crate) struct HelloLimit {
 
 struct Bucket {
     tokens: f64,
-    filled: Instant,
+    /// When, by the site's clock.
+    filled: Duration,
 }
 
 impl HelloLimit {
-    /// Takes a token of `link`, which exists, if one is left.
-    pub(crate) fn admit(&self, link: LinkId, now: Instant) -> bool {
+    /// Takes a token of `link`, which exists, if one is left; `now` by the site's clock.
+    pub(crate) fn admit(&self, link: LinkId, now: Duration) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let bucket = buckets.entry(link).or_insert(Bucket { tokens: BURST, filled: now });
-        let waited = now.saturating_duration_since(bucket.filled).as_secs_f64();
+        let waited = now.saturating_sub(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + waited * PER_SECOND).min(BURST);
         bucket.filled = now;
         let admitted = bucket.tokens >= 1.0;
@@ -49,13 +50,12 @@ impl HelloLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn strangers_run_dry_and_a_proved_peer_does_not() {
         let limit = HelloLimit::default();
         let link = LinkId::from_bytes([1; 16]);
-        let start = Instant::now();
+        let start = Duration::from_secs(7);
         for _ in 0..1000 {
             assert!(limit.admit(link, start));
             limit.proved(link);

@@ -1,20 +1,18 @@
-//! The site as a whole: its parts, and one thread for each connection.
+//! The site as a whole: its parts, and how many connections it has room for.
 
-use crate::desk::Desk;
 use crate::drafts::Drafts;
-use crate::greeting::greet;
 use crate::limit::HelloLimit;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use warifu_backend::{ShareStore, Transport, TransportError};
+use warifu_backend::{ShareStore, TransportError};
 use warifu_core::{LinkId, SiteName};
 use warifu_kernels::Isa;
 use warifu_keystore::{Entropy, KeyError, KeyStore};
 use warifu_link::hello::{HelloError, Nonce, RefusalReason};
 use warifu_link::{FrameError, MessageError};
+use warifu_pipeline::clock::{Clock, SystemClock};
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 512;
@@ -26,13 +24,13 @@ const CONNECTIONS_OF_LINK_MAX: usize = 64;
 const UNPROVED_MAX: usize = 128;
 
 /// A place among so many, given back when it is dropped.
-struct Place<'a> {
-    taken: &'a AtomicUsize,
+pub(crate) struct Place {
+    taken: Arc<AtomicUsize>,
 }
 
-impl<'a> Place<'a> {
-    fn take(taken: &'a AtomicUsize, places: usize) -> Result<Self, SiteError> {
-        let place = Self { taken };
+impl Place {
+    fn take(taken: &Arc<AtomicUsize>, places: usize) -> Result<Self, SiteError> {
+        let place = Self { taken: taken.clone() };
         match taken.fetch_add(1, Ordering::AcqRel) < places {
             true => Ok(place),
             false => Err(SiteError::Crowded),
@@ -40,7 +38,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.taken.fetch_sub(1, Ordering::AcqRel);
     }
@@ -90,12 +88,13 @@ pub struct Site {
     keys: Arc<KeyStore>,
     store: Arc<dyn ShareStore>,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     isa: Isa,
     drafts: Drafts,
     hello_limit: HelloLimit,
-    connections: AtomicUsize,
+    connections: Arc<AtomicUsize>,
     by_link: Mutex<HashMap<LinkId, Arc<AtomicUsize>>>,
-    unproved: AtomicUsize,
+    unproved: Arc<AtomicUsize>,
     numbered: AtomicU64,
 }
 
@@ -114,29 +113,33 @@ impl Site {
             keys,
             store,
             entropy,
+            clock: Arc::new(SystemClock::new()),
             isa,
             drafts: Drafts::default(),
             hello_limit: HelloLimit::default(),
-            connections: AtomicUsize::new(0),
+            connections: Arc::default(),
             by_link: Mutex::default(),
-            unproved: AtomicUsize::new(0),
+            unproved: Arc::default(),
             numbered: AtomicU64::new(0),
         }
     }
 
-    /// Serves one connection until it ends. Unused key goes back where the gateway ends cleanly.
-    ///
-    /// # Errors
-    /// Where it does not end cleanly. Nothing that was acknowledged is lost by that.
-    pub fn serve(&self, transport: Box<dyn Transport>) -> Result<(), SiteError> {
-        let greeted = {
-            let _place = Place::take(&self.unproved, UNPROVED_MAX)?;
-            greet(self, transport)?
-        };
-        let _place = Place::take(&self.connections, CONNECTIONS_MAX)?;
-        let own = self.connections_of(greeted.link);
-        let _own_place = Place::take(&own, CONNECTIONS_OF_LINK_MAX)?;
-        Desk::new(self, greeted).work()
+    /// The place of a connection that has proved nothing yet.
+    pub(crate) fn unproved_place(&self) -> Result<Place, SiteError> {
+        Place::take(&self.unproved, UNPROVED_MAX)
+    }
+
+    /// The places of a connection of `link`: among all, and among that link's.
+    pub(crate) fn proved_places(&self, link: LinkId) -> Result<[Place; 2], SiteError> {
+        let place = Place::take(&self.connections, CONNECTIONS_MAX)?;
+        let own = Place::take(&self.connections_of(link), CONNECTIONS_OF_LINK_MAX)?;
+        Ok([place, own])
+    }
+
+    /// Tells the time by this clock, and not by the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     fn connections_of(&self, link: LinkId) -> Arc<AtomicUsize> {
@@ -163,6 +166,10 @@ impl Site {
         self.store.as_ref()
     }
 
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     pub(crate) fn isa(&self) -> Isa {
         self.isa
     }
@@ -179,10 +186,5 @@ impl Site {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(SiteError::Entropy)?;
         Ok(Nonce::from_bytes(bytes))
-    }
-
-    /// How long a connection may take to prove itself.
-    pub(crate) fn greeting_patience(&self) -> Duration {
-        Duration::from_secs(10)
     }
 }

@@ -3,10 +3,10 @@
 //! The capsule holds no plaintext and no key: reading it brings no two shares of the object
 //! together.
 
+use crate::Vault;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
-use crate::{Vault, now_unix_s};
 use warifu_buffers::Block;
 use warifu_catalog::{CommitRecord, CommittedShare, Intent, KeyBytes};
 use warifu_core::capsule::{Capsule, CapsuleHead, recover_capsule};
@@ -90,7 +90,7 @@ impl Vault {
                 Failure::new(Class::Damage, "object-half-complete", what).because(error)
             })?;
         }
-        let record = record(capsule, intent, &shape);
+        let record = record(capsule, intent, &shape, self.now_unix_s());
         self.catalog()?.commit(&intent.object, &record)?;
         tracing::warn!(object = %intent.object, "it was complete at all its sites: now listed");
         Ok(())
@@ -170,8 +170,12 @@ impl Vault {
     }
 }
 
-fn record(capsule: Capsule, intent: &Intent, shape: &CompletedShape) -> CommitRecord {
-    let now = now_unix_s();
+fn record(
+    capsule: Capsule,
+    intent: &Intent,
+    shape: &CompletedShape,
+    now_unix_s: u64,
+) -> CommitRecord {
     let (head, verdicts) = capsule.into_parts();
     let needs: Vec<_> = head
         .shares
@@ -186,7 +190,7 @@ fn record(capsule: Capsule, intent: &Intent, shape: &CompletedShape) -> CommitRe
             to_site_bytes: need.reserve_to_site_bytes,
             from_site_bytes: need.reserve_from_site_bytes,
         },
-        receipt_unix_s: now,
+        receipt_unix_s: now_unix_s,
     });
     CommitRecord {
         geometry: head.geometry,
@@ -195,7 +199,7 @@ fn record(capsule: Capsule, intent: &Intent, shape: &CompletedShape) -> CommitRe
         class: head.class,
         stored_bytes: needs.iter().map(|need| need.store_bytes).sum(),
         random_bytes: intent.random_bytes,
-        committed_unix_s: now,
+        committed_unix_s: now_unix_s,
         attempts: head.attempts,
         shares: shares.collect(),
     }

@@ -4,15 +4,14 @@ use crate::failure::{Class, Failure};
 use crate::{Vault, config};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use warifu_backend::{ShareStore, Transport};
-use warifu_backend_local::{LocalConfig, LocalStore};
+use std::time::Duration;
+use warifu_backend::ShareStore;
 use warifu_catalog::Site;
 use warifu_core::{LinkId, SiteName};
 use warifu_link::hello::Nonce;
 use warifu_pipeline::backup::remote::Dial;
+use warifu_pipeline::clock::Clock;
 use warifu_pipeline::peer::{Peer, PeerError, PeerSettings};
-use warifu_remote::{TcpTransport, Timeouts};
 
 /// Key leased with the handshake of a connection that may turn out not to be used, in bytes.
 const FIRST_LEASE_BYTES: u64 = 64 << 10;
@@ -22,13 +21,6 @@ const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
 /// How long an answer may take: a site may have to sync, or to read what it was left with.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
-
-/// Limits of single steps on a connection. Deadlines of whole messages are below these.
-pub(crate) const TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(5),
-    read: Duration::from_secs(600),
-    write: Duration::from_secs(600),
-};
 
 /// What a connection is for, which decides how much key the site is lent for its answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,27 +77,27 @@ impl Vault {
         let address = address_of(&site.url)?.to_owned();
         let limits = self.config.limits;
         let settings = PeerSettings {
-            first_lease_bytes: FIRST_LEASE_BYTES,
+            first_lease_bytes: FIRST_LEASE_BYTES.min(limits.lease_bytes),
             lease_bytes: match purpose {
                 Purpose::Store => limits.lease_bytes,
-                Purpose::Read => FIRST_LEASE_BYTES,
+                Purpose::Read => FIRST_LEASE_BYTES.min(limits.lease_bytes),
             },
             answer_lease_bytes: match purpose {
-                Purpose::Store => RECEIPT_LEASE_BYTES,
+                Purpose::Store => RECEIPT_LEASE_BYTES.min(limits.answer_lease_bytes),
                 Purpose::Read => limits.answer_lease_bytes,
             },
             patience: ANSWER_PATIENCE,
         };
         let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
+        let (world, clock) = (self.world.clone(), self.clock.clone());
         let mark = self.rollback_mark(link);
         let connect = move || {
             if let Some(known) = noticed_rollback(&mark) {
                 return Err(PeerError::OwnRollback { known });
             }
-            let transport = TcpTransport::connect(&address, TIMEOUTS)?;
+            let transport = world.connect(&address)?;
             let mut nonce = [0; 16];
             entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
-            let transport: Box<dyn Transport> = Box::new(transport);
             let nonce = Nonce::from_bytes(nonce);
             let peer = Peer::connect(transport, keys.clone(), link, nonce, isa, settings);
             if let Err(PeerError::OwnRollback { known }) = &peer {
@@ -116,7 +108,7 @@ impl Vault {
             }
             peer
         };
-        Ok(Box::new(move || with_patience(&connect, patience)))
+        Ok(Box::new(move || with_patience(&connect, clock.as_ref(), patience)))
     }
 
     /// Where it is noted that a site has seen a later opening of this vault.
@@ -126,23 +118,18 @@ impl Vault {
 
     /// The store of a `local` site.
     pub(crate) fn local_store(&self, site: &Site) -> Result<Arc<dyn ShareStore>, Failure> {
-        open_store(&site.url)
+        self.open_store(&site.url)
+    }
+
+    /// Opens the store at a `file:///` URL.
+    pub(crate) fn open_store(&self, url: &str) -> Result<Arc<dyn ShareStore>, Failure> {
+        Ok(self.world.open_store(&config::file_url(url)?)?)
     }
 
     /// The site of this name.
     pub(crate) fn site_row(&self, name: &SiteName) -> Result<Site, Failure> {
         Ok(self.catalog()?.site(name)?)
     }
-}
-
-/// Opens the store at a `file:///` URL.
-pub(crate) fn open_store(url: &str) -> Result<Arc<dyn ShareStore>, Failure> {
-    Ok(local_store(&config::file_url(url)?)?)
-}
-
-/// Opens the store in `folder`.
-pub(crate) fn local_store(folder: &Path) -> Result<Arc<dyn ShareStore>, warifu_backend::Error> {
-    Ok(Arc::new(LocalStore::open(&LocalConfig::new(folder))?))
 }
 
 /// The opening that a site had seen, where a rollback was noticed before.
@@ -152,9 +139,10 @@ fn noticed_rollback(mark: &Path) -> Option<u64> {
 
 fn with_patience(
     connect: &impl Fn() -> Result<Peer, PeerError>,
+    clock: &dyn Clock,
     patience: Patience,
 ) -> Result<Peer, PeerError> {
-    let started = Instant::now();
+    let started = clock.elapsed();
     let mut pause = Duration::from_millis(50);
     let mut races_left = 3;
     loop {
@@ -168,12 +156,12 @@ fn with_patience(
         };
         let go_on = match patience {
             Patience::Once => false,
-            Patience::For(limit) => error.is_lost() && started.elapsed() + pause < limit,
+            Patience::For(limit) => error.is_lost() && clock.elapsed() - started + pause < limit,
         };
         if !go_on {
             return Err(error);
         }
-        std::thread::sleep(pause);
+        clock.pause(pause);
         pause = (pause * 2).min(Duration::from_secs(2));
     }
 }

@@ -22,6 +22,7 @@ mod restore;
 mod serve;
 mod sites;
 mod status;
+pub mod world;
 
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use config::Config;
@@ -46,7 +47,12 @@ use std::sync::atomic::AtomicBool;
 use warifu_catalog::Catalog;
 use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_kernels::Isa;
-use warifu_keystore::{Directory, Entropy, KeyStore, OsEntropy};
+use warifu_keystore::{Entropy, KeyStore};
+use warifu_pipeline::clock::Clock;
+use world::{ThisMachine, World};
+
+/// The folder of the key store within a vault.
+const KEYS: &str = "keys";
 
 /// How far a long operation is.
 #[derive(Clone, Copy, Default, Debug)]
@@ -74,7 +80,9 @@ pub struct Vault {
     name: SiteName,
     keys: Arc<KeyStore>,
     catalog: Option<Catalog>,
+    world: Arc<dyn World>,
     entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
     isa: Isa,
 }
 
@@ -84,6 +92,19 @@ impl Vault {
     /// # Errors
     /// Where there is one already, or the folder can't be written.
     pub fn init(dir: &Path, name: SiteName, site: Option<SiteConfig>) -> Result<Self, Failure> {
+        Self::init_in(dir, name, site, Arc::new(ThisMachine))
+    }
+
+    /// As [`init`](Self::init), in a world of the caller's.
+    ///
+    /// # Errors
+    /// As [`init`](Self::init).
+    pub fn init_in(
+        dir: &Path,
+        name: SiteName,
+        site: Option<SiteConfig>,
+        world: Arc<dyn World>,
+    ) -> Result<Self, Failure> {
         if dir.join(CONFIG_FILE).exists() {
             let what = format!("{} holds a vault already", dir.display());
             return Err(Failure::new(Class::Usage, "vault-exists", what)
@@ -92,13 +113,13 @@ impl Vault {
         let is_gateway = site.is_none();
         let config = Config { v: 1, name: name.to_string(), site, limits: Limits::default() };
         make_dir(dir)?;
-        make_dir(&dir.join("keys"))?;
-        KeyStore::create(key_medium(dir), Arc::new(OsEntropy))?;
+        make_dir(&dir.join(KEYS))?;
+        KeyStore::create(world.key_medium(&dir.join(KEYS)), world.entropy())?;
         if is_gateway {
             Catalog::create(&dir.join("catalog.db"))?;
         }
         write_config(dir, &config)?;
-        Self::open(dir)
+        Self::open_in(dir, world)
     }
 
     /// Opens the vault in `dir`. Several processes may have one open.
@@ -106,10 +127,18 @@ impl Vault {
     /// # Errors
     /// Where there is none, a part is damaged, or the key store is not the one it should be.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
+        Self::open_in(dir, Arc::new(ThisMachine))
+    }
+
+    /// As [`open`](Self::open), in a world of the caller's.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in(dir: &Path, world: Arc<dyn World>) -> Result<Self, Failure> {
         let config = Config::read(dir)?;
         let name = config.vault_name()?;
-        let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-        let keys = KeyStore::open(key_medium(dir), entropy.clone())?;
+        let (entropy, clock) = (world.entropy(), world.clock());
+        let keys = KeyStore::open(world.key_medium(&dir.join(KEYS)), entropy.clone())?;
         let catalog = match config.site {
             None => Some(Catalog::open(&dir.join("catalog.db"))?),
             Some(_) => None,
@@ -121,7 +150,7 @@ impl Vault {
                 .next("unset WARIFU_ISA, or name one that this machine has")
         })?;
         let keys = Arc::new(keys);
-        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, entropy, isa })
+        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, world, entropy, clock, isa })
     }
 
     /// Where it lies.
@@ -153,7 +182,7 @@ impl Vault {
     /// # Errors
     /// Where the ID is there already, or this is a site's vault.
     pub fn enroll(&self, individual: &IndividualId) -> Result<IndividualRow, Failure> {
-        let created = now_unix_s();
+        let created = self.now_unix_s();
         self.catalog()?.enroll(individual, created)?;
         self.individual(individual)
     }
@@ -202,6 +231,11 @@ impl Vault {
         })
     }
 
+    /// The time, seconds since 1970 UTC.
+    pub(crate) fn now_unix_s(&self) -> u64 {
+        self.clock.unix_s()
+    }
+
     pub(crate) fn fresh_object(&self) -> Result<ObjectId, Failure> {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(|error| {
@@ -209,10 +243,6 @@ impl Vault {
         })?;
         Ok(ObjectId::from_bytes(bytes))
     }
-}
-
-fn key_medium(dir: &Path) -> Arc<Directory> {
-    Arc::new(Directory::new(dir.join("keys")))
 }
 
 fn make_dir(dir: &Path) -> Result<(), Failure> {
@@ -237,11 +267,4 @@ fn write_config(dir: &Path, config: &Config) -> Result<(), Failure> {
         Failure::new(Class::Other, "vault-folder", "can't write the vault's settings")
             .because(error)
     })
-}
-
-/// The time by the system's clock, seconds since 1970 UTC.
-pub(crate) fn now_unix_s() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

@@ -107,25 +107,14 @@ impl Vault {
         &self,
         sites: impl Iterator<Item = &'a Site>,
     ) -> Result<BTreeMap<SiteName, Result<Reached, PeerError>>, Failure> {
-        let mut dials = Vec::new();
+        let (mut names, mut dials) = (Vec::new(), Vec::new());
         for site in sites.filter(|site| site.channel == Channel::Otp && site.link.is_some()) {
             let dial = self.dialer(site, Purpose::Store, Patience::Once)?;
-            dials.push((site.site.clone(), dial));
+            names.push(site.site.clone());
+            dials.push(dial);
         }
-        let peers = std::thread::scope(|scope| {
-            let threads: Vec<_> = dials
-                .iter_mut()
-                .map(|(site, dial)| (site.clone(), scope.spawn(move || ask(dial))))
-                .collect();
-            threads
-                .into_iter()
-                .map(|(site, thread)| {
-                    let peer = thread.join();
-                    (site, peer.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                })
-                .collect()
-        });
-        Ok(peers)
+        let reached = self.world.driver().at_each(dials, |mut dial| ask(&mut dial));
+        Ok(names.into_iter().zip(reached).collect())
     }
 
     fn candidate(

@@ -1,7 +1,7 @@
 //! `restore`: k good shares become the object again, or no output at all.
 
 use crate::backup::{share_name, window};
-use crate::dial::{Patience, Purpose, local_store};
+use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::output::UnnamedFile;
 use crate::plan::{error_chain, leasable_bytes};
@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 use warifu_catalog::{Object, ShareState, StoredShare};
 use warifu_core::payload::Attributes;
 use warifu_core::{Channel, Direction, ObjectId, SiteName, XCoord};
@@ -69,7 +69,7 @@ impl Vault {
         request: &RestoreRequest,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
-        let started = Instant::now();
+        let started = self.clock.elapsed();
         let object = self.catalog()?.object(&request.object)?;
         let offers = self.offers(&object)?;
         let mut lanes = Vec::new();
@@ -102,7 +102,7 @@ impl Vault {
             sites,
             rejected: seen,
             key_bytes,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: (self.clock.elapsed() - started).as_secs_f64(),
             output: output.map(|path| path.display().to_string()),
         })
     }
@@ -158,7 +158,8 @@ impl Vault {
         if share.channel == Channel::Local {
             let name = share_name(object.object, share.x)?;
             let folder = crate::config::file_url(&site.url)?;
-            let open = Box::new(move || local_store(&folder));
+            let world = self.world.clone();
+            let open = Box::new(move || world.open_store(&folder));
             return Ok(Box::new(LocalReadLane::new(share.site.clone(), open, name, expected)));
         }
         let patience = Patience::For(REACH_PATIENCE);
@@ -185,6 +186,7 @@ impl Vault {
             !watch.stop.load(Ordering::Relaxed)
         };
         let job = RestoreJob {
+            driver: &self.world.driver(),
             isa: self.isa,
             threshold: object.threshold,
             geometry: object.geometry,

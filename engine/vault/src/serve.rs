@@ -1,10 +1,11 @@
 //! `site serve`: a site's daemon.
 
-use crate::dial::{TIMEOUTS, open_store};
 use crate::failure::{Class, Failure};
+use crate::world::TIMEOUTS;
 use crate::{Vault, make_dir};
 use std::sync::Arc;
 use warifu_backend::{Transport, TransportError};
+use warifu_pipeline::clock::Clock;
 use warifu_remote::Listener;
 use warifu_site::{Site, SiteError};
 
@@ -13,6 +14,7 @@ pub struct Server {
     site: Arc<Site>,
     listener: Listener,
     address: String,
+    clock: Arc<dyn Clock>,
 }
 
 impl Vault {
@@ -27,13 +29,13 @@ impl Vault {
                 .next("make a site's vault with `warifu init --site NAME --listen ADDR`")
         })?;
         let store = match &config.store {
-            Some(url) => open_store(url)?,
+            Some(url) => self.open_store(url)?,
             None => {
                 let folder = std::path::absolute(self.dir.join("store")).map_err(|error| {
                     Failure::new(Class::Other, "store", "the store has no path").because(error)
                 })?;
                 make_dir(&folder)?;
-                open_store(&format!("file://{}", folder.display()))?
+                self.open_store(&format!("file://{}", folder.display()))?
             }
         };
         let failed = |error: TransportError| {
@@ -46,7 +48,8 @@ impl Vault {
         let address = listener.local_addr().map_err(failed)?.to_string();
         let site =
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
-        Ok(Server { site: Arc::new(site), listener, address })
+        let site = Arc::new(site.with_clock(self.clock.clone()));
+        Ok(Server { site, listener, address, clock: self.clock.clone() })
     }
 }
 
@@ -74,7 +77,7 @@ impl Server {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "could not take a connection");
-                    std::thread::sleep(std::time::Duration::from_millis(100));
+                    self.clock.pause(std::time::Duration::from_millis(100));
                     continue;
                 }
             };

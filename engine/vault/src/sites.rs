@@ -1,10 +1,9 @@
 //! Sites as a gateway knows them.
 
-use crate::dial::{Patience, Purpose, address_of, open_store};
+use crate::dial::{Patience, Purpose, address_of};
 use crate::failure::{Class, Failure};
 use crate::{Vault, config};
 use serde::Serialize;
-use std::time::Instant;
 use warifu_catalog::Site;
 use warifu_core::{Channel, PoolId, SiteName};
 
@@ -92,7 +91,7 @@ impl Vault {
             ));
         }
         if channel == Channel::Local {
-            open_store(&new.url)?;
+            self.open_store(&new.url)?;
         }
         let own = |name: &Option<SiteName>| name.clone().unwrap_or_else(|| new.name.clone());
         self.catalog()?.add_site(&warifu_catalog::NewSite {
@@ -130,7 +129,7 @@ impl Vault {
     /// Where it is away, not genuine, or not the site of this name.
     pub fn test_site(&self, name: &SiteName) -> Result<SiteTest, Failure> {
         let site = self.site_row(name)?;
-        let started = Instant::now();
+        let started = self.clock.elapsed();
         let (room_bytes, key_bytes) = match site.channel {
             Channel::Otp => {
                 let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
@@ -146,7 +145,7 @@ impl Vault {
             }
             _ => (self.local_store(&site)?.room_bytes()?, 0),
         };
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = (self.clock.elapsed() - started).as_secs_f64();
         Ok(SiteTest { v: 1, site: name.to_string(), ok: true, room_bytes, key_bytes, seconds })
     }
 

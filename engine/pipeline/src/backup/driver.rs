@@ -1,9 +1,12 @@
-//! Runs the step machine: one thread for each lane, one for reading and computing.
+//! Runs the step machine: one thread for each lane and one for reading and computing, or all on
+//! one thread, step by step.
 
 use super::lane::{Lane, LaneError};
 use super::weave::{Order, Slot, Weaver};
 use crate::alarm::PanicAlarm;
+use crate::driver::{Chooser, Driver};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use std::collections::VecDeque;
 use std::io;
 use warifu_buffers::Block;
 use warifu_core::{Kept, SiteName};
@@ -32,9 +35,12 @@ pub enum RunError {
     /// The operator or a signal asked to stop.
     #[error("stopped on request")]
     Stopped,
+    /// Chunks are on their way and no lane has anything left to do: a fault of the step machine.
+    #[error("no site has anything left to do, and not all is stored")]
+    Stalled,
 }
 
-/// What a lane's thread tells the machine.
+/// What a lane tells the machine.
 enum Event {
     Drawn { lane: usize, slot: Slot, attempt: u32, pad: Kept },
     Held { lane: usize, slot: Slot, attempt: u32 },
@@ -49,13 +55,71 @@ enum Event {
 /// # Errors
 /// The first failure of a lane that does not recover, or of `next`.
 pub fn run(
+    driver: &Driver,
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
     next: &mut dyn FnMut() -> Result<Option<(Slot, Block)>, RunError>,
     done: &mut dyn FnMut(Slot),
 ) -> Result<(), RunError> {
-    let sites: Vec<SiteName> = lanes.iter().map(|lane| lane.site().clone()).collect();
+    let sites = lanes.iter().map(|lane| lane.site().clone()).collect();
+    let machine = Machine { weaver, sites, window, next, done, ended: false };
+    match driver {
+        Driver::Threads => run_on_threads(machine, lanes),
+        Driver::Steps(chooser) => run_in_steps(machine, lanes, chooser.as_ref()),
+    }
+}
+
+/// The step machine with its source: what both drivers have in common.
+struct Machine<'a> {
+    weaver: &'a mut Weaver,
+    sites: Vec<SiteName>,
+    window: usize,
+    next: &'a mut dyn FnMut() -> Result<Option<(Slot, Block)>, RunError>,
+    done: &'a mut dyn FnMut(Slot),
+    ended: bool,
+}
+
+impl Machine<'_> {
+    /// Takes up as many slots as the window has room for. False where all is done.
+    fn go_on(&mut self, give: &mut dyn FnMut(Order)) -> Result<bool, RunError> {
+        while !self.ended && self.weaver.underway() < self.window {
+            match (self.next)()? {
+                Some((slot, payload)) => {
+                    self.weaver.admit(slot, payload).into_iter().for_each(&mut *give);
+                }
+                None => self.ended = true,
+            }
+        }
+        Ok(self.weaver.underway() > 0)
+    }
+
+    fn take(&mut self, event: Event, give: &mut dyn FnMut(Order)) -> Result<(), RunError> {
+        match event {
+            Event::Drawn { lane, slot, attempt, pad } => {
+                let orders = self.weaver.drawn(lane, slot, attempt, pad);
+                orders.into_iter().for_each(give);
+            }
+            Event::Held { lane, slot, attempt } => {
+                if self.weaver.acknowledged(lane, slot, attempt) {
+                    (self.done)(slot);
+                }
+            }
+            Event::Doubtful { slots } => {
+                for (slot, attempt) in slots {
+                    self.weaver.redraw(slot, attempt).into_iter().for_each(&mut *give);
+                }
+            }
+            Event::Failed { lane, error } => {
+                return Err(RunError::Lane { site: self.sites[lane].clone(), source: error });
+            }
+            Event::Panicked => return Err(RunError::Stopped),
+        }
+        Ok(())
+    }
+}
+
+fn run_on_threads(mut machine: Machine<'_>, lanes: &mut [Box<dyn Lane>]) -> Result<(), RunError> {
     let (told, events) = unbounded();
     std::thread::scope(|scope| {
         let orders: Vec<Sender<Order>> = lanes
@@ -69,68 +133,38 @@ pub fn run(
             })
             .collect();
         drop(told);
-        let mut machine = Machine { weaver, orders: &orders, done };
-        let mut ended = false;
-        loop {
-            while !ended && machine.weaver.underway() < window {
-                match next()? {
-                    Some((slot, payload)) => {
-                        let orders = machine.weaver.admit(slot, payload);
-                        machine.give(orders);
-                    }
-                    None => ended = true,
-                }
-            }
-            if machine.weaver.underway() == 0 {
-                return Ok(());
-            }
+        // A lane that is gone has told why, so nothing is lost with its order.
+        let mut give = |order: Order| drop(orders[order.lane()].send(order));
+        while machine.go_on(&mut give)? {
             let Ok(event) = events.recv() else { return Err(RunError::Stopped) };
-            if matches!(event, Event::Panicked) {
-                return Err(RunError::Stopped);
-            }
-            machine
-                .take(event)
-                .map_err(|(lane, source)| RunError::Lane { site: sites[lane].clone(), source })?;
+            machine.take(event, &mut give)?;
         }
+        Ok(())
     })
 }
 
-struct Machine<'a> {
-    weaver: &'a mut Weaver,
-    orders: &'a [Sender<Order>],
-    done: &'a mut dyn FnMut(Slot),
-}
-
-impl Machine<'_> {
-    fn take(&mut self, event: Event) -> Result<(), (usize, LaneError)> {
-        match event {
-            Event::Drawn { lane, slot, attempt, pad } => {
-                let orders = self.weaver.drawn(lane, slot, attempt, pad);
-                self.give(orders);
-            }
-            Event::Held { lane, slot, attempt } => {
-                if self.weaver.acknowledged(lane, slot, attempt) {
-                    (self.done)(slot);
-                }
-            }
-            Event::Doubtful { slots } => {
-                for (slot, attempt) in slots {
-                    let orders = self.weaver.redraw(slot, attempt);
-                    self.give(orders);
-                }
-            }
-            Event::Failed { lane, error } => return Err((lane, error)),
-            Event::Panicked => {}
+/// On this thread: the chooser says which lane acts next, and whether it sends or waits.
+fn run_in_steps(
+    mut machine: Machine<'_>,
+    lanes: &mut [Box<dyn Lane>],
+    chooser: &dyn Chooser,
+) -> Result<(), RunError> {
+    let mut inboxes: Vec<VecDeque<Order>> = lanes.iter().map(|_| VecDeque::new()).collect();
+    while machine.go_on(&mut |order| inboxes[order.lane()].push_back(order))? {
+        let can_act = |lane: &usize| !inboxes[*lane].is_empty() || lanes[*lane].outstanding() > 0;
+        let ready: Vec<usize> = (0..lanes.len()).filter(can_act).collect();
+        if ready.is_empty() {
+            return Err(RunError::Stalled);
         }
-        Ok(())
-    }
-
-    /// Hands orders out. A lane that is gone has told why, so nothing is lost with its order.
-    fn give(&self, orders: Vec<Order>) {
-        for order in orders {
-            let _gone = self.orders[order.lane()].send(order);
+        let number = ready[chooser.choose(ready.len())];
+        let (lane, inbox) = (lanes[number].as_mut(), &mut inboxes[number]);
+        let waits = inbox.is_empty() || (lane.outstanding() > 0 && chooser.choose(2) == 0);
+        let order = if waits { None } else { inbox.pop_front() };
+        if let Some(event) = act(number, lane, order) {
+            machine.take(event, &mut |order| inboxes[order.lane()].push_back(order))?;
         }
     }
+    Ok(())
 }
 
 /// One lane's thread: carries out orders, and collects answers while there is nothing to send.
@@ -144,23 +178,28 @@ fn serve_lane(number: usize, lane: &mut dyn Lane, orders: &Receiver<Order>, told
             },
             _ => orders.try_recv().ok(),
         };
-        let about = order.as_ref().map(Order::about);
-        let outcome = match order {
-            Some(order) => carry_out(number, lane, order),
-            None => lane
-                .settle()
-                .map(|(slot, attempt)| Some(Event::Held { lane: number, slot, attempt })),
-        };
-        let event = match outcome {
-            Ok(event) => event,
-            Err(error) if error.is_lost() => Some(recover(number, lane, about, error)),
-            Err(error) => Some(Event::Failed { lane: number, error }),
-        };
+        let event = act(number, lane, order);
         let failed = matches!(event, Some(Event::Failed { .. }));
         let unheard = event.is_some_and(|event| told.send(event).is_err());
         if failed || unheard {
             return;
         }
+    }
+}
+
+/// One step of a lane: carries out `order`, or waits for the next answer where there is none.
+fn act(number: usize, lane: &mut dyn Lane, order: Option<Order>) -> Option<Event> {
+    let about = order.as_ref().map(Order::about);
+    let outcome = match order {
+        Some(order) => carry_out(number, lane, order),
+        None => {
+            lane.settle().map(|(slot, attempt)| Some(Event::Held { lane: number, slot, attempt }))
+        }
+    };
+    match outcome {
+        Ok(event) => event,
+        Err(error) if error.is_lost() => Some(recover(number, lane, about, error)),
+        Err(error) => Some(Event::Failed { lane: number, error }),
     }
 }
 
@@ -197,20 +236,12 @@ fn recover(
 /// # Errors
 /// The failure of the first lane, in lane order, that failed.
 pub fn at_every_lane(
+    driver: &Driver,
     lanes: &mut [Box<dyn Lane>],
     work: impl Fn(&mut dyn Lane) -> Result<(), LaneError> + Sync,
 ) -> Result<(), RunError> {
-    let work = &work;
-    let outcomes: Vec<Result<(), LaneError>> = std::thread::scope(|scope| {
-        let threads: Vec<_> =
-            lanes.iter_mut().map(|lane| scope.spawn(move || work(lane.as_mut()))).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
+    let outcomes = driver.at_each(lanes.iter_mut().collect(), |lane| {
+        work(lane.as_mut()).map_err(|source| RunError::Lane { site: lane.site().clone(), source })
     });
-    let failed = outcomes.into_iter().zip(lanes).find_map(|(outcome, lane)| {
-        outcome.err().map(|source| RunError::Lane { site: lane.site().clone(), source })
-    });
-    failed.map_or(Ok(()), Err)
+    outcomes.into_iter().collect()
 }

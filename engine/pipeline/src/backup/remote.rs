@@ -2,10 +2,12 @@
 
 use super::lane::{Lane, LaneError, Spent};
 use super::weave::{CONTENT_OFFSET, Slot};
+use crate::clock::{Clock, SystemClock};
 use crate::hashes::ShareHashes;
 use crate::peer::{Peer, PeerError, ShareAddress};
 use crate::share::CommitOrder;
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use warifu_buffers::Block;
 use warifu_core::capsule::Verdict;
@@ -45,6 +47,7 @@ pub struct RemoteLane {
     role: Role,
     isa: Isa,
     dial: Dial,
+    clock: Arc<dyn Clock>,
     peer: Option<Peer>,
     sent: VecDeque<Sent>,
     /// Chunks acknowledged, from the first without a gap, and those beyond the gap.
@@ -75,6 +78,7 @@ impl RemoteLane {
             role,
             isa,
             dial,
+            clock: Arc::new(SystemClock::new()),
             peer: Some(peer),
             sent: VecDeque::new(),
             acknowledged_chunks: 0,
@@ -85,6 +89,12 @@ impl RemoteLane {
         };
         lane.begin_share()?;
         Ok(lane)
+    }
+
+    /// Waits by this clock after a loss, and not by the system's.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     fn peer(&mut self) -> Result<&mut Peer, LaneError> {
@@ -106,7 +116,7 @@ impl RemoteLane {
         if self.losses > LOSSES_MAX {
             return Err(LaneError::LostTooOften { losses: self.losses });
         }
-        std::thread::sleep(PAUSE_AFTER_LOSS * self.losses);
+        self.clock.pause(PAUSE_AFTER_LOSS * self.losses);
         let mut peer = (self.dial)()?;
         peer.lease_at_most(LEASE_AFTER_LOSS_BYTES);
         self.peer = Some(peer);

@@ -1,11 +1,13 @@
-//! Runs a restore: one thread for each lane, one that joins and writes.
+//! Runs a restore: one thread for each lane and one that joins and writes, or all on one thread,
+//! step by step.
 
 use super::gather::{Ask, Gatherer, NotEnough, Part};
 use super::lane::{ReadError, ReadLane};
 use crate::alarm::PanicAlarm;
+use crate::driver::{Chooser, Driver};
 use crate::sink::{PayloadSink, SinkError};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use warifu_buffers::Block;
 use warifu_core::sharing::join_matrix;
@@ -41,6 +43,9 @@ pub enum RestoreError {
     /// The operator or a signal asked to stop.
     #[error("stopped on request")]
     Stopped,
+    /// Chunks are owed and nobody is asked for them: a fault of the step machine.
+    #[error("no site is asked any more, and not all is there")]
+    Stalled,
 }
 
 enum Event {
@@ -51,6 +56,8 @@ enum Event {
 
 /// What is to be rebuilt, and how.
 pub struct RestoreJob<'a> {
+    /// Who decides which lane acts next.
+    pub driver: &'a Driver,
     /// Which kernels to use.
     pub isa: Isa,
     /// The object's scheme.
@@ -77,57 +84,130 @@ impl RestoreJob<'_> {
         rejected: &mut Vec<Rejected>,
         done: &mut dyn FnMut(usize) -> bool,
     ) -> Result<(), RestoreError> {
-        let sites: Vec<SiteName> = lanes.iter().map(|lane| lane.site().clone()).collect();
-        let needed = self.threshold.k();
-        let too_few = |NotEnough { good }| RestoreError::NotEnough { good, needed };
-        let mut gatherer = Gatherer::new(needed, 0..lanes.len()).map_err(too_few)?;
-        let (told, events) = unbounded();
-        let mut joiner = Joiner { job: self, rows: BTreeMap::new() };
-        std::thread::scope(|scope| {
-            let asks: Vec<Sender<(u64, usize)>> = lanes
-                .iter_mut()
-                .enumerate()
-                .map(|(number, lane)| {
-                    let (asks, inbox) = unbounded();
-                    let told = told.clone();
-                    scope.spawn(move || serve_lane(number, lane.as_mut(), &inbox, &told));
-                    asks
-                })
-                .collect();
-            drop(told);
-            let give = |wanted: Vec<Ask>| {
-                for Ask { lane, index } in wanted {
-                    let _gone = asks[lane].send((index, self.geometry.chunk_bytes(index)));
-                }
-            };
-            let mut admitted = 0;
-            loop {
-                while admitted < self.geometry.chunk_count() && gatherer.underway() < self.window {
-                    give(gatherer.admit(admitted));
-                    admitted += 1;
-                }
-                if gatherer.underway() == 0 {
-                    return Ok(());
-                }
-                match events.recv().map_err(|_| RestoreError::Stopped)? {
-                    Event::Panicked => return Err(RestoreError::Stopped),
-                    Event::Arrived { lane, index, part } => gatherer.arrived(lane, index, part),
-                    Event::Failed { lane, index, error } => {
-                        tracing::warn!(site = %sites[lane], chunk = index, %error, "set aside");
-                        rejected.push(Rejected { site: sites[lane].clone(), chunk: index, error });
-                        give(gatherer.failed(lane).map_err(too_few)?);
-                    }
-                }
-                while let Some((_, parts)) = gatherer.take_next() {
-                    let chunk = joiner.join(&parts);
-                    sink.push(&chunk)?;
-                    if !done(chunk.len()) {
-                        return Err(RestoreError::Stopped);
-                    }
-                }
-            }
-        })
+        let sites = lanes.iter().map(|lane| lane.site().clone()).collect();
+        let gatherer = Gatherer::new(self.threshold.k(), 0..lanes.len());
+        let gatherer = gatherer.map_err(|NotEnough { good }| self.too_few(good))?;
+        let joiner = Joiner { job: self, rows: BTreeMap::new() };
+        let machine = Machine { joiner, gatherer, sites, admitted: 0, sink, rejected, done };
+        match self.driver {
+            Driver::Threads => run_on_threads(machine, lanes),
+            Driver::Steps(chooser) => run_in_steps(machine, lanes, chooser.as_ref()),
+        }
     }
+
+    fn too_few(&self, good: usize) -> RestoreError {
+        RestoreError::NotEnough { good, needed: self.threshold.k() }
+    }
+}
+
+/// The step machine with its sink: what both drivers have in common.
+struct Machine<'a, W: Write> {
+    joiner: Joiner<'a>,
+    gatherer: Gatherer,
+    sites: Vec<SiteName>,
+    admitted: u64,
+    sink: &'a mut PayloadSink<W>,
+    rejected: &'a mut Vec<Rejected>,
+    done: &'a mut dyn FnMut(usize) -> bool,
+}
+
+impl<W: Write> Machine<'_, W> {
+    /// Takes up as many chunks as the window has room for. False where all is done.
+    fn go_on(&mut self, give: &mut dyn FnMut(Ask)) -> bool {
+        let job = self.joiner.job;
+        while self.admitted < job.geometry.chunk_count() && self.gatherer.underway() < job.window {
+            self.gatherer.admit(self.admitted).into_iter().for_each(&mut *give);
+            self.admitted += 1;
+        }
+        self.gatherer.underway() > 0
+    }
+
+    /// Takes in what a lane tells, and writes what is whole then.
+    fn take(&mut self, event: Event, give: &mut dyn FnMut(Ask)) -> Result<(), RestoreError> {
+        match event {
+            Event::Panicked => return Err(RestoreError::Stopped),
+            Event::Arrived { lane, index, part } => self.gatherer.arrived(lane, index, part),
+            Event::Failed { lane, index, error } => {
+                let site = self.sites[lane].clone();
+                tracing::warn!(%site, chunk = index, %error, "set aside");
+                self.rejected.push(Rejected { site, chunk: index, error });
+                let asks = self.gatherer.failed(lane);
+                let asks = asks.map_err(|NotEnough { good }| self.joiner.job.too_few(good))?;
+                asks.into_iter().for_each(give);
+            }
+        }
+        while let Some((_, parts)) = self.gatherer.take_next() {
+            let chunk = self.joiner.join(&parts);
+            self.sink.push(&chunk)?;
+            if !(self.done)(chunk.len()) {
+                return Err(RestoreError::Stopped);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A chunk to ask for, and its length.
+type Wanted = (u64, usize);
+
+fn run_on_threads<W: Write>(
+    mut machine: Machine<'_, W>,
+    lanes: &mut [Box<dyn ReadLane>],
+) -> Result<(), RestoreError> {
+    let (told, events) = unbounded();
+    let geometry = machine.joiner.job.geometry;
+    std::thread::scope(|scope| {
+        let asks: Vec<Sender<Wanted>> = lanes
+            .iter_mut()
+            .enumerate()
+            .map(|(number, lane)| {
+                let (asks, inbox) = unbounded();
+                let told = told.clone();
+                scope.spawn(move || serve_lane(number, lane.as_mut(), &inbox, &told));
+                asks
+            })
+            .collect();
+        drop(told);
+        let mut give = |Ask { lane, index }: Ask| {
+            let _gone = asks[lane].send((index, geometry.chunk_bytes(index)));
+        };
+        while machine.go_on(&mut give) {
+            let event = events.recv().map_err(|_| RestoreError::Stopped)?;
+            machine.take(event, &mut give)?;
+        }
+        Ok(())
+    })
+}
+
+/// On this thread: the chooser says which lane acts next, and whether it asks or waits.
+fn run_in_steps<W: Write>(
+    mut machine: Machine<'_, W>,
+    lanes: &mut [Box<dyn ReadLane>],
+    chooser: &dyn Chooser,
+) -> Result<(), RestoreError> {
+    let geometry = machine.joiner.job.geometry;
+    let mut inboxes: Vec<VecDeque<Wanted>> = lanes.iter().map(|_| VecDeque::new()).collect();
+    let mut owed: Vec<VecDeque<u64>> = lanes.iter().map(|_| VecDeque::new()).collect();
+    let mut failed = vec![false; lanes.len()];
+    let wanted = |index| (index, geometry.chunk_bytes(index));
+    while machine.go_on(&mut |ask| inboxes[ask.lane].push_back(wanted(ask.index))) {
+        let can_act = |lane: &usize| {
+            !failed[*lane] && (!inboxes[*lane].is_empty() || lanes[*lane].outstanding() > 0)
+        };
+        let ready: Vec<usize> = (0..lanes.len()).filter(can_act).collect();
+        if ready.is_empty() {
+            return Err(RestoreError::Stalled);
+        }
+        let number = ready[chooser.choose(ready.len())];
+        let (lane, inbox) = (lanes[number].as_mut(), &mut inboxes[number]);
+        let waits = inbox.is_empty() || (lane.outstanding() > 0 && chooser.choose(2) == 0);
+        let ask = if waits { None } else { inbox.pop_front() };
+        if let Some(event) = act(number, lane, ask, &mut owed[number]) {
+            failed[number] |= matches!(event, Event::Failed { .. });
+            machine.take(event, &mut |ask| inboxes[ask.lane].push_back(wanted(ask.index)))?;
+        }
+    }
+    Ok(())
 }
 
 /// Joins k parts, keeping the Lagrange row of each set of lanes met so far.
@@ -152,14 +232,15 @@ impl Joiner<'_> {
     }
 }
 
+/// One lane's thread: asks, and collects answers while there is nothing to ask for.
 fn serve_lane(
     number: usize,
     lane: &mut dyn ReadLane,
-    asks: &Receiver<(u64, usize)>,
+    asks: &Receiver<Wanted>,
     told: &Sender<Event>,
 ) {
     let _alarm = PanicAlarm(|| drop(told.send(Event::Panicked)));
-    let mut owed = std::collections::VecDeque::new();
+    let mut owed = VecDeque::new();
     loop {
         let ask = match lane.outstanding() {
             0 => match asks.recv() {
@@ -168,27 +249,39 @@ fn serve_lane(
             },
             _ => asks.try_recv().ok(),
         };
-        let outcome = match ask {
-            Some((index, bytes)) => {
-                owed.push_back(index);
-                lane.ask(index, bytes).map(|()| None)
-            }
-            None => lane.next_part().map(Some),
-        };
-        let event = match outcome {
-            Ok(None) => continue,
-            Ok(Some((index, part))) => {
-                owed.pop_front();
-                Event::Arrived { lane: number, index, part }
-            }
-            Err(error) => {
-                let index = owed.pop_front().unwrap_or(0);
-                let _unheard = told.send(Event::Failed { lane: number, index, error });
-                return;
-            }
-        };
-        if told.send(event).is_err() {
+        let event = act(number, lane, ask, &mut owed);
+        let failed = matches!(event, Some(Event::Failed { .. }));
+        let unheard = event.is_some_and(|event| told.send(event).is_err());
+        if failed || unheard {
             return;
+        }
+    }
+}
+
+/// One step of a lane: asks for a chunk, or waits for the next answer where there is none to ask
+/// for. `owed` are the chunks that it was asked for.
+fn act(
+    number: usize,
+    lane: &mut dyn ReadLane,
+    ask: Option<Wanted>,
+    owed: &mut VecDeque<u64>,
+) -> Option<Event> {
+    let outcome = match ask {
+        Some((index, bytes)) => {
+            owed.push_back(index);
+            lane.ask(index, bytes).map(|()| None)
+        }
+        None => lane.next_part().map(Some),
+    };
+    match outcome {
+        Ok(None) => None,
+        Ok(Some((index, part))) => {
+            owed.pop_front();
+            Some(Event::Arrived { lane: number, index, part })
+        }
+        Err(error) => {
+            let index = owed.pop_front().unwrap_or(0);
+            Some(Event::Failed { lane: number, index, error })
         }
     }
 }

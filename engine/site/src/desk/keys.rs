@@ -1,16 +1,16 @@
 //! Requests about key: leases, their end, and the witness of a gateway's random pool.
 
-use super::{Answer, BODY_OFFSET, Declined, Desk};
-use crate::greeting::grant;
+use super::{Answer, Declined, Desk};
+use crate::greeting::{Opened, grant};
 use crate::server::SiteError;
 use warifu_buffers::Block;
 use warifu_core::{Direction, KeyRange, PoolId, SiteName};
 use warifu_keystore::{Confirmation, KeyError, PoolKind, PoolStatus};
 use warifu_link::body::{Grant, RANGE_BYTES, Release, Witness};
-use warifu_link::{Message, Status, TAG_BYTES, key_bytes_needed};
+use warifu_link::{Message, Status, key_bytes_needed};
 use warifu_pipeline::peer::RELEASED_RUNS_MAX;
 
-impl Desk<'_> {
+impl Desk {
     /// Grants positions of the gateway's own random pool, each once.
     pub(super) fn witness(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
         let bad = |_| Declined::new(Status::BadRequest, "the witness request makes no sense");
@@ -82,7 +82,7 @@ impl Desk<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let granted = grant(self.site, pool, message.argument0, message.argument1)?;
+        let granted = grant(&self.site, pool, message.argument0, message.argument1)?;
         if !granted.is_empty() {
             self.greeted.session.granted(Direction::AToB, granted)?;
             self.greeted.incoming.extend(granted)?;
@@ -93,9 +93,9 @@ impl Desk<'_> {
     }
 
     /// The gateway ends cleanly: what either end did not use is free again, durably.
-    pub(super) fn release(&mut self, message: &Message, frame: &Block) -> Result<(), SiteError> {
+    pub(super) fn release(&mut self, opened: &Opened) -> Result<Block, SiteError> {
         let pool = PoolId::from(self.greeted.link);
-        let release = Release::decode(&frame[BODY_OFFSET..frame.len() - TAG_BYTES])?;
+        let release = Release::decode(opened.body())?;
         let unused: Vec<KeyRange> = release.unused.iter().collect();
         self.site.keys().regain(pool, Direction::AToB, &unused)?;
         let longest = key_bytes_needed(RELEASED_RUNS_MAX * RANGE_BYTES, 0);
@@ -104,8 +104,8 @@ impl Desk<'_> {
         let mut body = Vec::new();
         Release { unused }.encode(&mut body);
         let pad = pad.shortened(key_bytes_needed(body.len(), 0));
-        let answer = message.answer(Status::Done);
+        let answer = opened.message.answer(Status::Done);
         let (frame, _) = self.greeted.session.seal_message(pad, &answer, &body, 0)?;
-        Ok(self.greeted.transport.send(&[&frame])?)
+        Ok(frame)
     }
 }

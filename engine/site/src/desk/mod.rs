@@ -3,24 +3,21 @@
 mod keys;
 mod shares;
 
-use crate::greeting::{Greeted, receive_keeping};
+use crate::greeting::{Greeted, Opened, open};
 use crate::server::{Site, SiteError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 use warifu_backend::Error as StoreError;
 use warifu_buffers::Block;
-use warifu_core::Kept;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_link::body::failure_text;
 use warifu_link::{
-    FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, Message, Op, Status, TAG_BYTES, key_bytes_needed,
+    FRAME_HEADER_BYTES, FrameHeader, MESSAGE_HEADER_BYTES, Message, Op, Status, TAG_BYTES,
+    key_bytes_needed,
 };
 use warifu_pipeline::share::ShareError;
 
 /// Where the body stands in an opened frame.
 pub(crate) const BODY_OFFSET: usize = FRAME_HEADER_BYTES + MESSAGE_HEADER_BYTES;
-
-/// How long a proved connection may be silent.
-const IDLE: Duration = Duration::from_secs(1800);
 
 /// A request that was refused: how, and in what words.
 struct Declined {
@@ -49,47 +46,52 @@ struct Content {
 }
 
 /// One connection being served.
-pub(crate) struct Desk<'a> {
-    site: &'a Site,
+pub(crate) struct Desk {
+    site: Arc<Site>,
     greeted: Greeted,
     connection: u64,
 }
 
-impl Drop for Desk<'_> {
+impl Drop for Desk {
     fn drop(&mut self) {
         self.site.drafts().let_go(self.connection);
     }
 }
 
-impl<'a> Desk<'a> {
-    pub(crate) fn new(site: &'a Site, greeted: Greeted) -> Self {
-        Self { site, greeted, connection: site.number_connection() }
+impl Desk {
+    pub(crate) fn new(site: Arc<Site>, greeted: Greeted) -> Self {
+        let connection = site.number_connection();
+        Self { site, greeted, connection }
     }
 
-    /// Serves until the gateway releases its key or goes away.
-    pub(crate) fn work(mut self) -> Result<(), SiteError> {
-        loop {
-            self.greeted.transport.set_deadline(Some(Instant::now() + IDLE));
-            let Greeted { transport, session, incoming, .. } = &mut self.greeted;
-            let (message, frame, kept) = receive_keeping(transport.as_mut(), session, incoming)?;
-            if message.op == Op::Release {
-                return self.release(&message, &frame);
-            }
-            let body = &frame[BODY_OFFSET..frame.len() - TAG_BYTES];
-            let answer = match message.op {
-                Op::Lease => self.lease(&message, body)?,
-                _ => self.answer(&message, body, &kept),
-            };
-            self.reply(&message, answer)?;
-        }
+    /// The header of the frame that is to come, if `first` begins it.
+    pub(crate) fn expect(
+        &self,
+        first: &[u8; FRAME_HEADER_BYTES],
+    ) -> Result<FrameHeader, SiteError> {
+        Ok(self.greeted.session.expect(first)?)
     }
 
+    /// Answers one request; says whether the gateway has released its key and ends with it.
+    pub(crate) fn serve(&mut self, frame: Block) -> Result<(Block, bool), SiteError> {
+        let Greeted { session, incoming, .. } = &mut self.greeted;
+        let opened = open(session, incoming, frame)?;
+        let asked = opened.message;
+        let answer = match asked.op {
+            Op::Release => return Ok((self.release(&opened)?, true)),
+            Op::Lease => self.lease(&asked, opened.body())?,
+            _ => self.answer(opened),
+        };
+        Ok((self.reply(&asked, answer)?, false))
+    }
+
+    /// The frame of an answer.
     fn reply(
         &mut self,
         asked: &Message,
         answer: Result<Answer, Declined>,
-    ) -> Result<(), SiteError> {
-        let Greeted { transport, session, answers, .. } = &mut self.greeted;
+    ) -> Result<Block, SiteError> {
+        let Greeted { session, answers, .. } = &mut self.greeted;
         let (status, answer) = match answer {
             Ok(answer) => (Status::Done, answer),
             Err(Declined { status, text }) => {
@@ -106,24 +108,25 @@ impl<'a> Desk<'a> {
             frame[FRAME_HEADER_BYTES..BODY_OFFSET].copy_from_slice(&message.encode(body_bytes)?);
             let pad = answers.take(key_bytes_needed(body_bytes, 0))?;
             session.seal(pad, 0, &mut frame)?;
-            return Ok(transport.send(&[&frame])?);
+            return Ok(frame);
         }
         let pad = answers.take(key_bytes_needed(answer.body.len(), 0))?;
         let (frame, _) = session.seal_message(pad, &message, &answer.body, 0)?;
-        Ok(transport.send(&[&frame])?)
+        Ok(frame)
     }
 
-    fn answer(&self, message: &Message, body: &[u8], kept: &Kept) -> Result<Answer, Declined> {
+    fn answer(&self, opened: Opened) -> Result<Answer, Declined> {
+        let message = opened.message;
         match message.op {
-            Op::Begin => self.begin(message),
-            Op::Store => self.store(message, body, kept),
-            Op::Keep => self.keep(message, kept),
-            Op::Commit => self.commit(message, body),
-            Op::Read => self.read(message),
-            Op::Stat => self.stat(message),
-            Op::Discard => self.discard(message),
+            Op::Begin => self.begin(&message),
+            Op::Store => self.store(opened),
+            Op::Keep => self.keep(opened),
+            Op::Commit => self.commit(&message, opened.body()),
+            Op::Read => self.read(&message),
+            Op::Stat => self.stat(&message),
+            Op::Discard => self.discard(&message),
             Op::Ping => self.ping(),
-            Op::Witness => self.witness(message, body),
+            Op::Witness => self.witness(&message, opened.body()),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }

@@ -2,13 +2,14 @@
 
 use super::{Answer, BODY_OFFSET, Content, Declined, Desk, declined};
 use crate::drafts::{share_name, writer};
+use crate::greeting::Opened;
 use std::collections::BTreeMap;
 use warifu_backend::ShareName;
 use warifu_buffers::Block;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::share_file::{CapsuleShape, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
-use warifu_core::{Geometry, Kept, Role, Threshold};
+use warifu_core::{Geometry, Role, Threshold};
 use warifu_kernels::PolyHash;
 use warifu_link::body::{Commit, SHARE_STATS_MAX, ShareStat};
 use warifu_link::{Message, ShareClass, Status, TAG_BYTES};
@@ -16,7 +17,7 @@ use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::peer::ShareAddress;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareReader};
 
-impl Desk<'_> {
+impl Desk {
     pub(super) fn begin(&self, message: &Message) -> Result<Answer, Declined> {
         let address = address(message)?;
         let bad = || Declined::new(Status::BadRequest, "scheme or role is not possible");
@@ -45,28 +46,24 @@ impl Desk<'_> {
         Ok(Answer { argument0: held, ..Answer::default() })
     }
 
-    pub(super) fn store(
-        &self,
-        message: &Message,
-        body: &[u8],
-        kept: &Kept,
-    ) -> Result<Answer, Declined> {
+    pub(super) fn store(&self, opened: Opened) -> Result<Answer, Declined> {
         let mut blind = [0; 16];
-        if message.class != ShareClass::Capsule {
-            blind.copy_from_slice(kept);
+        if opened.message.class != ShareClass::Capsule {
+            blind.copy_from_slice(&opened.kept);
         }
-        self.put(message, &blind, body)?;
+        self.put(&opened.message, &blind, opened.body())?;
         Ok(Answer::default())
     }
 
     /// Keeps a range of the link's key as a share, and proves by a hash under fresh key that it is
     /// the same range that the gateway has.
-    pub(super) fn keep(&self, message: &Message, kept: &Kept) -> Result<Answer, Declined> {
+    pub(super) fn keep(&self, opened: Opened) -> Result<Answer, Declined> {
+        let Opened { message, kept, .. } = opened;
         let (content, rest) = kept.split_at(kept.len() - 32);
         let (mut blind, mut receipt_key) = ([0; 16], [0; 16]);
         blind.copy_from_slice(&rest[..16]);
         receipt_key.copy_from_slice(&rest[16..]);
-        self.put(message, &blind, content)?;
+        self.put(&message, &blind, content)?;
         let receipt = PolyHash::new(self.site.isa(), &receipt_key);
         let body = chunk_hash(&receipt, content, &blind).to_vec();
         Ok(Answer { body, ..Answer::default() })

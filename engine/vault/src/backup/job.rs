@@ -4,7 +4,7 @@ use super::BackupRequest;
 use super::source::OpenSource;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::{Progress, Vault, Watch, now_unix_s};
+use crate::{Progress, Vault, Watch};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use warifu_pipeline::backup::lane::{Lane, LaneError, Spent};
 use warifu_pipeline::backup::local::LocalLane;
 use warifu_pipeline::backup::remote::{Dial, RemoteLane};
 use warifu_pipeline::backup::weave::{Slot, Weaver};
+use warifu_pipeline::driver::Driver;
 use warifu_pipeline::hashes::ShareHashes;
 use warifu_pipeline::peer::{Peer, ShareAddress};
 use warifu_pipeline::random::RandomSource;
@@ -95,7 +96,8 @@ impl Job<'_> {
         let address = ShareAddress { object: self.object, x: share.x };
         let scheme = (self.request.threshold, share.role);
         let hashing = (self.vault.isa, hashes);
-        RemoteLane::begin(share.site.clone(), peer, dial, address, scheme, hashing)
+        let lane = RemoteLane::begin(share.site.clone(), peer, dial, address, scheme, hashing)?;
+        Ok(lane.with_clock(self.vault.clock.clone()))
     }
 
     fn local_lane(
@@ -138,8 +140,10 @@ impl Job<'_> {
         let roles = self.shares.iter().map(|share| share.role).collect();
         let mut weaver = Weaver::new(self.vault.isa, split, roles);
         let window = window(self.vault.config.limits.memory_bytes, threshold);
-        let (geometry, data_bytes) = weave_data(&mut weaver, lanes, window, source, watch)?;
-        weave_masks(&mut weaver, lanes, window, geometry.mask_count())?;
+        let driver = &self.vault.world.driver();
+        let woven = weave_data(driver, &mut weaver, lanes, window, source, watch)?;
+        let (geometry, data_bytes) = woven;
+        weave_masks(driver, &mut weaver, lanes, window, geometry.mask_count())?;
         let mut attempts = weaver.attempts().clone();
         let verdicts =
             lanes.iter().map(|lane| lane.verdict(geometry.chunk_count(), geometry.mask_count()));
@@ -149,7 +153,8 @@ impl Job<'_> {
         let capsule = self.capsule(geometry, class, &attempts, verdicts.collect())?;
         let points = (0..=threshold.n()).map(|_| self.random.block());
         let points = points.collect::<Result<Vec<_>, _>>()?;
-        weave_capsule(&mut weaver, lanes, window, &capsule.encode(self.vault.isa, &points))?;
+        let encoded = capsule.encode(self.vault.isa, &points);
+        weave_capsule(driver, &mut weaver, lanes, window, &encoded)?;
         attempts.retain(|slot, _| slot.class != ShareClass::Capsule);
         Ok((Woven { geometry, capsule, attempts }, data_bytes))
     }
@@ -196,13 +201,13 @@ impl Job<'_> {
             capsule: woven.capsule.shape(),
             attempts: &woven.attempts,
         };
-        Ok(at_every_lane(lanes, |lane| lane.commit(&order))?)
+        Ok(at_every_lane(&self.vault.world.driver(), lanes, |lane| lane.commit(&order))?)
     }
 
     /// Makes the object listed.
     pub(super) fn record(&self, woven: Woven, spent: &[Spent]) -> Result<(), Failure> {
         let (capsule, class) = (woven.capsule.shape(), woven.capsule.head().class);
-        let now = now_unix_s();
+        let now = self.vault.now_unix_s();
         let (_, verdicts) = woven.capsule.into_parts();
         let shares = verdicts.into_iter().zip(spent).zip(&self.shares);
         let shares = shares.map(|((verdict, spent), share)| CommittedShare {
@@ -253,6 +258,7 @@ impl Job<'_> {
 }
 
 fn weave_data(
+    driver: &Driver,
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
@@ -286,7 +292,7 @@ fn weave_data(
         let key_bytes = done_bytes * shares;
         (watch.progress)(Progress { done_bytes, total_bytes: planned_bytes, key_bytes });
     };
-    run(weaver, lanes, window, &mut next, &mut done)?;
+    run(driver, weaver, lanes, window, &mut next, &mut done)?;
     watched.expect_unchanged(payload.data_bytes())?;
     let geometry = Geometry::new(payload.payload_bytes()).map_err(|error| {
         Failure::new(Class::Limit, "source-too-long", "the source is too long").because(error)
@@ -295,6 +301,7 @@ fn weave_data(
 }
 
 fn weave_masks(
+    driver: &Driver,
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
@@ -305,10 +312,11 @@ fn weave_masks(
         let slot = left.next().map(|index| Slot { class: ShareClass::Mask, index });
         Ok(slot.map(|slot| (slot, Block::zeroed(0))))
     };
-    Ok(run(weaver, lanes, window, &mut next, &mut |_| ())?)
+    Ok(run(driver, weaver, lanes, window, &mut next, &mut |_| ())?)
 }
 
 fn weave_capsule(
+    driver: &Driver,
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
@@ -322,7 +330,7 @@ fn weave_capsule(
         });
         Ok(piece)
     };
-    Ok(run(weaver, lanes, window, &mut next, &mut |_| ())?)
+    Ok(run(driver, weaver, lanes, window, &mut next, &mut |_| ())?)
 }
 
 /// Chunks on their way at once under a memory ceiling: each holds its payload, its pads, and the

@@ -8,13 +8,12 @@ pub(crate) use job::{share_name, window};
 use crate::failure::Failure;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
-use crate::{Vault, Watch, now_unix_s};
+use crate::{Vault, Watch};
 use job::{Job, expect_room_for_hashes};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 use warifu_catalog::{Holder, NewObject, NewShare};
 use warifu_core::plan::{Override, PlannedShare};
 use warifu_core::{Geometry, IndividualId, SiteName, Threshold};
@@ -100,7 +99,7 @@ impl Vault {
         request: &BackupRequest,
         watch: Watch<'_>,
     ) -> Result<ObjectReport, Failure> {
-        let started = Instant::now();
+        let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
         let source = source::open(&request.source, watch.stop)?;
@@ -126,7 +125,7 @@ impl Vault {
         job.record(woven, &spent)?;
         lanes.into_iter().for_each(Lane::close);
         self.return_random(&job.random);
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = (self.clock.elapsed() - started).as_secs_f64();
         Ok(ObjectReport {
             v: 1,
             r#type: "object",
@@ -186,7 +185,7 @@ impl Vault {
         let chosen: Vec<&SiteName> = placed.plan.shares.iter().map(|share| &share.site).collect();
         let (peers, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
             placed.peers.into_iter().partition(|(site, _)| chosen.contains(&site));
-        let (object, created_unix_s) = (self.fresh_object()?, now_unix_s());
+        let (object, created_unix_s) = (self.fresh_object()?, self.now_unix_s());
         let shares = placed.plan.shares.iter().map(|planned| NewShare {
             link: placed.sites.get(&planned.site).and_then(|site| site.link),
             planned: planned.clone(),
