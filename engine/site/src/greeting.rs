@@ -199,7 +199,8 @@ pub(crate) fn receive_keeping(
     let mut first = [0; FRAME_HEADER_BYTES];
     transport.receive(&mut first)?;
     let header = session.expect(&first)?;
-    let mut frame = Block::zeroed(header.frame_bytes());
+    // A chunk's content goes to the store from where it arrives.
+    let mut frame = Block::aligned_at(header.frame_bytes(), crate::desk::BODY_OFFSET);
     frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
     transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
     let pad = incoming.open(header.key_range())?;

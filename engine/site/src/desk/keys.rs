@@ -3,7 +3,6 @@
 use super::{Answer, BODY_OFFSET, Declined, Desk};
 use crate::greeting::grant;
 use crate::server::SiteError;
-use warifu_buffers::Block;
 use warifu_core::{Direction, KeyRange, PoolId, SiteName};
 use warifu_keystore::{Confirmation, KeyError, PoolKind, PoolStatus};
 use warifu_link::body::{Grant, RANGE_BYTES, Release, Witness};
@@ -93,7 +92,7 @@ impl Desk<'_> {
     }
 
     /// The gateway ends cleanly: what either end did not use is free again, durably.
-    pub(super) fn release(&mut self, message: &Message, frame: &Block) -> Result<(), SiteError> {
+    pub(super) fn release(&mut self, message: &Message, frame: &[u8]) -> Result<(), SiteError> {
         let pool = PoolId::from(self.greeted.link);
         let release = Release::decode(&frame[BODY_OFFSET..frame.len() - TAG_BYTES])?;
         let unused: Vec<KeyRange> = release.unused.iter().collect();

@@ -7,7 +7,7 @@ use crate::greeting::{Greeted, receive_keeping};
 use crate::server::{Site, SiteError};
 use std::time::{Duration, Instant};
 use warifu_backend::Error as StoreError;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 use warifu_core::Kept;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_link::body::failure_text;
@@ -75,9 +75,10 @@ impl<'a> Desk<'a> {
             if message.op == Op::Release {
                 return self.release(&message, &frame);
             }
-            let body = &frame[BODY_OFFSET..frame.len() - TAG_BYTES];
+            let frame = frame.into_bytes();
+            let body = frame.slice(BODY_OFFSET..frame.len() - TAG_BYTES);
             let answer = match message.op {
-                Op::Lease => self.lease(&message, body)?,
+                Op::Lease => self.lease(&message, &body)?,
                 _ => self.answer(&message, body, &kept),
             };
             self.reply(&message, answer)?;
@@ -113,17 +114,17 @@ impl<'a> Desk<'a> {
         Ok(transport.send(&[&frame])?)
     }
 
-    fn answer(&self, message: &Message, body: &[u8], kept: &Kept) -> Result<Answer, Declined> {
+    fn answer(&self, message: &Message, body: Bytes, kept: &Kept) -> Result<Answer, Declined> {
         match message.op {
             Op::Begin => self.begin(message),
             Op::Store => self.store(message, body, kept),
             Op::Keep => self.keep(message, kept),
-            Op::Commit => self.commit(message, body),
+            Op::Commit => self.commit(message, &body),
             Op::Read => self.read(message),
             Op::Stat => self.stat(message),
             Op::Discard => self.discard(message),
             Op::Ping => self.ping(),
-            Op::Witness => self.witness(message, body),
+            Op::Witness => self.witness(message, &body),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }
