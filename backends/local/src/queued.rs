@@ -19,6 +19,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use warifu_buffers::{ALIGNMENT, Bytes};
 
+/// Shorter reads go by the system's cache, and so do shorter writes, unless longer ones have just
+/// passed it by: for a few pages a disk takes longer than a copy. In bytes.
+const PASSES_BY_FROM_BYTES: usize = 64 << 10;
+
 /// Room that is taken ahead of the writes, in bytes, so that they need not wait for each other to
 /// lengthen the file.
 const RESERVED_BYTES: u64 = 16 << 20;
@@ -146,7 +150,8 @@ impl OpenFile for QueuedFile {
     fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
         let mut state = self.state();
         let end = offset.saturating_add(bytes.len() as u64);
-        if !is_aligned(offset, &bytes) || !state.pass_by_cache(&self.file)? {
+        let passes_by = bytes.len() >= PASSES_BY_FROM_BYTES || state.cache == Cache::PassedBy;
+        if !passes_by || !is_aligned(offset, &bytes) || !state.pass_by_cache(&self.file)? {
             state.collect(&self.file, true)?;
             state.use_cache(&self.file)?;
             self.file.write_all_at(&bytes, offset)?;
@@ -173,7 +178,8 @@ impl OpenFile for QueuedFile {
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
         let mut state = self.state();
         let mut done = 0;
-        if is_aligned(offset, target) && state.pass_by_cache(&self.file)? {
+        let passes_by = target.len() >= PASSES_BY_FROM_BYTES && is_aligned(offset, target);
+        if passes_by && state.pass_by_cache(&self.file)? {
             let read = state.ring(&self.file).and_then(|ring| ring.read(offset, target));
             done = match read {
                 Ok(bytes) => bytes,

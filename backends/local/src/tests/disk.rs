@@ -1,5 +1,6 @@
 //! On the real file system.
 
+use super::below::Mounted;
 use super::power::{contents_of, name, put, write};
 use crate::queued::QueuedDisk;
 use crate::{Engine, LocalConfig, LocalStore};
@@ -312,14 +313,5 @@ fn a_full_file_system_keeps_nothing_of_the_upload() {
         assert_eq!(store.room_bytes().unwrap(), room);
         put(&store, "new").unwrap();
         assert_eq!(store.list().unwrap().len(), 2);
-    }
-}
-
-struct Mounted<'a>(&'a Path);
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays", self.0.display());
     }
 }

@@ -196,12 +196,19 @@ impl ShareWriter {
 
     /// The attempt of the slot at `offset` if it is whole; `buffer` has room for just the slot.
     fn whole_slot(&mut self, slot: Slot, offset: u64, buffer: &mut [u8]) -> Option<u32> {
-        let (content, page) = buffer.split_last_chunk_mut::<PAGE>()?;
-        self.upload.read_at(offset + content.len() as u64, page).ok()?;
-        if page[..8] != *b"WARIFUSL" {
-            return None;
+        let at_once = buffer.len() == CHUNK_BYTES as usize + PAGE;
+        if at_once {
+            self.upload.read_at(offset, buffer).ok()?;
         }
-        self.upload.read_at(offset, content).ok()?;
+        let (content, page) = buffer.split_last_chunk_mut::<PAGE>()?;
+        if !at_once {
+            // One of many lengths that it may have.
+            self.upload.read_at(offset + content.len() as u64, page).ok()?;
+            if page[..8] != *b"WARIFUSL" {
+                return None;
+            }
+            self.upload.read_at(offset, content).ok()?;
+        }
         let foot = Foot::decode(content, page).ok()?;
         let fits = (Some(foot.class), foot.index) == (slot_class(slot.class), slot.index);
         fits.then_some(foot.attempt)
