@@ -3,6 +3,7 @@
 use crate::{Capability, Entry, Error, MemoryStore, ShareName, ShareStore, Upload, conformance};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use warifu_buffers::Bytes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lie {
@@ -12,10 +13,12 @@ enum Lie {
     ForgetsTheDropped,
     ForgetsTheSecondWrite,
     ListsBackwards,
+    MixesUpWrites,
     None,
     ReadsShort,
     ResumesTheOpen,
     ShowsTheUncommitted,
+    TruncatesNothing,
 }
 
 /// A memory store that lies in one way.
@@ -34,7 +37,15 @@ impl Liar {
     fn upload(&self, name: &ShareName, inner: Box<dyn Upload>) -> Box<dyn Upload> {
         let store = Arc::clone(&self.inner);
         let name = name.clone();
-        Box::new(LiarUpload { inner: Some(inner), store, name, lie: self.lie, writes: 0 })
+        let held_back = None;
+        Box::new(LiarUpload {
+            inner: Some(inner),
+            store,
+            name,
+            lie: self.lie,
+            writes: 0,
+            held_back,
+        })
     }
 }
 
@@ -111,32 +122,64 @@ struct LiarUpload {
     name: ShareName,
     lie: Lie,
     writes: u64,
+    /// A write that comes to the store only after the next one.
+    held_back: Option<(u64, Bytes)>,
 }
 
 impl LiarUpload {
     fn inner(&mut self) -> &mut Box<dyn Upload> {
         self.inner.as_mut().unwrap()
     }
+
+    fn catch_up(&mut self) -> Result<(), Error> {
+        match self.held_back.take() {
+            Some((offset, bytes)) => self.inner().write_at(offset, bytes),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Upload for LiarUpload {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
         self.writes += 1;
         if self.lie == Lie::ForgetsTheSecondWrite && self.writes == 2 {
             return Ok(());
         }
-        self.inner().write_at(offset, bytes)
+        // A queue that forgets the order in which writes over one place came.
+        if self.lie == Lie::MixesUpWrites && self.held_back.is_none() && bytes.len() >= 4096 {
+            self.held_back = Some((offset, bytes));
+            return Ok(());
+        }
+        self.inner().write_at(offset, bytes)?;
+        self.catch_up()
     }
 
-    fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
-        self.inner.as_ref().unwrap().read_at(offset, target)
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
+        self.catch_up()?;
+        self.inner().read_at(offset, target)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let held_back = self.held_back.as_ref();
+        let end = held_back.map_or(0, |(offset, bytes)| offset + bytes.len() as u64);
+        self.inner.as_ref().unwrap().held_bytes().max(end)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
+        self.catch_up()?;
+        match self.lie {
+            Lie::TruncatesNothing => Ok(()),
+            _ => self.inner().truncate(bytes),
+        }
     }
 
     fn sync(&mut self) -> Result<(), Error> {
+        self.catch_up()?;
         self.inner().sync()
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), Error> {
+        self.catch_up()?;
         self.inner.take().unwrap().commit()
     }
 
@@ -148,6 +191,9 @@ impl Upload for LiarUpload {
 
 impl Drop for LiarUpload {
     fn drop(&mut self) {
+        if self.inner.is_some() {
+            self.catch_up().unwrap();
+        }
         let dropped = self.inner.take();
         if dropped.is_some() && self.lie == Lie::ForgetsTheDropped {
             drop(dropped);
@@ -175,9 +221,11 @@ fn every_lie_is_caught() {
         Lie::ForgetsTheDropped,
         Lie::ForgetsTheSecondWrite,
         Lie::ListsBackwards,
+        Lie::MixesUpWrites,
         Lie::ReadsShort,
         Lie::ResumesTheOpen,
         Lie::ShowsTheUncommitted,
+        Lie::TruncatesNothing,
     ] {
         assert!(!passes(lie), "{lie:?} passes");
     }

@@ -13,7 +13,8 @@ mod contents;
 mod publishing;
 mod resuming;
 
-use crate::{ShareName, ShareStore};
+use crate::{Error, ShareName, ShareStore, Upload};
+use warifu_buffers::Bytes;
 
 /// One thing that a store must do, and what of [`crate::Capability`] it takes.
 struct Case {
@@ -81,8 +82,13 @@ fn pattern(len: usize, seed: u64) -> Vec<u8> {
 /// Commits a share of these contents.
 fn put(store: &dyn ShareStore, share: &ShareName, contents: &[u8]) {
     let mut upload = store.create(share).unwrap();
-    upload.write_at(0, contents).unwrap();
+    write(&mut *upload, 0, contents).unwrap();
     upload.commit().unwrap();
+}
+
+/// Writes a copy of `contents`, as the store may keep what it is given for a while.
+fn write(upload: &mut dyn Upload, offset: u64, contents: &[u8]) -> Result<(), Error> {
+    upload.write_at(offset, Bytes::copy_from_slice(contents))
 }
 
 /// The whole committed share.
@@ -94,7 +100,7 @@ fn get(store: &dyn ShareStore, share: &ShareName) -> Vec<u8> {
 
 /// Nothing is committed under this name, whichever way one asks.
 fn assert_not_committed(store: &dyn ShareStore, share: &ShareName) {
-    use crate::Error::NotFound;
+    use Error::NotFound;
     assert!(matches!(store.len(share), Err(NotFound)), "len sees {share}");
     assert!(matches!(store.read_at(share, 0, &mut []), Err(NotFound)), "read_at sees {share}");
     assert!(matches!(store.delete(share), Err(NotFound)), "delete sees {share}");

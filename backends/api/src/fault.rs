@@ -2,6 +2,7 @@
 
 use crate::{Capability, Entry, Error, ShareName, ShareStore, Upload};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use warifu_buffers::Bytes;
 
 /// Which call fails, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,8 @@ pub struct Fault {
 
 /// A store whose calls are counted, and fail as a [`Fault`] says.
 ///
-/// Every call of [`ShareStore`] and [`Upload`] counts, `capability` and dropping aside.
+/// Every call of [`ShareStore`] and [`Upload`] counts, `capability`, `held_bytes` and dropping
+/// aside.
 pub struct FaultStore {
     inner: Box<dyn ShareStore>,
     trigger: Arc<Trigger>,
@@ -126,12 +128,20 @@ struct FaultUpload {
 }
 
 impl Upload for FaultUpload {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
         self.trigger.call(|| self.inner.write_at(offset, bytes))
     }
 
-    fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
         self.trigger.call(|| self.inner.read_at(offset, target))
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.inner.held_bytes()
+    }
+
+    fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
+        self.trigger.call(|| self.inner.truncate(bytes))
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -168,8 +178,8 @@ mod tests {
             let store = FaultStore::new(MemoryStore::new());
             store.fail(Fault { call: 1, lasting, after_the_work: false }, no_space);
             let mut upload = store.create(&name()).unwrap();
-            assert!(matches!(upload.write_at(0, b"x"), Err(Error::NoSpace)));
-            assert_eq!(upload.write_at(0, b"x").is_err(), lasting);
+            assert!(matches!(upload.write_at(0, Bytes::from_static(b"x")), Err(Error::NoSpace)));
+            assert_eq!(upload.write_at(0, Bytes::from_static(b"x")).is_err(), lasting);
             assert_eq!(store.list().is_err(), lasting);
             assert_eq!(store.calls(), 4);
             store.heal();

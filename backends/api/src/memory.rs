@@ -3,7 +3,7 @@
 use crate::{Capability, Entry, Error, ShareName, ShareStore, Upload};
 use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 
 /// Room of a store made by [`MemoryStore::new`], in bytes.
 const ROOM_BYTES: u64 = 1 << 30;
@@ -118,7 +118,7 @@ impl MemoryUpload {
 }
 
 impl Upload for MemoryUpload {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
         self.check_spent()?;
         let beyond = Error::Limit { what: "an offset beyond 2^64" };
         let end = offset.checked_add(bytes.len() as u64).ok_or(beyond)?;
@@ -135,14 +135,28 @@ impl Upload for MemoryUpload {
             self.spent = true;
             return Err(Error::NoSpace);
         }
-        unfinished.contents.write_at(offset, bytes)
+        unfinished.contents.write_at(offset, &bytes)
     }
 
-    fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
         self.check_spent()?;
         let shelf = locked(&self.shelf);
         let unfinished = shelf.unfinished.get(&self.name).ok_or(Error::NotFound)?;
         unfinished.contents.read_at(offset, target)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        let shelf = locked(&self.shelf);
+        let unfinished = shelf.unfinished.get(&self.name).filter(|_| !self.spent);
+        unfinished.map_or(0, |unfinished| unfinished.contents.len)
+    }
+
+    fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
+        self.check_spent()?;
+        let mut shelf = locked(&self.shelf);
+        let unfinished = shelf.unfinished.get_mut(&self.name).ok_or(Error::NotFound)?;
+        unfinished.contents.truncate(bytes);
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
@@ -224,6 +238,14 @@ impl Contents {
         Ok(())
     }
 
+    fn truncate(&mut self, bytes: u64) {
+        if bytes < self.len {
+            // What is written beyond this later has zeros before it.
+            self.block[bytes as usize..self.len as usize].fill(0);
+            self.len = bytes;
+        }
+    }
+
     fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
         let wanted_bytes = target.len() as u64;
         let truncated = || Error::Truncated { offset, wanted_bytes, held_bytes: self.len };
@@ -255,13 +277,13 @@ mod tests {
         let store = MemoryStore::with_room_bytes(10);
         let name = ShareName::new("a").unwrap();
         let mut upload = store.create(&name).unwrap();
-        upload.write_at(0, &[1; 8]).unwrap();
+        upload.write_at(0, Bytes::from_static(&[1; 8])).unwrap();
         assert_eq!(store.room_bytes().unwrap(), Some(2));
-        upload.write_at(4, &[2; 6]).unwrap();
-        assert!(matches!(upload.write_at(10, &[3]), Err(Error::NoSpace)));
+        upload.write_at(4, Bytes::from_static(&[2; 6])).unwrap();
+        assert!(matches!(upload.write_at(10, Bytes::from_static(&[3])), Err(Error::NoSpace)));
         assert_eq!(store.room_bytes().unwrap(), Some(10));
         assert!(store.unfinished().unwrap().is_empty());
-        assert!(upload.write_at(0, &[1]).is_err());
+        assert!(upload.write_at(0, Bytes::from_static(&[1])).is_err());
         let other = store.create(&name).unwrap();
         assert!(upload.commit().is_err());
         other.commit().unwrap();

@@ -2,6 +2,7 @@
 
 use crate::{Error, ShareName};
 use std::sync::Arc;
+use warifu_buffers::Bytes;
 
 /// What a store promises beyond the words of [`ShareStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,23 +95,39 @@ pub trait ShareStore: Send + Sync {
 
 /// An upload that is open here and nowhere else.
 ///
-/// Dropping it leaves what was written for [`ShareStore::resume`]. Bytes never written, before
-/// the last one that was, read as zeros. A write that is refused because no offset can name its
-/// end changes nothing. After any other error of `write_at` or `sync` the upload is spent:
-/// nothing but `abandon` works. [`Error::NoSpace`] leaves nothing behind.
+/// Dropping it leaves what was written for [`ShareStore::resume`]; after a crash it may be longer
+/// than what was written, by zeros. Bytes never written, before the last one that was, read as
+/// zeros. A write that is refused because no offset can name its end changes nothing. After any
+/// other error of `write_at`, `read_at`, `truncate` or `sync` the upload is spent: nothing but
+/// `abandon` works; only a read refused as [`Error::Truncated`] changes nothing.
+/// [`Error::NoSpace`] leaves nothing behind.
 pub trait Upload: Send {
     /// Writes `bytes` at `offset`, over what was there. No bytes change nothing, wherever.
     ///
+    /// The buffer belongs to the operation until it is completed, which may be after the return:
+    /// a failure then comes with a later call. What is written later lies over what was written
+    /// earlier in any case.
+    ///
     /// # Errors
     /// [`Error::Limit`] if the range ends beyond what an offset can name; [`Error::NoSpace`].
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error>;
+    fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error>;
 
     /// Fills `target` with what has been written at `offset`. After an error the contents of
     /// `target` are unspecified.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the range ends beyond the last byte written.
-    fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error>;
+    /// [`Error::Truncated`] if the range ends beyond the last byte written; what an earlier write
+    /// came to.
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error>;
+
+    /// One past the last byte that was written, here or before it was taken up.
+    fn held_bytes(&self) -> u64;
+
+    /// Cuts off what lies beyond `bytes`. Where it is not longer, nothing is changed.
+    ///
+    /// # Errors
+    /// What an earlier write came to.
+    fn truncate(&mut self, bytes: u64) -> Result<(), Error>;
 
     /// Brings what was written to stable storage.
     ///
@@ -122,6 +139,7 @@ pub trait Upload: Send {
     /// (where [`Capability`] says so).
     ///
     /// # Errors
+    /// What an earlier write came to; it is then not published.
     /// [`Error::AlreadyExists`] if the name was committed meanwhile: the upload is then gone;
     /// [`Error::Unknown`] if it may have been published or not; [`Error::NoSpace`]. After another
     /// error it is not published, and waits for `resume` unless a sync failed.

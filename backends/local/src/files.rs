@@ -1,5 +1,5 @@
-//! The few things that a store does to files. A twin that keeps more writes in flight has a
-//! place here; so have the ones of the tests, which fail and lose power.
+//! The few things that a store does to files. The twin over a ring is [`crate::queued`]; the ones
+//! of the tests fail and lose power.
 
 use rustix::fs::{OFlags, statvfs};
 use std::ffi::OsString;
@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use warifu_buffers::Bytes;
 
 /// Which file it is, and how long: two facts are of one file if `device` and `inode` agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,11 +53,18 @@ pub(crate) trait OpenFile: Send + Sync {
     /// Takes the exclusive lock if it is free; whether it was.
     fn try_lock(&self) -> io::Result<bool>;
     fn facts(&self) -> io::Result<Facts>;
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
-    /// Fills `target`, or fails with `UnexpectedEof`.
+    /// Writes, over what was there. It may return before the bytes are written: what comes of it
+    /// is then told by a later call, `settle` at the latest.
+    fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()>;
+    /// Waits until nothing is on its way any more. A failure is told once.
+    fn settle(&self) -> io::Result<()>;
+    /// Cuts off what lies beyond `bytes`. Nothing may be on its way.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Fills `target`, or fails with `UnexpectedEof`. Nothing may be on its way.
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()>;
     fn make_read_only(&self) -> io::Result<()>;
-    /// Brings a file's contents and length, or a folder's names, to stable storage.
+    /// Brings a file's contents and length, or a folder's names, to stable storage. Nothing may be
+    /// on its way.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -64,6 +72,25 @@ pub(crate) trait OpenFile: Send + Sync {
 pub(crate) struct Disk;
 
 impl Disk {
+    pub(crate) fn create(path: &Path) -> io::Result<File> {
+        Self::open(path, OpenOptions::new().write(true).create_new(true))
+    }
+
+    pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+        Self::open(path, &mut OpenOptions::new())
+    }
+
+    pub(crate) fn open_to_write(path: &Path) -> io::Result<File> {
+        let open = || Self::open(path, OpenOptions::new().write(true));
+        match open() {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                Self::open_to_read(path)?.set_permissions(Permissions::from_mode(0o600))?;
+                open()
+            }
+            outcome => outcome,
+        }
+    }
+
     fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         // Without NONBLOCK, opening a pipe that somebody put there would wait for ever.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -85,23 +112,15 @@ impl Files for Disk {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Self::open(path, OpenOptions::new().write(true).create_new(true))?))
+        Ok(Box::new(Self::create(path)?))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Self::open(path, &mut OpenOptions::new())?))
+        Ok(Box::new(Self::open_to_read(path)?))
     }
 
     fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        let open = || Self::open(path, OpenOptions::new().write(true));
-        match open() {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                let file = Self::open(path, &mut OpenOptions::new())?;
-                file.set_permissions(Permissions::from_mode(0o600))?;
-                Ok(Box::new(open()?))
-            }
-            outcome => Ok(Box::new(outcome?)),
-        }
+        Ok(Box::new(Self::open_to_write(path)?))
     }
 
     fn facts(&self, path: &Path) -> io::Result<Facts> {
@@ -139,8 +158,16 @@ impl OpenFile for File {
         self.metadata().map(|metadata| facts(&metadata))
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+    fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
+        self.write_all_at(&bytes, offset)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.set_len(bytes)
     }
 
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {

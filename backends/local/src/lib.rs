@@ -15,12 +15,17 @@
 //! be synced is thrown away, and after a folder could not be, nothing is committed or deleted
 //! until the store is opened anew. Everything goes through the private trait `Files`, so that the
 //! tests can fail any step or cut the power between any two.
+//!
+//! `Files` is implemented twice for real disks: by plain calls, and by `io_uring` with `O_DIRECT`
+//! where the memory, the place and the length of a write allow it. Both leave the same bytes.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod config;
 mod error;
 mod files;
+mod queued;
+mod ring;
 mod shelf;
 mod store;
 mod upload;
@@ -28,5 +33,5 @@ mod upload;
 #[cfg(test)]
 mod tests;
 
-pub use config::LocalConfig;
+pub use config::{Engine, LocalConfig};
 pub use store::LocalStore;

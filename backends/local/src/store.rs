@@ -1,13 +1,26 @@
 //! The store.
 
-use crate::LocalConfig;
 use crate::error::sorted;
 use crate::files::{Disk, Files, OpenFile};
+use crate::queued::QueuedDisk;
 use crate::shelf::{Claim, Folder, Shelf};
 use crate::upload::{LocalUpload, read_within};
+use crate::{Engine, LocalConfig};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 use warifu_backend::{Capability, Entry, Error, ShareName, ShareStore, Upload};
+
+/// How long to wait between tries to take a lock. A process that was killed holds its locks until
+/// the writes that it left on their way have ended: then nothing of it comes behind its successor.
+const LOCK_PATIENCE: [Duration; 6] = [
+    Duration::from_millis(1),
+    Duration::from_millis(4),
+    Duration::from_millis(15),
+    Duration::from_millis(30),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+];
 
 /// Shares in a directory of a file system that has hard links and `flock`.
 pub struct LocalStore {
@@ -18,9 +31,18 @@ impl LocalStore {
     /// Opens the store, and makes it first where its folder is missing or empty.
     ///
     /// # Errors
-    /// [`Error`], above all where the folder can't be made, listed or synced.
+    /// [`Error`], above all where the folder can't be made, listed or synced, or where
+    /// [`Engine::Ring`] is asked for and the system has none.
     pub fn open(config: &LocalConfig) -> Result<Self, Error> {
-        Self::open_with(config, Box::new(Disk))
+        let files: Box<dyn Files> = match config.engine {
+            Engine::Plain => Box::new(Disk),
+            Engine::Auto if QueuedDisk::probe().is_err() => Box::new(Disk),
+            Engine::Auto | Engine::Ring => {
+                let probed = QueuedDisk::probe();
+                Box::new(probed.map_err(|source| Error::Other { what: "set up io_uring", source })?)
+            }
+        };
+        Self::open_with(config, files)
     }
 
     pub(crate) fn open_with(config: &LocalConfig, files: Box<dyn Files>) -> Result<Self, Error> {
@@ -40,8 +62,9 @@ impl LocalStore {
     /// Takes the lock of an upload's file. `Busy`: somebody else has it, or was faster and has
     /// already removed it.
     fn lock(&self, name: &ShareName, file: &dyn OpenFile) -> Result<(), Error> {
-        if !file.try_lock().map_err(|error| sorted("lock the upload", error))? {
-            return Err(Error::Busy);
+        let mut patience = LOCK_PATIENCE.iter();
+        while !file.try_lock().map_err(|error| sorted("lock the upload", error))? {
+            std::thread::sleep(*patience.next().ok_or(Error::Busy)?);
         }
         let failed = |error| sorted("look at the upload", error);
         let facts = file.facts().map_err(failed)?;

@@ -6,6 +6,7 @@ use crate::shelf::{Claim, Shelf};
 use std::io;
 use std::sync::Arc;
 use warifu_backend::{Error, Upload};
+use warifu_buffers::Bytes;
 
 /// Highest length of a file, in bytes: what the system can name.
 const FILE_BYTES_MAX: u64 = i64::MAX.cast_unsigned();
@@ -25,7 +26,7 @@ pub(crate) struct LocalUpload {
 enum State {
     /// Written, resumed, or about to be.
     Open,
-    /// A write failed: what is there may be resumed, but not by this upload.
+    /// A write failed, now or earlier: what is there may be resumed, but not by this upload.
     Spent,
     /// A sync failed and the file could not be removed: nobody may have it.
     Spoilt,
@@ -78,7 +79,14 @@ impl LocalUpload {
         error
     }
 
+    /// Waits for the writes on their way, and tells what came of them.
+    fn settle(&mut self) -> Result<(), Error> {
+        let settled = self.file.settle();
+        settled.map_err(|error| self.after_failure(sorted("write to the upload", error)))
+    }
+
     fn sync_file(&mut self) -> Result<(), Error> {
+        self.settle()?;
         self.file.sync().map_err(|error| self.spoil(sorted("sync the upload", error)))
     }
 
@@ -113,7 +121,7 @@ impl LocalUpload {
 }
 
 impl Upload for LocalUpload {
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    fn write_at(&mut self, offset: u64, bytes: Bytes) -> Result<(), Error> {
         self.check_open()?;
         if bytes.is_empty() {
             return Ok(());
@@ -126,9 +134,25 @@ impl Upload for LocalUpload {
         Ok(())
     }
 
-    fn read_at(&self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
+    fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
         self.check_open()?;
+        self.settle()?;
         read_within(&*self.file, self.bytes, offset, target)
+    }
+
+    fn held_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
+        self.check_open()?;
+        self.settle()?;
+        if bytes < self.bytes {
+            let cut = self.file.truncate(bytes);
+            cut.map_err(|error| self.after_failure(sorted("shorten the upload", error)))?;
+            self.bytes = bytes;
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {

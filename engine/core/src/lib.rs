@@ -25,7 +25,7 @@ pub use direction::{Direction, End};
 pub use format::FormatError;
 pub use geometry::{CHUNK_BYTES, Geometry};
 pub use id::{IndividualId, LinkId, ObjectId, PoolId, SegmentId, SiteName};
-pub use pad::{Kept, KeyClass, OpenPad, SealPad};
+pub use pad::{KEPT_OFFSET, Kept, KeyClass, OpenPad, SealPad};
 pub use range::{KeyRange, RangeSet};
 pub use role::{Channel, Role};
 pub use threshold::{Threshold, XCoord};

@@ -18,7 +18,7 @@
 
 use crate::range::KeyRange;
 use std::ops::Deref;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 
 /// What is claimed of where key material came from.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -122,11 +122,14 @@ pad!(
     OpenPad
 );
 
+/// Where the part that both ends keep begins in the key of a frame whose message has no body, as
+/// has the one that keeps a share. Key is laid down in memory so that this byte begins a page.
+pub const KEPT_OFFSET: usize = 96;
+
 /// The tail of a frame's key that both ends keep: a pad share, a blind block, a receipt key.
-/// It dereferences to its bytes.
+/// It dereferences to its bytes, which are zeroised when the last who uses them is done.
 pub struct Kept {
-    key: Block,
-    from: usize,
+    tail: Bytes,
 }
 
 impl Kept {
@@ -137,7 +140,16 @@ impl Kept {
     #[must_use]
     pub fn tail(mut key: Block, from: usize) -> Self {
         key[..from].fill(0);
-        Self { key, from }
+        Self { tail: key.into_bytes().slice(from..) }
+    }
+
+    /// The first `bytes` bytes, for the store that keeps them as a share, without a copy.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    #[must_use]
+    pub fn share(&self, bytes: usize) -> Bytes {
+        self.tail.slice(..bytes)
     }
 }
 
@@ -145,6 +157,6 @@ impl Deref for Kept {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.key[self.from..]
+        &self.tail
     }
 }

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use warifu_buffers::Block;
 use warifu_core::id::Incarnation;
-use warifu_core::{Direction, End, KeyClass, KeyRange, PoolId, RangeSet, SegmentId, SiteName};
+use warifu_core::{
+    Direction, End, KEPT_OFFSET, KeyClass, KeyRange, PoolId, RangeSet, SegmentId, SiteName,
+};
 
 pub(crate) const DIRECTIONS: [Direction; 2] = [Direction::AToB, Direction::BToA];
 
@@ -280,7 +282,12 @@ impl Pool {
         let failed = || KeyError::io("read key in", &self.folder);
         let len =
             usize::try_from(range.len()).map_err(|error| failed()(io::Error::other(error)))?;
-        let mut key = Block::zeroed(len);
+        // What is kept as a share, or drawn as one, goes to a disk without a copy.
+        let at = match self.kind {
+            PoolKind::Random => 0,
+            PoolKind::Link(_) | PoolKind::Witness => KEPT_OFFSET,
+        };
+        let mut key = Block::aligned_at(len, at);
         let mut class = KeyClass::InformationTheoretic;
         let mut done = 0;
         for segment in self.segments().iter().filter(|one| one.header.direction == direction) {

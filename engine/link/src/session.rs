@@ -8,9 +8,12 @@ use crate::message::{MESSAGE_HEADER_BYTES, Message};
 use std::hint::black_box;
 use warifu_buffers::Block;
 use warifu_core::direction::{Direction, End};
-use warifu_core::{Kept, KeyRange, LinkId, OpenPad, SealPad};
+use warifu_core::{KEPT_OFFSET, Kept, KeyRange, LinkId, OpenPad, SealPad};
 use warifu_kernels::{Isa, PolyHash, xor};
 use zeroize::{Zeroize, Zeroizing};
+
+/// Key of a frame without a body is laid out so that what both ends keep begins a page.
+const _: () = assert!(KEPT_OFFSET == FRAME_KEY_BYTES + MESSAGE_HEADER_BYTES);
 
 /// Bytes of key that the frame of a body of `body_bytes` takes where both ends keep `kept_bytes`.
 #[must_use]

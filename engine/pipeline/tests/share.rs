@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use warifu_backend::{Error as StoreError, MemoryStore, ShareName, ShareStore};
+use warifu_buffers::Bytes;
 use warifu_core::share_file::{CapsuleShape, share_file_name};
 use warifu_core::{Geometry, LinkId, ObjectId, Role, Threshold, XCoord};
 use warifu_link::ShareClass;
@@ -34,8 +35,8 @@ const fn data(index: u64) -> Slot {
 const CAPSULE: Slot = Slot { class: ShareClass::Capsule, index: 0 };
 
 /// What a chunk of an attempt holds.
-fn content(index: u64, attempt: u32, bytes: usize) -> Vec<u8> {
-    vec![(index as u8) << 4 | attempt as u8; bytes]
+fn content(index: u64, attempt: u32, bytes: usize) -> Bytes {
+    vec![(index as u8) << 4 | attempt as u8; bytes].into()
 }
 
 fn shape(geometry: &Geometry) -> CapsuleShape {
@@ -51,7 +52,7 @@ fn written(store: &MemoryStore) -> ShareWriter {
     let mut writer = ShareWriter::begin(store, &name(), draft(1)).unwrap();
     for (index, attempt, bytes) in [(1, 0, CHUNK), (0, 0, CHUNK), (1, 1, CHUNK), (2, 0, LAST)] {
         let blind = [index as u8; 16];
-        writer.put(data(index), attempt, &blind, &content(index, attempt, bytes)).unwrap();
+        writer.put(data(index), attempt, &blind, content(index, attempt, bytes)).unwrap();
     }
     writer
 }
@@ -66,7 +67,7 @@ fn commit(writer: ShareWriter, attempt_of_1: u32) -> Result<(), ShareError> {
 fn put_capsule(writer: &mut ShareWriter) -> Vec<u8> {
     let bytes = shape(&geometry()).capsule_bytes(draft(1).threshold) as usize;
     let capsule = vec![0xCA; bytes];
-    writer.put(CAPSULE, 0, &[0; 16], &capsule).unwrap();
+    writer.put(CAPSULE, 0, &[0; 16], capsule.clone().into()).unwrap();
     capsule
 }
 
@@ -121,7 +122,7 @@ fn slots_that_do_not_fit_are_refused() {
         (Slot { class: ShareClass::Capsule, index: 1 << 40 }, 0, 16, "beyond any capsule"),
     ];
     for (slot, attempt, bytes, why) in misfits {
-        let put = writer.put(slot, attempt, &[0; 16], &vec![1; bytes]);
+        let put = writer.put(slot, attempt, &[0; 16], vec![1; bytes].into());
         assert!(matches!(put, Err(ShareError::Misfit { .. })), "{why}");
     }
     put_capsule(&mut writer);
@@ -145,15 +146,81 @@ fn an_unfinished_share_is_taken_up_by_its_owner_and_nobody_else() {
 }
 
 #[test]
-fn a_torn_chunk_ends_what_is_taken_up() {
+fn a_torn_chunk_is_passed_over_when_a_share_is_taken_up() {
     let store = MemoryStore::new();
     drop(written(&store));
     let mut upload = store.resume(&name()).unwrap();
-    upload.write_at(4096 + (CHUNK as u64 + 4096) + 5, &[0xEE]).unwrap();
+    upload.write_at(4096 + (CHUNK as u64 + 4096) + 5, Bytes::from_static(&[0xEE])).unwrap();
     drop(upload);
     let writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
-    assert_eq!(writer.written().keys().copied().collect::<Vec<_>>(), [data(0)]);
+    assert_eq!(writer.written().keys().copied().collect::<Vec<_>>(), [data(0), data(2)]);
     drop(writer);
     Draft::abandon_left(&store, &name(), LinkId::from_bytes([1; 16])).unwrap();
     assert!(store.unfinished().unwrap().is_empty());
+}
+
+/// Chunks come in any order, and so may be missing anywhere when the writer is killed.
+#[test]
+fn whatever_is_whole_is_taken_up_whatever_is_missing() {
+    for missing in 0..8_u8 {
+        let there: Vec<u64> = (0..3).filter(|index| missing >> index & 1 == 0).collect();
+        let store = MemoryStore::new();
+        let mut writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+        for &index in there.iter().rev() {
+            let bytes = if index == 2 { LAST } else { CHUNK };
+            writer.put(data(index), 0, &[0; 16], content(index, 0, bytes)).unwrap();
+        }
+        drop(writer);
+        let mut writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+        let found: Vec<u64> = writer.written().keys().map(|slot| slot.index).collect();
+        assert_eq!(found, there);
+        for index in (0..3).filter(|index| !there.contains(index)) {
+            let bytes = if index == 2 { LAST } else { CHUNK };
+            writer.put(data(index), 0, &[0; 16], content(index, 0, bytes)).unwrap();
+        }
+        put_capsule(&mut writer);
+        commit(writer, 0).unwrap();
+        ShareReader::open(&store, &name()).unwrap().scrub_capsule().unwrap();
+    }
+}
+
+/// A crash may leave zeros behind what was written, and an earlier capsule a longer one.
+#[test]
+fn what_lies_beyond_the_capsule_is_cut_off() {
+    let store = MemoryStore::new();
+    let mut writer = written(&store);
+    writer.put(CAPSULE, 0, &[0; 16], vec![0xBB; CHUNK].into()).unwrap();
+    let again = writer.put(CAPSULE, 0, &[0; 16], vec![0xBB; 100].into());
+    assert!(matches!(again, Err(ShareError::Misfit { .. })), "the same attempt again");
+    let bytes = shape(&geometry()).capsule_bytes(draft(1).threshold) as usize;
+    writer.put(CAPSULE, 1, &[0; 16], vec![0xCA; bytes].into()).unwrap();
+    drop(writer);
+    let mut upload = store.resume(&name()).unwrap();
+    upload.write_at(9 << 20, Bytes::from_static(&[0])).unwrap();
+    drop(upload);
+    let mut writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+    let capsule = put_capsule(&mut writer);
+    commit(writer, 1).unwrap();
+    let reader = ShareReader::open(&store, &name()).unwrap();
+    reader.scrub_capsule().unwrap();
+    let mut found = vec![0; capsule.len()];
+    reader.capsule(0, &mut found).unwrap();
+    assert!(found == capsule);
+}
+
+#[test]
+fn content_is_handed_to_the_store_and_back_without_a_copy() {
+    let before = warifu_buffers::copied_bytes();
+    let store = MemoryStore::new();
+    let mut writer = written(&store);
+    put_capsule(&mut writer);
+    commit(writer, 1).unwrap();
+    let reader = ShareReader::open(&store, &name()).unwrap();
+    let mut target = warifu_buffers::Block::aligned_at(144 + CHUNK, 144);
+    target.lengthen(144 + CHUNK + 4096);
+    let read = reader.chunk(data(0), &mut target[144..]).unwrap();
+    assert_eq!(read.bytes, CHUNK);
+    assert!(target[144..144 + CHUNK] == content(0, 0, CHUNK)[..]);
+    assert!(target[144 + CHUNK..].iter().all(|byte| *byte == 0), "the foot's page is wiped");
+    assert_eq!(warifu_buffers::copied_bytes(), before);
 }

@@ -1,6 +1,6 @@
 //! One connection from its hello to its end, without any I/O: bytes in, an answer out.
 
-use crate::desk::Desk;
+use crate::desk::{BODY_OFFSET, Desk};
 use crate::greeting::{Greeting, Welcome, greet};
 use crate::server::{Place, Site, SiteError};
 use std::sync::Arc;
@@ -143,7 +143,9 @@ impl Site {
             }
             let mut first = [0; FRAME_HEADER_BYTES];
             transport.receive(&mut first)?;
-            let mut frame = Block::zeroed(conversation.frame_bytes(&first)?);
+            // A chunk's content goes to the store from where it arrives.
+            let bytes = conversation.frame_bytes(&first)?;
+            let mut frame = Block::aligned_at(bytes, BODY_OFFSET);
             frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
             transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
             turn = conversation.frame(frame)?;

@@ -2,7 +2,7 @@
 
 use crate::desk::BODY_OFFSET;
 use crate::server::{Site, SiteError};
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 use warifu_core::{Direction, End, Kept, KeyRange, LinkId, PoolId};
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, PoolKind};
 use warifu_link::body::{Confirm, Confirmed, failure_text};
@@ -209,6 +209,12 @@ impl Opened {
     /// What follows the message header.
     pub(crate) fn body(&self) -> &[u8] {
         &self.frame[BODY_OFFSET..self.frame.len() - TAG_BYTES]
+    }
+
+    /// The body, handed on without being copied.
+    pub(crate) fn into_body(self) -> Bytes {
+        let body = BODY_OFFSET..self.frame.len() - TAG_BYTES;
+        self.frame.into_bytes().slice(body)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Create-only, whole or nothing, and gone when deleted.
 
-use super::{assert_not_committed, get, name, pattern, put};
+use super::{assert_not_committed, get, name, pattern, put, write};
 use crate::{Entry, Error, NAME_BYTES_MAX, ShareName, ShareStore};
 use std::sync::Barrier;
 
@@ -16,7 +16,7 @@ fn nothing_is_seen_before_commit(store: &dyn ShareStore) {
     let share = name("hidden");
     let mut upload = store.create(&share).unwrap();
     assert_not_committed(store, &share);
-    upload.write_at(0, &pattern(9_000, 1)).unwrap();
+    write(&mut *upload, 0, &pattern(9_000, 1)).unwrap();
     assert_not_committed(store, &share);
     upload.sync().unwrap();
     assert_not_committed(store, &share);
@@ -110,7 +110,7 @@ fn an_open_name_is_taken(store: &dyn ShareStore) {
     let mut upload = store.create(&share).unwrap();
     assert!(matches!(store.create(&share), Err(Error::Busy)));
     assert!(matches!(store.resume(&share), Err(Error::Busy)));
-    upload.write_at(0, b"mine").unwrap();
+    write(&mut *upload, 0, b"mine").unwrap();
     upload.commit().unwrap();
     assert_eq!(get(store, &share), b"mine");
 }
@@ -127,7 +127,7 @@ fn eight_race_to_one_name(store: &dyn ShareStore) {
                 Err(Error::AlreadyExists | Error::Busy) => return false,
                 Err(error) => panic!("racer {racer}: {error:?}"),
             };
-            upload.write_at(0, &pattern(20_000, racer)).unwrap();
+            write(&mut *upload, 0, &pattern(20_000, racer)).unwrap();
             match upload.commit() {
                 Ok(()) => true,
                 Err(Error::AlreadyExists) => false,

@@ -1,6 +1,6 @@
 //! Uploads that were dropped, taken up, or thrown away.
 
-use super::{assert_not_committed, get, name, pattern, put};
+use super::{assert_not_committed, get, name, pattern, put, write};
 use crate::{Error, ShareName, ShareStore};
 use std::sync::Barrier;
 
@@ -14,7 +14,7 @@ super::cases! {
 fn abandoned_leaves_nothing(store: &dyn ShareStore) {
     let share = name("abandoned");
     let mut upload = store.create(&share).unwrap();
-    upload.write_at(0, &pattern(9_000, 1)).unwrap();
+    write(&mut *upload, 0, &pattern(9_000, 1)).unwrap();
     upload.abandon().unwrap();
     assert_not_committed(store, &share);
     assert_eq!(store.unfinished().unwrap(), []);
@@ -32,7 +32,7 @@ fn dropped_is_resumed(store: &dyn ShareStore) {
     let share = name("dropped");
     let contents = pattern(9_000, 1);
     let mut upload = store.create(&share).unwrap();
-    upload.write_at(0, &contents[..5_000]).unwrap();
+    write(&mut *upload, 0, &contents[..5_000]).unwrap();
     drop(upload);
     assert_not_committed(store, &share);
     assert_eq!(store.unfinished().unwrap(), std::slice::from_ref(&share));
@@ -43,7 +43,7 @@ fn dropped_is_resumed(store: &dyn ShareStore) {
     assert!(target == contents[..5_000]);
     let past = upload.read_at(4_999, &mut [0; 2]);
     assert!(matches!(past, Err(Error::Truncated { held_bytes: 5_000, .. })));
-    upload.write_at(5_000, &contents[5_000..]).unwrap();
+    write(&mut *upload, 5_000, &contents[5_000..]).unwrap();
     upload.commit().unwrap();
     assert!(get(store, &share) == contents);
     assert_eq!(store.unfinished().unwrap(), []);
@@ -52,7 +52,7 @@ fn dropped_is_resumed(store: &dyn ShareStore) {
 fn a_dropped_name_is_not_created_over(store: &dyn ShareStore) {
     let share = name("kept");
     let mut upload = store.create(&share).unwrap();
-    upload.write_at(0, b"kept").unwrap();
+    write(&mut *upload, 0, b"kept").unwrap();
     drop(upload);
     assert!(matches!(store.create(&share), Err(Error::AlreadyExists)));
     store.resume(&share).unwrap().commit().unwrap();
@@ -62,10 +62,10 @@ fn a_dropped_name_is_not_created_over(store: &dyn ShareStore) {
 fn resumed_then_overwritten(store: &dyn ShareStore) {
     let share = name("overwritten");
     let mut upload = store.create(&share).unwrap();
-    upload.write_at(0, &[1; 100]).unwrap();
+    write(&mut *upload, 0, &[1; 100]).unwrap();
     drop(upload);
     let mut upload = store.resume(&share).unwrap();
-    upload.write_at(50, &[2; 10]).unwrap();
+    write(&mut *upload, 50, &[2; 10]).unwrap();
     upload.commit().unwrap();
     let mut model = [1; 100];
     model[50..60].fill(2);
@@ -78,7 +78,7 @@ fn dropped_and_resumed_many_times(store: &dyn ShareStore) {
     drop(store.create(&share).unwrap());
     for (at, piece) in contents.chunks(997).enumerate() {
         let mut upload = store.resume(&share).unwrap();
-        upload.write_at(at as u64 * 997, piece).unwrap();
+        write(&mut *upload, at as u64 * 997, piece).unwrap();
     }
     store.resume(&share).unwrap().commit().unwrap();
     assert!(get(store, &share) == contents);

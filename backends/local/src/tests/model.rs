@@ -6,11 +6,12 @@
 //! at once; the store syncs its parents on the real one.
 
 use crate::files::{Facts, Files, OpenFile};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use warifu_buffers::Bytes;
 
 const BLOCK_BYTES: usize = 512;
 
@@ -29,6 +30,23 @@ pub(super) struct Plan {
 #[derive(Clone)]
 pub(super) struct Model(Arc<Mutex<World>>);
 
+/// When a write is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Writes {
+    /// Before the call returns.
+    #[default]
+    AtOnce,
+    /// When others have come behind it, or somebody waits: what came of it is told then.
+    Later,
+}
+
+impl Writes {
+    pub(super) const BOTH: [Self; 2] = [Self::AtOnce, Self::Later];
+}
+
+/// Writes that are on their way together at most, where they are done later.
+const QUEUE_MAX: usize = 2;
+
 #[derive(Clone, Default)]
 struct World {
     inodes: BTreeMap<u64, Inode>,
@@ -38,6 +56,7 @@ struct World {
     handles: u64,
     /// Syncs say that they worked, and do nothing. The tests must notice.
     lying: bool,
+    writes: Writes,
 }
 
 #[derive(Clone, Default)]
@@ -57,8 +76,8 @@ struct Names {
 }
 
 impl Model {
-    pub(super) fn new() -> Self {
-        let mut world = World::default();
+    pub(super) fn new(writes: Writes) -> Self {
+        let mut world = World { writes, ..World::default() };
         world.folders.insert(PathBuf::from("/"), Names::default());
         Self(Arc::new(Mutex::new(world)))
     }
@@ -158,7 +177,8 @@ impl Model {
 
     fn handle(&self, world: &mut World, target: Target) -> Box<dyn OpenFile> {
         world.handles += 1;
-        Box::new(Handle { model: self.clone(), target, id: world.handles })
+        let queue = Mutex::default();
+        Box::new(Handle { model: self.clone(), target, id: world.handles, queue })
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
@@ -230,6 +250,12 @@ impl Inode {
         }
         self.live[offset..end].copy_from_slice(bytes);
         self.dirty.extend(offset / BLOCK_BYTES..=(end - 1) / BLOCK_BYTES);
+    }
+
+    fn truncate(&mut self, bytes: usize) {
+        self.dirty.insert(bytes / BLOCK_BYTES);
+        self.live.truncate(bytes);
+        self.length_dirty = true;
     }
 
     fn sync(&mut self, well: bool) {
@@ -329,6 +355,7 @@ struct Handle {
     model: Model,
     target: Target,
     id: u64,
+    queue: Mutex<VecDeque<(u64, Bytes)>>,
 }
 
 impl Handle {
@@ -337,6 +364,29 @@ impl Handle {
             Target::File(inode) => *inode,
             Target::Folder(path) => panic!("{} is used as a file", path.display()),
         }
+    }
+
+    fn write_now(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.model.step(|world, well| {
+            let bytes = if well { bytes } else { &bytes[..bytes.len() / 2] };
+            world.inodes.get_mut(&self.inode()).unwrap().write(offset as usize, bytes);
+            Ok(())
+        })
+    }
+
+    /// Does the oldest writes until at most `left` wait; the first failure is told.
+    fn work_off(&self, left: usize) -> io::Result<()> {
+        let mut failure = None;
+        let mut queue = self.queue.lock().unwrap();
+        while queue.len() > left {
+            let (offset, bytes) = queue.pop_front().unwrap();
+            failure = failure.or(self.write_now(offset, &bytes).err());
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn assert_settled(&self) {
+        assert!(self.queue.lock().unwrap().is_empty(), "writes are on their way");
     }
 }
 
@@ -353,15 +403,29 @@ impl OpenFile for Handle {
         self.model.whole(|world| Ok(world.facts(self.inode())))
     }
 
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.model.step(|world, well| {
-            let bytes = if well { bytes } else { &bytes[..bytes.len() / 2] };
-            world.inodes.get_mut(&self.inode()).unwrap().write(offset as usize, bytes);
+    fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
+        let writes = self.model.world().writes;
+        if writes == Writes::AtOnce {
+            return self.write_now(offset, &bytes);
+        }
+        self.queue.lock().unwrap().push_back((offset, bytes));
+        self.work_off(QUEUE_MAX)
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.work_off(0)
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.assert_settled();
+        self.model.whole(|world| {
+            world.inodes.get_mut(&self.inode()).unwrap().truncate(bytes as usize);
             Ok(())
         })
     }
 
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
+        self.assert_settled();
         self.model.whole(|world| {
             let live = &world.inodes[&self.inode()].live;
             let there = live.get(offset as usize..offset as usize + target.len());
@@ -375,6 +439,7 @@ impl OpenFile for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.assert_settled();
         self.model.step(|world, well| {
             if world.lying {
                 return Ok(());
@@ -390,6 +455,7 @@ impl OpenFile for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        drop(self.work_off(0));
         if let Target::File(inode) = self.target {
             let mut world = self.model.world();
             let locked_by = &mut world.inodes.get_mut(&inode).unwrap().locked_by;

@@ -1,10 +1,11 @@
 //! Killed, or without power, at any operation: whole or nothing, and nothing lost that was
 //! acknowledged.
 
-use super::model::{Model, Plan};
+use super::model::{Model, Plan, Writes};
 use crate::{LocalConfig, LocalStore};
 use std::io::ErrorKind;
-use warifu_backend::{Error, ShareName, ShareStore};
+use warifu_backend::{Error, ShareName, ShareStore, Upload};
+use warifu_buffers::Bytes;
 
 const SEEDS: u64 = 24;
 
@@ -23,14 +24,18 @@ pub(super) fn open(model: &Model) -> Result<LocalStore, Error> {
     LocalStore::open_with(&LocalConfig::new("/store"), Box::new(model.clone()))
 }
 
+pub(super) fn write(upload: &mut dyn Upload, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    upload.write_at(offset, Bytes::copy_from_slice(bytes))
+}
+
 /// Uploads in three writes, with a sync between.
 pub(super) fn put(store: &dyn ShareStore, share: &str) -> Result<(), Error> {
     let contents = contents_of(share);
     let mut upload = store.create(&name(share))?;
-    upload.write_at(0, &contents[..1_000])?;
+    write(&mut *upload, 0, &contents[..1_000])?;
     upload.sync()?;
-    upload.write_at(2_000, &contents[2_000..])?;
-    upload.write_at(900, &contents[900..2_100])?;
+    write(&mut *upload, 2_000, &contents[2_000..])?;
+    write(&mut *upload, 900, &contents[900..2_100])?;
     upload.commit()
 }
 
@@ -42,8 +47,8 @@ pub(super) struct Acknowledged {
 }
 
 /// A store with the share `old` in it, all on the medium.
-pub(super) fn with_old() -> Model {
-    let model = Model::new();
+pub(super) fn with_old(writes: Writes) -> Model {
+    let model = Model::new(writes);
     put(&open(&model).unwrap(), "old").unwrap();
     model.without_power(|| false)
 }
@@ -111,7 +116,7 @@ fn finish(model: &Model) {
     let store = open(model).unwrap();
     for left in store.unfinished().unwrap() {
         let mut upload = store.resume(&left).unwrap();
-        upload.write_at(0, &contents_of(left.as_str())).unwrap();
+        write(&mut *upload, 0, &contents_of(left.as_str())).unwrap();
         upload.commit().unwrap();
     }
     assert_eq!(store.unfinished().unwrap(), []);
@@ -129,8 +134,8 @@ fn dies_at(operation: u64, done: bool) -> Plan {
     Plan { operation, lasting: true, done, kind: ErrorKind::Other }
 }
 
-fn operations() -> u64 {
-    let model = with_old();
+fn operations(writes: Writes) -> u64 {
+    let model = with_old(writes);
     model.plan(None);
     assert_eq!(work(&model).committed, ["new", "next"]);
     let operations = model.operations();
@@ -140,78 +145,91 @@ fn operations() -> u64 {
 
 #[test]
 fn without_power_at_any_operation() {
-    for operation in 0..=operations() {
-        for seed in 0..SEEDS {
-            let model = with_old();
-            model.plan(Some(dies_at(operation, false)));
-            let acknowledged = work(&model);
-            let after = model.without_power(coin(seed));
-            let fault = wrong(&after.without_power(|| false), &acknowledged);
-            assert_eq!(fault, None, "operation {operation}, seed {seed}, {acknowledged:?}");
-            finish(&after);
+    for writes in Writes::BOTH {
+        for operation in 0..=operations(writes) {
+            for seed in 0..SEEDS {
+                let model = with_old(writes);
+                model.plan(Some(dies_at(operation, false)));
+                let acknowledged = work(&model);
+                let after = model.without_power(coin(seed));
+                let fault = wrong(&after.without_power(|| false), &acknowledged);
+                assert_eq!(fault, None, "operation {operation}, seed {seed}, {acknowledged:?}");
+                finish(&after);
+            }
         }
     }
 }
 
 #[test]
 fn killed_at_any_operation_then_asked_then_without_power() {
-    for operation in 0..=operations() {
-        for (seed, done) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
-            let model = with_old();
-            model.plan(Some(dies_at(operation, done)));
-            let mut acknowledged = work(&model);
-            let next = model.killed();
-            assert_eq!(wrong(&next, &acknowledged), None, "operation {operation}");
-            // What the next process is told is there must stay, whatever happens then.
-            let told = open(&next).unwrap();
-            let there = ["new", "next"].into_iter().filter(|share| told.len(&name(share)).is_ok());
-            acknowledged.committed = there.collect();
-            drop(told);
-            let after = next.without_power(coin(seed));
-            let fault = wrong(&after, &acknowledged);
-            assert_eq!(fault, None, "operation {operation}, seed {seed}, {acknowledged:?}");
-            finish(&after);
+    for writes in Writes::BOTH {
+        for operation in 0..=operations(writes) {
+            for (seed, done) in (0..SEEDS).flat_map(|seed| [(seed, false), (seed, true)]) {
+                let model = with_old(writes);
+                model.plan(Some(dies_at(operation, done)));
+                let mut acknowledged = work(&model);
+                let next = model.killed();
+                assert_eq!(wrong(&next, &acknowledged), None, "operation {operation}");
+                // What the next process is told is there must stay, whatever happens then.
+                let told = open(&next).unwrap();
+                let there =
+                    ["new", "next"].into_iter().filter(|share| told.len(&name(share)).is_ok());
+                acknowledged.committed = there.collect();
+                drop(told);
+                let after = next.without_power(coin(seed));
+                let fault = wrong(&after, &acknowledged);
+                assert_eq!(fault, None, "operation {operation}, seed {seed}, {acknowledged:?}");
+                finish(&after);
+            }
         }
     }
 }
 
 #[test]
 fn killed_again_while_a_cut_off_commit_is_settled() {
-    let mut settled = 0;
-    for (first, second) in (0..=operations()).flat_map(|first| (0..40).map(move |at| (first, at))) {
-        let model = with_old();
-        model.plan(Some(dies_at(first, false)));
-        let acknowledged = work(&model);
-        let next = model.killed();
-        let twins = next
-            .contents("/store/unfinished")
-            .iter()
-            .any(|(twin, _)| next.contents("/store/shares").iter().any(|(share, _)| share == twin));
-        if !twins {
-            continue;
+    for writes in Writes::BOTH {
+        let mut settled = 0;
+        for (first, second) in
+            (0..=operations(writes)).flat_map(|first| (0..40).map(move |at| (first, at)))
+        {
+            let model = with_old(writes);
+            model.plan(Some(dies_at(first, false)));
+            let acknowledged = work(&model);
+            let next = model.killed();
+            let twins = next.contents("/store/unfinished").iter().any(|(twin, _)| {
+                next.contents("/store/shares").iter().any(|(share, _)| share == twin)
+            });
+            if !twins {
+                continue;
+            }
+            next.plan(Some(dies_at(second, false)));
+            let told = open(&next).and_then(|store| store.list());
+            for seed in 0..6 {
+                let after = next.without_power(coin(seed));
+                let fault = wrong(&after.without_power(|| false), &acknowledged);
+                assert_eq!(
+                    fault, None,
+                    "{first}, {second}, seed {seed}, {acknowledged:?}, {told:?}"
+                );
+                finish(&after);
+            }
+            settled += 1;
         }
-        next.plan(Some(dies_at(second, false)));
-        let told = open(&next).and_then(|store| store.list());
-        for seed in 0..6 {
-            let after = next.without_power(coin(seed));
-            let fault = wrong(&after.without_power(|| false), &acknowledged);
-            assert_eq!(fault, None, "{first}, {second}, seed {seed}, {acknowledged:?}, {told:?}");
-            finish(&after);
-        }
-        settled += 1;
+        assert!(settled > 100, "{settled} settlings are too few to prove anything");
     }
-    assert!(settled > 100, "{settled} settlings are too few to prove anything");
 }
 
 /// The canary: with syncs that do nothing, the same checks must cry out.
 #[test]
 fn a_medium_that_lies_is_noticed() {
-    let model = with_old();
-    model.lie();
-    let acknowledged = work(&model);
-    let noticed = (0..SEEDS).filter(|&seed| {
-        let after = model.without_power(coin(seed));
-        wrong(&after, &acknowledged).is_some()
-    });
-    assert!(noticed.count() > SEEDS as usize / 2);
+    for writes in Writes::BOTH {
+        let model = with_old(writes);
+        model.lie();
+        let acknowledged = work(&model);
+        let noticed = (0..SEEDS).filter(|&seed| {
+            let after = model.without_power(coin(seed));
+            wrong(&after, &acknowledged).is_some()
+        });
+        assert!(noticed.count() > SEEDS as usize / 2);
+    }
 }

@@ -6,7 +6,7 @@ use crate::hashes::ShareHashes;
 use crate::random::RandomSource;
 use crate::share::{CommitOrder, ShareWriter};
 use std::collections::VecDeque;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 use warifu_core::capsule::Verdict;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::{Kept, SiteName};
@@ -35,16 +35,17 @@ impl LocalLane {
         Self { site, writer: Some(writer), random, hashes, held: VecDeque::new(), spent }
     }
 
-    fn put(&mut self, slot: Slot, attempt: u32, content: &[u8]) -> Result<(), LaneError> {
+    fn put(&mut self, slot: Slot, attempt: u32, content: Bytes) -> Result<(), LaneError> {
         let mut blind = [0; 16];
         if slot.class != ShareClass::Capsule {
             blind = self.random.block()?;
             self.spent.random_bytes += 16;
-            self.hashes.record(slot, content, &blind);
+            self.hashes.record(slot, &content, &blind);
         }
         let writer = self.writer.as_mut().ok_or_else(finished)?;
+        let bytes = content.len() as u64;
         writer.put(slot, attempt, &blind, content)?;
-        self.spent.sent_bytes += content.len() as u64;
+        self.spent.sent_bytes += bytes;
         self.held.push_back((slot, attempt));
         Ok(())
     }
@@ -62,12 +63,13 @@ impl Lane for LocalLane {
     fn draw(&mut self, slot: Slot, attempt: u32, bytes: usize) -> Result<Kept, LaneError> {
         let pad = self.random.draw(bytes)?;
         self.spent.random_bytes += bytes as u64;
-        self.put(slot, attempt, &pad)?;
+        self.put(slot, attempt, pad.share(bytes))?;
         Ok(pad)
     }
 
     fn store(&mut self, slot: Slot, attempt: u32, frame: Block) -> Result<(), LaneError> {
-        self.put(slot, attempt, &frame[CONTENT_OFFSET..frame.len() - TAG_BYTES])
+        let end = frame.len() - TAG_BYTES;
+        self.put(slot, attempt, frame.into_bytes().slice(CONTENT_OFFSET..end))
     }
 
     fn mask(&mut self, index: u64, attempt: u32) -> Result<(), LaneError> {

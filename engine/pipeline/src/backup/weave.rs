@@ -198,8 +198,7 @@ impl Weaver {
         let lanes: Vec<usize> = self.lanes_of(Role::Computed).collect();
         let Some(underway) = self.underway.get_mut(&slot) else { return Vec::new() };
         let bytes = underway.payload.len();
-        let mut frames: Vec<Block> =
-            lanes.iter().map(|_| Block::zeroed(CONTENT_OFFSET + bytes + TAG_BYTES)).collect();
+        let mut frames: Vec<Block> = lanes.iter().map(|_| frame_for(bytes)).collect();
         {
             let pads: Vec<Kept> = underway.pads.iter_mut().filter_map(Option::take).collect();
             let sources: Vec<&[u8]> = std::iter::once(&underway.payload[..])
@@ -215,6 +214,11 @@ impl Weaver {
         let stores = lanes.into_iter().zip(frames);
         stores.map(|(lane, frame)| Order::Store { lane, slot, attempt, frame }).collect()
     }
+}
+
+/// The buffer of a frame for `bytes` of content, which stands on a page.
+fn frame_for(bytes: usize) -> Block {
+    Block::aligned_at(CONTENT_OFFSET + bytes + TAG_BYTES, CONTENT_OFFSET)
 }
 
 #[cfg(test)]

@@ -410,7 +410,7 @@ impl Peer {
         let mut first = [0; FRAME_HEADER_BYTES];
         self.transport.receive(&mut first)?;
         let header = self.session.expect(&first)?;
-        let mut frame = Block::zeroed(header.frame_bytes());
+        let mut frame = Block::aligned_at(header.frame_bytes(), CONTENT_OFFSET + 16);
         frame[..FRAME_HEADER_BYTES].copy_from_slice(&first);
         self.transport.receive(&mut frame[FRAME_HEADER_BYTES..])?;
         let range = header.key_range();

@@ -11,6 +11,7 @@ use warifu_backend::{ShareName, ShareStore};
 use warifu_buffers::Block;
 use warifu_core::SiteName;
 use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::share_file::PAGE_BYTES;
 use warifu_core::sharing::chunk_hash;
 use warifu_kernels::{Isa, PolyHash};
 use warifu_link::ShareClass;
@@ -260,7 +261,7 @@ impl ReadLane for LocalReadLane {
     fn next_part(&mut self) -> Result<(u64, Part), ReadError> {
         let asked = self.asked.pop_front();
         let index = asked.ok_or(PeerError::Unexpected("an answer to nothing"))?;
-        let mut frame = Block::zeroed(CHUNK_BYTES as usize);
+        let mut frame = Block::zeroed(CHUNK_BYTES as usize + PAGE_BYTES as usize);
         let read = self.read(index, &mut frame);
         let read = read.map_err(|source| ReadError::Share { index, source })?;
         self.expected.check(index, &frame[..read.bytes], &read.blind)?;

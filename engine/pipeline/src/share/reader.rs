@@ -11,6 +11,8 @@ use warifu_core::share_file::{
 };
 use warifu_link::ShareClass;
 
+const PAGE: usize = PAGE_BYTES as usize;
+
 /// A chunk or mask as it was stored.
 pub struct ReadChunk {
     /// Which attempt it was.
@@ -34,7 +36,7 @@ impl<'a> ShareReader<'a> {
     /// # Errors
     /// Where there is none, it is damaged, or the store fails.
     pub fn open(store: &'a dyn ShareStore, name: &ShareName) -> Result<Self, ShareError> {
-        let mut page = [0; PAGE_BYTES as usize];
+        let mut page = [0; PAGE];
         store.read_at(name, 0, &mut page)?;
         let header = ShareHeader::decode(&page)?;
         if parse_share_file_name(name.as_str()) != Some((header.object, header.x)) {
@@ -65,7 +67,8 @@ impl<'a> ShareReader<'a> {
         }
     }
 
-    /// Reads a chunk or mask into the start of `target`.
+    /// Reads a chunk or mask into the start of `target`. Where `target` has room for a page more, the
+    /// slot is read at once, by way of that room, which is zero afterwards.
     ///
     /// # Errors
     /// Where there is no such slot, its checksum is wrong, or the store fails.
@@ -80,11 +83,20 @@ impl<'a> ShareReader<'a> {
         };
         let offset = self.header.slot_offset(class, slot.index);
         let offset = offset.ok_or(ShareError::NoSuchSlot { slot })?;
-        let content = &mut target[..bytes];
-        self.store.read_at(&self.name, offset, content)?;
-        let mut foot_page = [0; PAGE_BYTES as usize];
-        self.store.read_at(&self.name, offset + bytes as u64, &mut foot_page)?;
-        let foot = Foot::decode(content, &foot_page)?;
+        let mut foot_page = [0; PAGE];
+        let foot = if target.len() >= bytes + PAGE {
+            let whole = &mut target[..bytes + PAGE];
+            self.store.read_at(&self.name, offset, whole)?;
+            let (content, behind) = whole.split_at_mut(bytes);
+            foot_page.copy_from_slice(behind);
+            behind.fill(0);
+            Foot::decode(content, &foot_page)?
+        } else {
+            let content = &mut target[..bytes];
+            self.store.read_at(&self.name, offset, content)?;
+            self.store.read_at(&self.name, offset + bytes as u64, &mut foot_page)?;
+            Foot::decode(content, &foot_page)?
+        };
         if (foot.class, foot.index) != (class, slot.index) {
             return Err(ShareError::NoSuchSlot { slot });
         }

@@ -4,7 +4,7 @@ use super::ShareError;
 use crate::backup::weave::Slot;
 use std::collections::BTreeMap;
 use warifu_backend::{ShareName, ShareStore, Upload};
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 use warifu_core::checksum::crc64;
 use warifu_core::geometry::{CHUNK_BYTES, Geometry, PAYLOAD_STEP};
 use warifu_core::share_file::{
@@ -22,6 +22,10 @@ const SYNC_STEP_BYTES: u64 = 64 << 20;
 
 /// Pieces of 1 MiB that a capsule has at most: 4 GiB.
 const CAPSULE_PIECES_MAX: u64 = 4096;
+
+/// Chunks that are looked past, when a share is taken up, to find a short last one: more are
+/// never on their way together.
+const MISSING_BEFORE_LAST_MAX: u64 = 64;
 
 /// What is known of a share before its length is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,12 +52,12 @@ impl Draft {
         name: &ShareName,
         link: LinkId,
     ) -> Result<(), ShareError> {
-        let upload = match store.resume(name) {
+        let mut upload = match store.resume(name) {
             Ok(upload) => upload,
             Err(warifu_backend::Error::NotFound) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        match first_page(upload.as_ref()) {
+        match first_page(upload.as_mut()) {
             FirstPage::Draft { owner, .. } | FirstPage::Header { owner } if owner != Some(link) => {
                 Err(ShareError::OtherOwner)
             }
@@ -129,7 +133,7 @@ impl ShareWriter {
         };
         let mut writer =
             Self { upload, draft, written: BTreeMap::new(), payload_bytes: 0, unsynced_bytes: 0 };
-        match first_page(writer.upload.as_ref()) {
+        match first_page(writer.upload.as_mut()) {
             FirstPage::Empty => {}
             FirstPage::Draft { page, .. } if page[..] == draft.page()[..] => {
                 writer.take_up_written();
@@ -139,49 +143,73 @@ impl ShareWriter {
             FirstPage::Header { owner } if owner == draft.link => writer.take_up_written(),
             _ => return Err(ShareError::OtherOwner),
         }
-        writer.upload.write_at(0, &draft.page())?;
+        writer.upload.write_at(0, draft.page().into_bytes())?;
         Ok(writer)
     }
 
-    /// Counts the whole data chunks and masks, from the first of each, that an earlier process
-    /// left.
+    /// Counts the whole data chunks and masks that an earlier process left. What is missing between
+    /// them is passed over: slots are written in any order.
     fn take_up_written(&mut self) {
-        let mut content = Block::zeroed(CHUNK_BYTES as usize);
-        let step = PAYLOAD_STEP as usize;
-        for index in 0.. {
-            let slot = Slot { class: ShareClass::Data, index };
-            let Some(offset) = data_slot_offset(index) else { break };
-            let lengths = (1..=CHUNK_BYTES as usize / step).rev().map(|pages| pages * step);
-            let found = lengths.into_iter().find_map(|bytes| {
-                let attempt = self.whole_slot(slot, offset, &mut content[..bytes])?;
-                Some(WrittenSlot { attempt, bytes: bytes as u32 })
-            });
-            let Some(found) = found else { break };
-            self.written.insert(slot, found);
-            self.payload_bytes += u64::from(found.bytes);
-            if found.bytes < CHUNK_BYTES {
+        let mut buffer = Block::zeroed(CHUNK_BYTES as usize + PAGE);
+        let held_bytes = self.upload.held_bytes();
+        let within = |index| data_slot_offset(index).filter(|offset| *offset < held_bytes);
+        let slot = |index| Slot { class: ShareClass::Data, index };
+        let (mut end, mut index) = (0, 0);
+        while let Some(offset) = within(index) {
+            if self.take_up(slot(index), offset, CHUNK_BYTES, &mut buffer) {
+                end = index + 1;
+            }
+            index += 1;
+        }
+        let mut payload_bytes = end * u64::from(CHUNK_BYTES);
+        // Only the last chunk is short.
+        let shorts = (1..CHUNK_BYTES / PAYLOAD_STEP as u32).rev();
+        let shorts = shorts.map(|pages| pages * PAYLOAD_STEP as u32);
+        let places = (end..end + MISSING_BEFORE_LAST_MAX).map_while(|at| Some((at, within(at)?)));
+        let last = places.flat_map(|place| shorts.clone().map(move |bytes| (place, bytes)));
+        for ((index, offset), bytes) in last {
+            if self.take_up(slot(index), offset, bytes, &mut buffer) {
+                payload_bytes = index * u64::from(CHUNK_BYTES) + u64::from(bytes);
                 break;
             }
         }
-        let Ok(geometry) = Geometry::new(self.payload_bytes) else { return };
+        let Ok(geometry) = Geometry::new(payload_bytes) else { return };
         for index in 0..u64::from(geometry.mask_count()) {
-            let slot = Slot { class: ShareClass::Mask, index };
-            let offset = mask_slot_offset(&geometry, index);
-            let attempt = offset.and_then(|offset| self.whole_slot(slot, offset, &mut content));
-            let Some(attempt) = attempt else { return };
-            self.written.insert(slot, WrittenSlot { attempt, bytes: CHUNK_BYTES });
+            if let Some(offset) = mask_slot_offset(&geometry, index) {
+                let slot = Slot { class: ShareClass::Mask, index };
+                self.take_up(slot, offset, CHUNK_BYTES, &mut buffer);
+            }
         }
     }
 
-    /// The attempt of a slot if it stands at `offset` whole with this length.
-    fn whole_slot(&self, slot: Slot, offset: u64, content: &mut [u8]) -> Option<u32> {
-        let mut page = [0; PAGE];
-        self.upload.read_at(offset + content.len() as u64, &mut page).ok()?;
-        if page[..8] != *b"WARIFUSL" {
-            return None;
+    /// Counts a slot if it stands at `offset` whole with this length; whether it did.
+    fn take_up(&mut self, slot: Slot, offset: u64, bytes: u32, buffer: &mut Block) -> bool {
+        let attempt = self.whole_slot(slot, offset, &mut buffer[..bytes as usize + PAGE]);
+        if let Some(attempt) = attempt {
+            self.written.insert(slot, WrittenSlot { attempt, bytes });
+            if slot.class == ShareClass::Data {
+                self.payload_bytes += u64::from(bytes);
+            }
         }
-        self.upload.read_at(offset, content).ok()?;
-        let foot = Foot::decode(content, &page).ok()?;
+        attempt.is_some()
+    }
+
+    /// The attempt of the slot at `offset` if it is whole; `buffer` has room for just the slot.
+    fn whole_slot(&mut self, slot: Slot, offset: u64, buffer: &mut [u8]) -> Option<u32> {
+        let at_once = buffer.len() == CHUNK_BYTES as usize + PAGE;
+        if at_once {
+            self.upload.read_at(offset, buffer).ok()?;
+        }
+        let (content, page) = buffer.split_last_chunk_mut::<PAGE>()?;
+        if !at_once {
+            // One of many lengths that it may have.
+            self.upload.read_at(offset + content.len() as u64, page).ok()?;
+            if page[..8] != *b"WARIFUSL" {
+                return None;
+            }
+            self.upload.read_at(offset, content).ok()?;
+        }
+        let foot = Foot::decode(content, page).ok()?;
         let fits = (Some(foot.class), foot.index) == (slot_class(slot.class), slot.index);
         fits.then_some(foot.attempt)
     }
@@ -196,8 +224,9 @@ impl ShareWriter {
         &self.written
     }
 
-    /// Writes a slot; a later attempt replaces an earlier one. `blind` is not used for pieces of
-    /// the capsule, which have none.
+    /// Writes a slot; a later attempt replaces an earlier one, which only for a piece of the capsule
+    /// may have had another length. `blind` is not used for these, which have none. The content is
+    /// handed on without a copy; a failure to write it may come with a later call.
     ///
     /// # Errors
     /// Where the slot doesn't fit, an equal or later attempt is there, or the store fails.
@@ -206,38 +235,37 @@ impl ShareWriter {
         slot: Slot,
         attempt: u32,
         blind: &[u8; 16],
-        content: &[u8],
+        content: Bytes,
     ) -> Result<(), ShareError> {
-        let offset = self.place(slot, content.len())?;
+        let bytes = content.len();
+        let offset = self.place(slot, bytes)?;
         if let Some(held) = self.written.get(&slot) {
-            let misfit = |why| ShareError::Misfit { slot, bytes: content.len(), why };
+            let misfit = |why| ShareError::Misfit { slot, bytes, why };
             if held.attempt >= attempt {
                 return Err(misfit("the same or a later attempt is there already"));
             }
-            if held.bytes as usize != content.len() {
+            // The capsule names attempts, so that it changes with them.
+            if held.bytes as usize != bytes && slot.class != ShareClass::Capsule {
                 return Err(misfit("an attempt never changes the length"));
             }
         }
+        let content_bytes = bytes as u32;
+        let foot = slot_class(slot.class).map(|class| {
+            let foot = Foot { class, attempt, index: slot.index, content_bytes, blind: *blind };
+            foot.encode(&content)
+        });
         self.upload.write_at(offset, content)?;
-        self.unsynced_bytes += content.len() as u64;
-        if let Some(class) = slot_class(slot.class) {
-            let foot = Foot {
-                class,
-                attempt,
-                index: slot.index,
-                content_bytes: content.len() as u32,
-                blind: *blind,
-            };
-            self.upload.write_at(offset + content.len() as u64, &foot.encode(content)[..])?;
+        self.unsynced_bytes += bytes as u64;
+        if let Some(foot) = foot {
+            self.upload.write_at(offset + bytes as u64, foot.into_bytes())?;
         }
         if self.unsynced_bytes >= SYNC_STEP_BYTES {
             self.upload.sync()?;
             self.unsynced_bytes = 0;
         }
-        let before =
-            self.written.insert(slot, WrittenSlot { attempt, bytes: content.len() as u32 });
+        let before = self.written.insert(slot, WrittenSlot { attempt, bytes: content_bytes });
         if before.is_none() && slot.class == ShareClass::Data {
-            self.payload_bytes += content.len() as u64;
+            self.payload_bytes += bytes as u64;
         }
         Ok(())
     }
@@ -301,7 +329,9 @@ impl ShareWriter {
             capsule: order.capsule,
         };
         self.seal_capsule(&header)?;
-        self.upload.write_at(0, &header.encode()[..])?;
+        let mut page = Block::zeroed(PAGE);
+        page.copy_from_slice(&header.encode());
+        self.upload.write_at(0, page.into_bytes())?;
         self.upload.commit()?;
         Ok(())
     }
@@ -359,8 +389,10 @@ impl ShareWriter {
         }
         let mut share = Block::zeroed(total as usize);
         self.upload.read_at(start, &mut share)?;
-        let area = capsule_area(&share);
-        self.upload.write_at(start + total, &area[total as usize..])?;
+        let area = capsule_area(&share).into_bytes();
+        self.upload.write_at(start + total, area.slice(total as usize..))?;
+        // A longer capsule of an earlier attempt, or zeros that a crash has left.
+        self.upload.truncate(header.file_bytes())?;
         Ok(())
     }
 }
@@ -370,14 +402,14 @@ enum FirstPage {
     /// Nothing was written yet.
     Empty,
     /// A draft's page.
-    Draft { page: Block, owner: Option<LinkId> },
+    Draft { page: Box<[u8; PAGE]>, owner: Option<LinkId> },
     /// The header of a share that was about to be published.
     Header { owner: Option<LinkId> },
     /// Neither.
     Other,
 }
 
-fn first_page(upload: &dyn Upload) -> FirstPage {
+fn first_page(upload: &mut dyn Upload) -> FirstPage {
     let mut page = [0; PAGE];
     match upload.read_at(0, &mut page) {
         Ok(()) if page == [0; PAGE] => return FirstPage::Empty,
@@ -393,7 +425,7 @@ fn first_page(upload: &dyn Upload) -> FirstPage {
         return FirstPage::Other;
     }
     let owner = page[32..48].first_chunk().copied().filter(|link| *link != [0; 16]);
-    FirstPage::Draft { page: Block::copy_of(&page), owner: owner.map(LinkId::from_bytes) }
+    FirstPage::Draft { page: Box::new(page), owner: owner.map(LinkId::from_bytes) }
 }
 
 fn slot_class(class: ShareClass) -> Option<SlotClass> {

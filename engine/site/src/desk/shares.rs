@@ -5,9 +5,9 @@ use crate::drafts::{share_name, writer};
 use crate::greeting::Opened;
 use std::collections::BTreeMap;
 use warifu_backend::ShareName;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, Bytes};
 use warifu_core::geometry::CHUNK_BYTES;
-use warifu_core::share_file::{CapsuleShape, parse_share_file_name};
+use warifu_core::share_file::{CapsuleShape, PAGE_BYTES, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Geometry, Role, Threshold};
 use warifu_kernels::PolyHash;
@@ -51,7 +51,8 @@ impl Desk {
         if opened.message.class != ShareClass::Capsule {
             blind.copy_from_slice(&opened.kept);
         }
-        self.put(&opened.message, &blind, opened.body())?;
+        let message = opened.message;
+        self.put(&message, &blind, opened.into_body())?;
         Ok(Answer::default())
     }
 
@@ -63,13 +64,13 @@ impl Desk {
         let (mut blind, mut receipt_key) = ([0; 16], [0; 16]);
         blind.copy_from_slice(&rest[..16]);
         receipt_key.copy_from_slice(&rest[16..]);
-        self.put(&message, &blind, content)?;
+        self.put(&message, &blind, kept.share(content.len()))?;
         let receipt = PolyHash::new(self.site.isa(), &receipt_key);
         let body = chunk_hash(&receipt, content, &blind).to_vec();
         Ok(Answer { body, ..Answer::default() })
     }
 
-    fn put(&self, message: &Message, blind: &[u8; 16], content: &[u8]) -> Result<(), Declined> {
+    fn put(&self, message: &Message, blind: &[u8; 16], content: Bytes) -> Result<(), Declined> {
         let draft = self.site.drafts().find(self.greeted.link, address(message)?);
         let draft = draft.ok_or_else(no_draft)?;
         let slot = Slot { class: message.class, index: message.index };
@@ -143,9 +144,11 @@ impl Desk {
         }
         let slot = Slot { class: message.class, index: message.index };
         let bytes = reader.slot_bytes(slot).map_err(declined)?;
-        let mut frame = Block::zeroed(BODY_OFFSET + 16 + bytes + TAG_BYTES);
         let content = BODY_OFFSET + 16;
+        let mut frame = Block::aligned_at(content + bytes + TAG_BYTES, content);
+        frame.lengthen(content + bytes + PAGE_BYTES as usize);
         let read = reader.chunk(slot, &mut frame[content..]).map_err(declined)?;
+        frame.truncate(content + bytes + TAG_BYTES);
         frame[BODY_OFFSET..content].copy_from_slice(&read.blind);
         let content = Some(Content { frame });
         Ok(Answer { attempt: read.attempt, argument0: bytes as u64, content, ..Answer::default() })

@@ -326,7 +326,9 @@ fn weave_capsule(
     let mut next = || {
         let piece = pieces.next().map(|(piece, index)| {
             let slot = Slot { class: ShareClass::Capsule, index };
-            (slot, Block::copy_of(piece))
+            let mut block = Block::zeroed(piece.len());
+            block.copy_from_slice(piece);
+            (slot, block)
         });
         Ok(piece)
     };
