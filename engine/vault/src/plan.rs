@@ -121,7 +121,9 @@ impl Vault {
         let peers = std::thread::scope(|scope| {
             let threads: Vec<_> = dials
                 .iter_mut()
-                .map(|(site, dial, kept)| (site.clone(), scope.spawn(move || ask(dial, kept.take()))))
+                .map(|(site, dial, kept)| {
+                    (site.clone(), scope.spawn(move || ask(dial, kept.take())))
+                })
                 .collect();
             threads
                 .into_iter()

@@ -1,9 +1,8 @@
 //! Whether key covers a batch as a whole, told before it starts.
 
 use super::Input;
-use super::record::FileState;
+use crate::Vault;
 use crate::failure::Failure;
-use crate::{Source, Vault};
 use warifu_core::plan::{Candidate, Health, PlanRequest, plan};
 use warifu_core::{Geometry, SiteName};
 
@@ -35,10 +34,7 @@ pub(super) struct Pending<'a> {
 impl<'a> Pending<'a> {
     /// `None` where it can't be said how long it is.
     pub(super) fn of(input: &'a Input) -> Option<Self> {
-        let bytes = match &input.request.source {
-            Source::File(path) => FileState::of(path)?.bytes(),
-            Source::Stdin { size_bytes } => (*size_bytes)?,
-        };
+        let bytes = input.bytes()?;
         let payload = bytes.checked_add(PAYLOAD_EXTRA_BYTES)?.checked_next_multiple_of(4096)?;
         Some(Self { input, bytes, geometry: Geometry::new(payload).ok()? })
     }

@@ -138,7 +138,8 @@ impl Manifest<'_> {
 
     fn bad_header(&self, wrong: &str) -> Failure {
         let known: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
-        let what = format!("the first line of the manifest {} names no columns: {wrong}", self.name);
+        let what =
+            format!("the first line of the manifest {} names no columns: {wrong}", self.name);
         Failure::new(Class::Usage, "manifest-header", what).next(format!(
             "begin it with a line of column names parted by tabs, of: {}",
             known.join(", ")
@@ -253,10 +254,8 @@ mod tests {
         let row = |id: &str, path: &str, label: &str, scheme: &str| {
             (id.to_owned(), PathBuf::from(path), Some(label.to_owned()), scheme.to_owned())
         };
-        let expected = [
-            row("P1", "/data/a.bam", "first", "2/3"),
-            row("P2", "/abs/b.bam", "for all", "3/5"),
-        ];
+        let expected =
+            [row("P1", "/data/a.bam", "first", "2/3"), row("P2", "/abs/b.bam", "for all", "3/5")];
         assert_eq!(found, expected);
         let one = shown(&lines(b"path\na\n", Some("P9")).unwrap());
         assert_eq!(one, [row("P9", "/data/a", "for all", "3/5")]);

@@ -20,7 +20,8 @@ pub use summary::{BatchReport, LatencyReport, SiteSum};
 use crate::failure::{Class, Failure};
 use crate::{BackupRequest, ObjectReport, Progress, Source, Vault};
 use inputs::{Finder, Found};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use warifu_core::plan::Override;
 use warifu_core::{IndividualId, SiteName, Threshold};
@@ -79,6 +80,15 @@ impl Input {
         match &self.place {
             Some(place) => format!("{place}: {}", self.path()),
             None => self.path(),
+        }
+    }
+
+    /// How long it is now, in bytes; `None` where that is not known.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        match &self.request.source {
+            Source::File(path) => Some(record::FileState::of(path)?.bytes()),
+            Source::Stdin { size_bytes } => *size_bytes,
         }
     }
 
@@ -174,7 +184,14 @@ impl Vault {
             found.inputs.append(&mut lines.inputs);
             found.refused.append(&mut lines.refused);
         }
-        let notes = found.take_notes();
+        let mut notes = found.take_notes();
+        let before = found.inputs.len();
+        let mut seen = HashSet::new();
+        found.inputs.retain(|input| seen.insert(identity(input)));
+        match before - found.inputs.len() {
+            0 => {}
+            twice => notes.push(format!("{twice} were named more than once and are stored once")),
+        }
         let several = found.inputs.len() + found.refused.len() > 1;
         let is_batch = found.is_plural || request.manifest.is_some() || several;
         let (inputs, refused) = (found.inputs, found.refused);
@@ -233,6 +250,22 @@ impl BatchRequest {
             exclusions: self.exclusions.clone(),
         }
     }
+}
+
+/// A hash of what makes two inputs the same: their path, whose they are, scheme and label.
+fn identity(input: &Input) -> [u8; 16] {
+    let request = &input.request;
+    let path = match &request.source {
+        Source::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        Source::Stdin { .. } => PathBuf::new(),
+    };
+    let rest =
+        format!("\0{} {} {:?}", request.individual, request.threshold, request.label.as_deref());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(path.as_os_str().as_bytes()).update(rest.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    short
 }
 
 /// Standard input as a source, where it is asked for in a way that makes sense.

@@ -248,3 +248,186 @@ fn unusable(path: &Path, error: io::Error) -> Failure {
     let what = format!("can't use {}, the record of what batches have stored", path.display());
     Failure::new(Class::Other, "batch-record", what).because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Field {
+        dir: tempfile::TempDir,
+        input: PathBuf,
+    }
+
+    impl Field {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let input = dir.path().join("input");
+            std::fs::write(&input, "content").unwrap();
+            Self { dir, input }
+        }
+
+        fn open(&self) -> (Record, bool) {
+            Record::open(self.dir.path(), [7; 32]).unwrap()
+        }
+
+        fn mark(&self, record: &Record) -> Mark {
+            marked(record, &self.input, "P1")
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            std::fs::read(self.dir.path().join(FILE)).unwrap()
+        }
+    }
+
+    fn marked(record: &Record, path: &Path, individual: &str) -> Mark {
+        let individual = individual.parse().unwrap();
+        let state = FileState::of(path).unwrap();
+        record.mark(path, &state, (&individual, "2/3".parse().unwrap(), None))
+    }
+
+    fn object(number: u8) -> ObjectId {
+        ObjectId::from_bytes([number; 16])
+    }
+
+    fn found(record: &Record, mark: Mark) -> Vec<ObjectId> {
+        record.find(std::iter::once(mark)).unwrap().remove(&mark).unwrap()
+    }
+
+    #[test]
+    fn what_was_stored_is_found_by_the_next_opening_and_nobody_elses() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        assert!(found(&record, mark).is_empty());
+        record.add(mark, object(1)).unwrap();
+        record.add(marked(&record, &field.input, "P2"), object(2)).unwrap();
+        record.add(mark, object(3)).unwrap();
+        let (again, is_anew) = field.open();
+        assert!(!is_anew);
+        assert_eq!(field.mark(&again), mark);
+        assert_eq!(found(&again, mark), [object(1), object(3)]);
+        let label = Some("label");
+        let (individual, scheme) = ("P1".parse().unwrap(), "2/3".parse().unwrap());
+        let state = FileState::of(&field.input).unwrap();
+        assert_ne!(again.mark(&field.input, &state, (&individual, scheme, label)), mark);
+    }
+
+    #[test]
+    fn a_file_that_was_touched_is_another() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        let file = File::options().append(true).open(&field.input).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert_ne!(field.mark(&record), mark, "another time");
+        let other = field.dir.path().join("other");
+        std::fs::rename(&field.input, &other).unwrap();
+        assert_ne!(marked(&record, &other, "P1").place, mark.place, "another name");
+        assert!(FileState::of(field.dir.path()).is_none(), "a folder");
+    }
+
+    #[test]
+    fn no_name_stands_in_the_file_and_only_its_owner_reads_it() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        record.add(field.mark(&record), object(1)).unwrap();
+        let text = String::from_utf8(field.bytes()).unwrap();
+        assert!(!text.contains("input") && !text.contains("P1"), "{text}");
+        let mode = std::fs::metadata(field.dir.path().join(FILE)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_torn_end_takes_one_line_and_what_follows_is_found() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        record.add(mark, object(1)).unwrap();
+        let before = field.bytes().len();
+        record.add(mark, object(2)).unwrap();
+        let whole = field.bytes();
+        for cut in HEAD_BYTES..whole.len() {
+            std::fs::write(field.dir.path().join(FILE), &whole[..cut]).unwrap();
+            let (record, is_anew) = field.open();
+            assert!(!is_anew);
+            record.add(mark, object(3)).unwrap();
+            let objects = found(&record, mark);
+            assert_eq!(objects.last(), Some(&object(3)), "cut at {cut}");
+            assert_eq!(objects.contains(&object(1)), cut + 1 >= before, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_never_names_another_object() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        record.add(mark, object(1)).unwrap();
+        let whole = field.bytes();
+        // Another first line is synced, so of its bits only some are tried.
+        let bits = (0..HEAD_BYTES * 8).step_by(11).chain(HEAD_BYTES * 8..whole.len() * 8);
+        for at in bits {
+            let mut bytes = whole.clone();
+            bytes[at / 8] ^= 1 << (at % 8);
+            std::fs::write(field.dir.path().join(FILE), &bytes).unwrap();
+            let (record, _) = field.open();
+            let mark = field.mark(&record);
+            assert!(found(&record, mark).iter().all(|found| *found == object(1)), "bit {at}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_record_begins_anew() {
+        let field = Field::new();
+        for text in [&b"x"[..], &[0; 4096], HEAD.as_bytes(), &[b'a'; 100_000]] {
+            std::fs::write(field.dir.path().join(FILE), text).unwrap();
+            let (record, is_anew) = field.open();
+            assert!(is_anew);
+            let mark = field.mark(&record);
+            record.add(mark, object(1)).unwrap();
+            assert_eq!(found(&record, mark), [object(1)]);
+        }
+        let (record, _) = field.open();
+        let mut file = File::options().append(true).open(field.dir.path().join(FILE)).unwrap();
+        file.write_all(&vec![b'z'; 1 << 20]).unwrap();
+        record.add(field.mark(&record), object(2)).unwrap();
+        assert_eq!(found(&record, field.mark(&record)), [object(1), object(2)]);
+    }
+
+    #[test]
+    fn what_is_erased_is_gone() {
+        let field = Field::new();
+        assert!(!erase(field.dir.path()).unwrap());
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        record.add(mark, object(1)).unwrap();
+        let mut kept_open = File::open(field.dir.path().join(FILE)).unwrap();
+        assert!(erase(field.dir.path()).unwrap());
+        let mut left = Vec::new();
+        kept_open.read_to_end(&mut left).unwrap();
+        assert!(left.iter().all(|byte| *byte == 0), "it is overwritten before it is removed");
+        let (anew, _) = Record::open(field.dir.path(), [8; 32]).unwrap();
+        assert_ne!(field.mark(&anew), mark);
+        assert!(found(&anew, field.mark(&anew)).is_empty());
+    }
+
+    #[test]
+    fn threads_write_whole_lines() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let record = &record;
+                scope.spawn(move || {
+                    (0..25).for_each(|number| {
+                        record.add(mark, object(thread * 25 + number)).unwrap();
+                    });
+                });
+            }
+        });
+        let mut objects = found(&record, mark);
+        objects.sort_by_key(|object| *object.bytes());
+        assert_eq!(objects, (0..100).map(object).collect::<Vec<_>>());
+    }
+}

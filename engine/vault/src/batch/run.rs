@@ -40,8 +40,9 @@ impl Vault {
     pub fn limit_memory(&mut self, bytes: u64) -> Result<(), Failure> {
         if bytes < crate::config::MEMORY_BYTES_MIN {
             let what = format!("{bytes} bytes of memory are too few");
-            return Err(Failure::new(Class::Usage, "memory-limit", what)
-                .next("give at least 64 MiB"));
+            return Err(
+                Failure::new(Class::Usage, "memory-limit", what).next("give at least 64 MiB")
+            );
         }
         self.config.limits.memory_bytes = bytes;
         Ok(())
