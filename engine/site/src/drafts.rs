@@ -18,7 +18,8 @@ pub(crate) type SharedDraft = Arc<Mutex<Option<ShareWriter>>>;
 #[derive(Default)]
 pub(crate) struct Drafts {
     open: Mutex<HashMap<(LinkId, ShareAddress), SharedDraft>>,
-    /// Which connection works on a share, from its beginning until that connection ends.
+    /// Which connection works on a share, from its beginning until that connection begins another
+    /// or ends.
     holders: Mutex<HashMap<(LinkId, ShareAddress), u64>>,
 }
 
@@ -69,9 +70,12 @@ impl Drafts {
         Ok(Some(shared))
     }
 
-    /// `connection` works on this share now, whoever did before.
+    /// `connection` works on this share now, whoever did before. It works on one at a time: what
+    /// it held before is listed at its gateway, or given up.
     pub(crate) fn hold(&self, link: LinkId, address: ShareAddress, connection: u64) {
-        self.holders().insert((link, address), connection);
+        let mut holders = self.holders();
+        holders.retain(|_, holder| *holder != connection);
+        holders.insert((link, address), connection);
     }
 
     /// Whether another connection works on this share. A copy of a gateway's vault must not clear

@@ -10,6 +10,9 @@ pub const CONFIG_FILE: &str = "config.toml";
 
 const MIB: u64 = 1 << 20;
 
+/// The lowest memory ceiling, in bytes.
+pub(crate) const MEMORY_BYTES_MIN: u64 = 64 * MIB;
+
 /// All settings of a vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,7 +130,7 @@ impl Config {
         if !leases.contains(&limits.answer_lease_bytes) {
             return Err(wrong("limits.answer_lease_bytes", "must be 4 MiB to 1 TiB, in bytes"));
         }
-        if limits.memory_bytes < 64 * MIB {
+        if limits.memory_bytes < MEMORY_BYTES_MIN {
             return Err(wrong("limits.memory_bytes", "must be at least 64 MiB, in bytes"));
         }
         if limits.patience_seconds > 86_400 {

@@ -16,6 +16,10 @@ use warifu_pipeline::peer::{Peer, PeerError, PeerSettings};
 /// Key leased with the handshake of a connection that may turn out not to be used, in bytes.
 const FIRST_LEASE_BYTES: u64 = 64 << 10;
 
+/// How often a handshake is begun again that another one of this vault crossed: each goes on above
+/// the marks that it finds, and whichever is confirmed first burns what lies below.
+const RACES_MAX: u32 = 6;
+
 /// Key leased to a site at a time for receipts, in bytes.
 const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
@@ -144,11 +148,11 @@ fn with_patience(
 ) -> Result<Peer, PeerError> {
     let started = clock.elapsed();
     let mut pause = Duration::from_millis(50);
-    let mut races_left = 3;
+    let mut races_left = RACES_MAX;
     loop {
         let error = match connect() {
             Ok(peer) => return Ok(peer),
-            Err(PeerError::Superseded) if races_left > 0 => {
+            Err(PeerError::Superseded | PeerError::HelloGrantUsed { .. }) if races_left > 0 => {
                 races_left -= 1;
                 continue;
             }

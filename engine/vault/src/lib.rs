@@ -7,6 +7,7 @@
 
 mod adopt;
 mod backup;
+mod batch;
 mod causes;
 mod collect;
 pub mod config;
@@ -25,6 +26,10 @@ mod status;
 pub mod world;
 
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
+pub use batch::{
+    BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
+    Refused, SiteSum,
+};
 pub use config::Config;
 pub use doctor::{Finding, Severity};
 pub use failure::{Class, Failure};

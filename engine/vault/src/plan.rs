@@ -35,18 +35,23 @@ pub(crate) struct Placed {
 }
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
-struct Reached {
+pub(crate) struct Reached {
     peer: Peer,
     name: SiteName,
     room_bytes: u64,
 }
 
 impl Vault {
-    /// Asks every site, and plans.
+    /// Asks every site, and plans. Connections in `kept` are used again; where there is no
+    /// placement, the good ones are put back.
     ///
     /// # Errors
     /// Where no placement is admissible; where a rollback was noticed on the way, that is why.
-    pub(crate) fn place(&self, wanted: &Wanted<'_>) -> Result<Placed, Failure> {
+    pub(crate) fn place(
+        &self,
+        wanted: &Wanted<'_>,
+        kept: &mut BTreeMap<SiteName, Peer>,
+    ) -> Result<Placed, Failure> {
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
@@ -54,7 +59,7 @@ impl Vault {
             let witness = witness.as_ref() == Some(&site.site);
             witness || !(site.drained || wanted.exclusions.contains(&site.site))
         });
-        let peers = self.reach(asked)?;
+        let peers = self.reach(asked, kept)?;
         // From here until the intent stands, no other process may count on the same key.
         let lock = self.lock_planning()?;
         let mut candidates = Vec::new();
@@ -95,7 +100,7 @@ impl Vault {
             }
             Err(failure) => {
                 drop(lock);
-                reached.into_values().for_each(hang_up);
+                kept.append(&mut reached);
                 // One site that says so is that site's trouble, unless nothing goes without it.
                 Err(rolled_back.map_or(failure, Failure::from))
             }
@@ -106,18 +111,19 @@ impl Vault {
     fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
+        kept: &mut BTreeMap<SiteName, Peer>,
     ) -> Result<BTreeMap<SiteName, Result<Reached, PeerError>>, Failure> {
         let (mut names, mut dials) = (Vec::new(), Vec::new());
         for site in sites.filter(|site| site.channel == Channel::Otp && site.link.is_some()) {
             let dial = self.dialer(site, Purpose::Store, Patience::Once)?;
             names.push(site.site.clone());
-            dials.push(dial);
+            dials.push((dial, kept.remove(&site.site)));
         }
-        let reached = self.world.driver().at_each(dials, |mut dial| ask(&mut dial));
+        let reached = self.world.driver().at_each(dials, |(mut dial, kept)| ask(&mut dial, kept));
         Ok(names.into_iter().zip(reached).collect())
     }
 
-    fn candidate(
+    pub(crate) fn candidate(
         &self,
         site: &Site,
         reached: Option<&Result<Reached, PeerError>>,
@@ -202,7 +208,14 @@ impl Vault {
     }
 }
 
-fn ask(dial: &mut Dial) -> Result<Reached, PeerError> {
+fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {
+    if let Some(mut peer) = kept {
+        peer.count_anew();
+        match peer.ping() {
+            Ok((name, room_bytes)) => return Ok(Reached { peer, name, room_bytes }),
+            Err(_) => hang_up(peer),
+        }
+    }
     let mut peer = dial()?;
     let (name, room_bytes) = peer.ping()?;
     Ok(Reached { peer, name, room_bytes })

@@ -74,6 +74,17 @@ impl Done {
         }
     }
 
+    /// The JSON documents on standard output, one on each line.
+    ///
+    /// # Panics
+    /// Where a line is none.
+    #[track_caller]
+    #[must_use]
+    pub fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8_lossy(&self.stdout);
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
     /// The last line on standard error, which `--json` makes a JSON document on failure.
     ///
     /// # Panics

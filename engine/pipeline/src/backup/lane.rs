@@ -1,7 +1,7 @@
 //! One site's side of a backup: what a lane can do, whatever leads to the site.
 
 use super::weave::Slot;
-use crate::peer::PeerError;
+use crate::peer::{Peer, PeerError};
 use crate::share::{CommitOrder, ShareError};
 use warifu_buffers::Block;
 use warifu_core::capsule::Verdict;
@@ -121,4 +121,8 @@ pub trait Lane: Send {
 
     /// Ends cleanly: unused key goes back, durably at both ends.
     fn close(self: Box<Self>);
+
+    /// Gives the connection back for another object, once the share is committed; `None` where
+    /// there is none, or none that can be used again.
+    fn into_peer(self: Box<Self>) -> Option<Peer>;
 }

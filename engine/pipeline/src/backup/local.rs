@@ -3,6 +3,7 @@
 use super::lane::{Lane, LaneError, Spent};
 use super::weave::{CONTENT_OFFSET, Slot};
 use crate::hashes::ShareHashes;
+use crate::peer::Peer;
 use crate::random::RandomSource;
 use crate::share::{CommitOrder, ShareWriter};
 use std::collections::VecDeque;
@@ -111,4 +112,8 @@ impl Lane for LocalLane {
     }
 
     fn close(self: Box<Self>) {}
+
+    fn into_peer(self: Box<Self>) -> Option<Peer> {
+        None
+    }
 }

@@ -7,4 +7,5 @@ pub mod driver;
 pub mod lane;
 pub mod local;
 pub mod remote;
+pub mod timed;
 pub mod weave;

@@ -270,4 +270,8 @@ impl Lane for RemoteLane {
             tracing::warn!(site = %self.site, %error, "the unused rest of a lease is burned");
         }
     }
+
+    fn into_peer(self: Box<Self>) -> Option<Peer> {
+        self.peer.filter(Peer::is_idle)
+    }
 }

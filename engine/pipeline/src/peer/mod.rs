@@ -151,6 +151,19 @@ impl Peer {
         self.expected_bytes = self.spent.sent_key_bytes.saturating_add(bytes);
     }
 
+    /// Counts what is spent from nothing again, since another object goes over this connection
+    /// now; until more is known about it, little is leased.
+    pub fn count_anew(&mut self) {
+        self.spent = LinkSpent::default();
+        self.expected_bytes = self.settings.first_lease_bytes;
+    }
+
+    /// Whether nothing is on its way and nothing went wrong: another object may go over it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.is_broken && self.waiting.is_empty() && self.ready.is_empty()
+    }
+
     /// Leases no more than `bytes` at a time from now on.
     pub fn lease_at_most(&mut self, bytes: u64) {
         self.settings.lease_bytes = self.settings.lease_bytes.min(bytes);

@@ -31,7 +31,7 @@ use warifu_pipeline::share::{CommitOrder, Draft, ShareWriter};
 use warifu_pipeline::source::PayloadSource;
 
 /// Memory that is not chunks on their way, in bytes.
-const MEMORY_FIXED_BYTES: u64 = 48 << 20;
+pub(crate) const MEMORY_FIXED_BYTES: u64 = 48 << 20;
 
 const CHUNK: u64 = CHUNK_BYTES as u64;
 
@@ -292,7 +292,8 @@ fn weave_data(
         let key_bytes = done_bytes * shares;
         (watch.progress)(Progress { done_bytes, total_bytes: planned_bytes, key_bytes });
     };
-    run(driver, weaver, lanes, window, &mut next, &mut done)?;
+    let ran = run(driver, weaver, lanes, window, &mut next, &mut done);
+    ran.map_err(|error| watched.explained(error))?;
     watched.expect_unchanged(payload.data_bytes())?;
     let geometry = Geometry::new(payload.payload_bytes()).map_err(|error| {
         Failure::new(Class::Limit, "source-too-long", "the source is too long").because(error)

@@ -3,8 +3,9 @@
 mod job;
 mod source;
 
-pub(crate) use job::{share_name, window};
+pub(crate) use job::{MEMORY_FIXED_BYTES, share_name, window};
 
+use crate::batch::Carried;
 use crate::failure::Failure;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
@@ -17,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 use warifu_catalog::{Holder, NewObject, NewShare};
 use warifu_core::plan::{Override, PlannedShare};
 use warifu_core::{Geometry, IndividualId, SiteName, Threshold};
-use warifu_pipeline::backup::lane::{Lane, Spent};
+use warifu_pipeline::backup::lane::Spent;
 use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
 
@@ -99,17 +100,33 @@ impl Vault {
         request: &BackupRequest,
         watch: Watch<'_>,
     ) -> Result<ObjectReport, Failure> {
-        let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
+        let mut nobody = |_| ();
+        let mut carried = Carried::nothing(&mut nobody);
+        let stored = self.backup_carrying(request, watch, &mut carried);
+        carried.hang_up();
+        stored
+    }
+
+    /// As [`backup`](Self::backup), for one of several objects: over the connections that are
+    /// `carried` from the one before. Litter is left to the caller.
+    pub(crate) fn backup_carrying(
+        &self,
+        request: &BackupRequest,
+        watch: Watch<'_>,
+        carried: &mut Carried<'_>,
+    ) -> Result<ObjectReport, Failure> {
+        let started = self.clock.elapsed();
+        self.catalog()?.individual(&request.individual)?;
         let source = source::open(&request.source, watch.stop)?;
         let planned = source.layout.geometry();
         expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, planned)?;
-        let placed = self.place(&wanted(request, planned))?;
+        let placed = self.place(&wanted(request, planned), &mut carried.peers)?;
         let plan = placed.plan.clone();
-        let (job, peers) = self.begin(request, planned, placed)?;
+        let (job, peers) = self.begin(request, planned, placed, carried)?;
         let mut lanes = match job.lanes(peers) {
-            Ok(lanes) => lanes,
+            Ok(lanes) => carried.timed(lanes),
             Err(failure) => return Err(job.give_up(Vec::new(), failure)),
         };
         let woven = match job.weave(&mut lanes, source, watch) {
@@ -117,13 +134,14 @@ impl Vault {
             Err(failure) => return Err(job.give_up(lanes, failure)),
         };
         let (woven, data_bytes) = woven;
+        (carried.before_listing)(job.object);
         if let Err(failure) = job.commit(&mut lanes, &woven) {
             return Err(job.give_up(lanes, failure));
         }
         let spent: Vec<Spent> = lanes.iter().map(|lane| lane.spent()).collect();
         let (stored_bytes, class) = (woven.geometry.payload_bytes(), woven.capsule.head().class);
         job.record(woven, &spent)?;
-        lanes.into_iter().for_each(Lane::close);
+        carried.take_back(lanes);
         self.return_random(&job.random);
         let seconds = (self.clock.elapsed() - started).as_secs_f64();
         Ok(ObjectReport {
@@ -155,7 +173,7 @@ impl Vault {
         let source = source::open(&request.source, &never)?;
         let geometry = source.layout.geometry();
         expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
-        let placed = self.place(&wanted(request, geometry))?;
+        let placed = self.place(&wanted(request, geometry), &mut BTreeMap::new())?;
         drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
         Ok(PlanReport {
@@ -176,6 +194,7 @@ impl Vault {
         request: &'a BackupRequest,
         geometry: Geometry,
         mut placed: Placed,
+        carried: &mut Carried<'_>,
     ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>), Failure> {
         let random = self.lease_random(placed.plan.random_bytes, &mut placed.peers);
         let random = random.map(RandomSource::new);
@@ -204,7 +223,7 @@ impl Vault {
             holder: Holder { incarnation: self.keys.incarnation(), pid: std::process::id() },
         })?;
         drop(placed.lock);
-        idle.into_values().for_each(hang_up);
+        carried.take_idle(idle, geometry);
         let (shares, sites, class) = (placed.plan.shares, placed.sites, placed.class);
         let job =
             Job { vault: self, request, object, created_unix_s, shares, sites, class, random };

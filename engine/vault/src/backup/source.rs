@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use warifu_core::payload::{Attributes, PayloadLayout, prologue};
+use warifu_pipeline::backup::driver::RunError;
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
@@ -36,6 +37,14 @@ pub(super) struct Watched {
 }
 
 impl Watched {
+    /// What ended a run. A file that holds more than was planned for it was written to.
+    pub(super) fn explained(&self, error: RunError) -> Failure {
+        match error {
+            RunError::SourceGrew { .. } if self.file.is_some() => changed(),
+            error => error.into(),
+        }
+    }
+
     /// Refuses a file that is not what it was when it was opened.
     ///
     /// # Errors
@@ -45,14 +54,15 @@ impl Watched {
         let same = fingerprint(file).is_ok_and(|now| now == *before);
         match same && data_bytes == self.planned.data_bytes {
             true => Ok(()),
-            false => Err(Failure::new(
-                Class::Temporary,
-                "source-changed",
-                "the source changed while it was read; nothing was stored",
-            )
-            .next("run it again when nobody writes to the file")),
+            false => Err(changed()),
         }
     }
+}
+
+fn changed() -> Failure {
+    let what = "the source changed while it was read; nothing was stored";
+    Failure::new(Class::Temporary, "source-changed", what)
+        .next("run it again when nobody writes to the file")
 }
 
 /// Opens what is to be stored. A stream stops giving when `stop` is set.

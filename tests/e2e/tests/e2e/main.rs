@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "whatever fails in a helper of a test must fail the test")]
 
 mod attacks;
+mod batch;
+mod batch_stops;
 mod budget;
 mod copies;
 mod full_disk;

@@ -9,12 +9,21 @@ use warifu_core::{IndividualId, ObjectId, SiteName, Threshold};
 /// `backup`
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
-    /// Files, each of which becomes an object; `-` is standard input
-    #[arg(required = true, value_name = "PATH")]
+    /// Files, each of which becomes an object, or folders with all files below; a quoted pattern
+    /// such as 'run/**/*.bam' is expanded; `-` is standard input
+    #[arg(required_unless_present_any = ["manifest", "forget"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Whose they are
-    #[arg(long, value_name = "ID")]
-    pub(crate) individual: IndividualId,
+    #[arg(long, value_name = "ID", required_unless_present_any = ["manifest", "forget"])]
+    pub(crate) individual: Option<IndividualId>,
+    /// A table of files, parted by tabs; its first line names the columns: path, individual, label,
+    /// scheme, in any order. Paths are relative to its folder. A field with a tab, line end or
+    /// quote stands in double quotes, quotes doubled
+    #[arg(long, value_name = "FILE.tsv")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Enrol individuals that are not known yet
+    #[arg(long)]
+    pub(crate) enroll: bool,
     /// How many shares rebuild, and how many are made
     #[arg(long, value_name = "K/N", default_value = "3/5")]
     pub(crate) scheme: Threshold,
@@ -36,6 +45,18 @@ pub(crate) struct BackupArgs {
     /// Only tell where shares would go and what they would cost
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Inputs stored at a time [default: one for each core, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) jobs: Option<u16>,
+    /// Memory that all of it together may take [default: limits.memory_bytes]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<Size>,
+    /// Of several inputs, store those anew too that an earlier run stored and that are unchanged
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Erase the record of what runs over several inputs have stored, and do nothing else
+    #[arg(long, exclusive = true)]
+    pub(crate) forget: bool,
 }
 
 /// `restore`

@@ -1,94 +1,51 @@
 //! `backup`
 
 use super::Context;
+use super::batch::store_all;
 use super::list::secrecy;
 use crate::args::BackupArgs;
 use crate::exit::{Ending, FailedInput, told};
+use crate::output::versioned;
 use crate::progress::watched;
 use crate::signals::Stop;
 use crate::size::{human, human_rate};
-use crate::table::{Table, numbers, words};
+use crate::table::{Table, numbers, printable, words};
 use serde::Serialize;
 use std::path::Path;
-use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, PlanReport, Source, Vault};
+use warifu_vault::{
+    BatchRequest, Class, Failure, Gathered, Input, Manner, ObjectReport, PlanReport, Refused, Vault,
+};
 
-/// What became of one input.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Report {
-    Stored(ObjectReport),
-    Planned(PlanReport),
-}
+/// Inputs stored at a time where nobody says how many: beyond a few, sites are what is waited for.
+const JOBS_MAX: usize = 4;
 
-/// Stores every path as an object. One that fails does not keep the others from being stored.
+/// Stores every input as an object. One that fails does not keep the others from being stored.
 pub(super) fn backup(context: &Context, args: &BackupArgs) -> Result<(), Ending> {
-    let sources = sources(args)?;
-    let vault = context.open()?;
-    // A plan takes no time: it ends at once by a signal.
-    let stop = if args.dry_run { Stop::never() } else { Stop::install()? };
-    let mut failures = Vec::new();
-    let inputs = sources.len();
-    for (path, source) in args.paths.iter().zip(sources) {
-        let request = request(args, source);
-        let outcome = match args.dry_run {
-            true => vault.dry_run(&request).map(Report::Planned).map_err(Ending::from),
-            false => store(context, &vault, &stop, path, &request).map(Report::Stored),
-        };
-        match outcome {
-            Ok(report) => context.output.answer(&report, || match &report {
-                Report::Stored(report) => stored(report),
-                Report::Planned(report) => planned(report),
-            })?,
-            Err(Ending::Failed(failure)) if inputs > 1 => {
-                context.output.warn(&format!("{}: {}", path.display(), told(&failure)));
-                failures.push((path.as_path(), failure));
-            }
-            Err(ending) => return Err(ending),
-        }
+    let mut vault = context.open()?;
+    if args.forget {
+        return forget(context, &vault);
     }
-    ending(inputs, failures)
+    if let Some(limit) = args.memory_limit {
+        vault.limit_memory(limit.bytes)?;
+    }
+    let gathered = vault.gather(&request(args))?;
+    for note in &gathered.notes {
+        context.output.note(&printable(note));
+    }
+    match (args.dry_run, gathered.is_batch, &gathered.inputs[..]) {
+        (true, _, _) => plan_all(context, &vault, gathered),
+        (false, false, [input]) => store(context, &vault, input),
+        (false, ..) => store_all(context, &vault, gathered, manner(args)),
+    }
 }
 
-fn store(
-    context: &Context,
-    vault: &Vault,
-    stop: &Stop,
-    path: &Path,
-    request: &BackupRequest,
-) -> Result<ObjectReport, Ending> {
-    if stop.signal().is_some() {
-        let what = "stopped on request before this one was begun";
-        return Err(stop.ending(Failure::new(Class::Temporary, "stopped", what)));
-    }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    watched(context.output, stop, &name, |watch| vault.backup(request, watch))
-}
-
-/// What each path stands for.
-fn sources(args: &BackupArgs) -> Result<Vec<Source>, Failure> {
-    let is_stdin = |path: &Path| path == Path::new("-");
-    let wrong = |what: &str, next: &str| {
-        Err(Failure::new(Class::Usage, "usage", what.to_owned()).next(next))
-    };
-    match args.paths.iter().filter(|path| is_stdin(path)).count() {
-        0 if args.size.is_some() => {
-            return wrong("--size is for standard input", "leave --size out, or give `-`");
-        }
-        0 | 1 => {}
-        _ => return wrong("standard input can be read once only", "give `-` once"),
-    }
-    let size_bytes = args.size.map(|size| size.bytes);
-    let source = |path: &std::path::PathBuf| match is_stdin(path) {
-        true => Source::Stdin { size_bytes },
-        false => Source::File(path.clone()),
-    };
-    Ok(args.paths.iter().map(source).collect())
-}
-
-fn request(args: &BackupArgs, source: Source) -> BackupRequest {
-    BackupRequest {
-        source,
+fn request(args: &BackupArgs) -> BatchRequest {
+    BatchRequest {
+        paths: args.paths.clone(),
+        stdin_bytes: args.size.map(|size| size.bytes),
+        manifest: args.manifest.clone(),
         individual: args.individual.clone(),
+        enroll: args.enroll,
         threshold: args.scheme,
         label: args.name.clone(),
         overrides: args.overrides.clone(),
@@ -97,13 +54,68 @@ fn request(args: &BackupArgs, source: Source) -> BackupRequest {
     }
 }
 
+fn manner(args: &BackupArgs) -> Manner {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(cores.min(JOBS_MAX), usize::from);
+    Manner { jobs, again: args.again }
+}
+
+fn store(context: &Context, vault: &Vault, input: &Input) -> Result<(), Ending> {
+    let stop = Stop::install()?;
+    let path = input.path();
+    let name = Path::new(&path).file_name().map(|name| name.to_string_lossy());
+    let name = name.unwrap_or_else(|| path.as_str().into());
+    let report =
+        watched(context.output, &stop, &name, |watch| vault.backup(input.request(), watch))?;
+    context.output.answer(&report, || stored(&report))
+}
+
+/// Plans each input by itself, as if it were the only one.
+fn plan_all(context: &Context, vault: &Vault, gathered: Gathered) -> Result<(), Ending> {
+    let inputs = gathered.inputs.len() + gathered.refused.len();
+    let mut failures = Vec::new();
+    for Refused { what, failure } in gathered.refused {
+        failed(context, what, failure, &mut failures);
+    }
+    for input in &gathered.inputs {
+        match vault.dry_run(input.request()) {
+            Ok(report) => context.output.answer(&report, || planned(&report))?,
+            Err(failure) if gathered.is_batch => {
+                failed(context, input.shown(), failure, &mut failures);
+            }
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    ending(inputs, &failures)
+}
+
+fn failed(context: &Context, what: String, failure: Failure, all: &mut Vec<(String, Failure)>) {
+    context.output.warn(&format!("{}: {}", printable(&what), told(&failure)));
+    all.push((what, failure));
+}
+
+/// What `--forget` answers in JSON.
+#[derive(Serialize)]
+struct Forgotten {
+    r#type: &'static str,
+    erased: bool,
+}
+
+fn forget(context: &Context, vault: &Vault) -> Result<(), Ending> {
+    let erased = vault.forget_batches()?;
+    context.output.answer(&versioned(Forgotten { r#type: "forgotten", erased }), || match erased {
+        true => "the record of what batches have stored is erased\n".to_owned(),
+        false => "no batch has left a record\n".to_owned(),
+    })
+}
+
 /// How a run of several inputs ends. Where all failed, as they did; where they failed in
 /// different ways, as an error of no particular class.
-fn ending(inputs: usize, failures: Vec<(&Path, Failure)>) -> Result<(), Ending> {
+pub(super) fn ending(inputs: usize, failures: &[(String, Failure)]) -> Result<(), Ending> {
     let Some((_, first)) = failures.first() else { return Ok(()) };
     if failures.len() < inputs {
         let failed = failures.iter().map(|(path, failure)| FailedInput {
-            path: path.display().to_string(),
+            path: path.clone(),
             code: failure.code(),
             class: failure.class().as_str(),
         });
@@ -189,48 +201,21 @@ fn planned(report: &PlanReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::args::{Cli, Command};
-    use clap::Parser;
-
-    fn args(line: &str) -> BackupArgs {
-        let words = ["warifu", "backup", "--individual", "P1"].into_iter();
-        match Cli::try_parse_from(words.chain(line.split(' '))).unwrap().command {
-            Command::Backup(args) => args,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_dash_is_standard_input_once_and_size_belongs_to_it() {
-        let found = sources(&args("a - ./- --size 5MB")).unwrap();
-        assert_eq!(
-            found,
-            [
-                Source::File("a".into()),
-                Source::Stdin { size_bytes: Some(5_000_000) },
-                Source::File("./-".into())
-            ]
-        );
-        assert_eq!(sources(&args("-")).unwrap(), [Source::Stdin { size_bytes: None }]);
-        for line in ["a --size 5MB", "- -"] {
-            assert_eq!(sources(&args(line)).unwrap_err().class(), Class::Usage, "{line}");
-        }
-    }
 
     #[test]
     fn several_inputs_end_by_what_they_have_in_common() {
-        let failed = |classes: &[Class]| -> Vec<(&Path, Failure)> {
-            let failure = |class: &Class| (Path::new("a"), Failure::new(*class, "c", "w"));
+        let failed = |classes: &[Class]| -> Vec<(String, Failure)> {
+            let failure = |class: &Class| ("a".to_owned(), Failure::new(*class, "c", "w"));
             classes.iter().map(failure).collect()
         };
-        assert!(ending(2, Vec::new()).is_ok());
-        let some = ending(3, failed(&[Class::Key, Class::Key]));
+        assert!(ending(2, &[]).is_ok());
+        let some = ending(3, &failed(&[Class::Key, Class::Key]));
         assert!(matches!(some, Err(Ending::Degraded { failed }) if failed.len() == 2));
-        let class = |failures| match ending(2, failures) {
+        let class = |failures: &[(String, Failure)]| match ending(2, failures) {
             Err(Ending::Failed(failure)) => failure.class(),
             _ => panic!("all failed"),
         };
-        assert_eq!(class(failed(&[Class::Key, Class::Key])), Class::Key);
-        assert_eq!(class(failed(&[Class::Key, Class::Busy])), Class::Other);
+        assert_eq!(class(&failed(&[Class::Key, Class::Key])), Class::Key);
+        assert_eq!(class(&failed(&[Class::Key, Class::Busy])), Class::Other);
     }
 }

@@ -1,6 +1,7 @@
 //! The commands: each turns arguments into a request, calls the vault, and tells the answer.
 
 mod backup;
+mod batch;
 mod config;
 mod doctor;
 mod individual;

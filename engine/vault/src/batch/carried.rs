@@ -1,0 +1,75 @@
+//! What is carried from one object to the next by a thread that stores several.
+
+use crate::plan::hang_up;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use warifu_core::{Geometry, ObjectId, SiteName};
+use warifu_pipeline::backup::lane::Lane;
+use warifu_pipeline::backup::timed::{ChunkTimes, Timed};
+use warifu_pipeline::peer::Peer;
+
+/// While a longer object than this many bytes is stored, connections that it does not use are not
+/// kept: a site hangs up on one that is silent for long.
+const IDLE_DURING_BYTES_MAX: u64 = 64 << 20;
+
+/// Connections that are used again, and what is told and measured on the way. A handshake costs
+/// key, time, and records that must be durable at both ends.
+pub(crate) struct Carried<'a> {
+    /// Connections that nothing is on its way over.
+    pub(crate) peers: BTreeMap<SiteName, Peer>,
+    /// Told of each object when all of it is at the sites, and before it is listed.
+    pub(crate) before_listing: &'a mut dyn FnMut(ObjectId),
+    times: Option<Arc<ChunkTimes>>,
+}
+
+impl<'a> Carried<'a> {
+    /// For a single object: nothing is kept or measured.
+    pub(crate) fn nothing(before_listing: &'a mut dyn FnMut(ObjectId)) -> Self {
+        Self { peers: BTreeMap::new(), before_listing, times: None }
+    }
+
+    /// For one of several objects, over `peers` as far as they go.
+    pub(crate) fn on(
+        peers: BTreeMap<SiteName, Peer>,
+        times: Arc<ChunkTimes>,
+        before_listing: &'a mut dyn FnMut(ObjectId),
+    ) -> Self {
+        Self { peers, before_listing, times: Some(times) }
+    }
+
+    /// Whether more objects are expected to follow.
+    fn keeps(&self) -> bool {
+        self.times.is_some()
+    }
+
+    /// The same lanes, timed where that is wanted.
+    pub(crate) fn timed(&self, lanes: Vec<Box<dyn Lane>>) -> Vec<Box<dyn Lane>> {
+        let Some(times) = &self.times else { return lanes };
+        let timed = |lane| -> Box<dyn Lane> { Box::new(Timed::new(lane, times.clone())) };
+        lanes.into_iter().map(timed).collect()
+    }
+
+    /// Takes connections that an object of this length does not use.
+    pub(crate) fn take_idle(&mut self, idle: BTreeMap<SiteName, Peer>, geometry: Geometry) {
+        match self.keeps() && geometry.payload_bytes() <= IDLE_DURING_BYTES_MAX {
+            true => self.peers.extend(idle),
+            false => idle.into_values().for_each(hang_up),
+        }
+    }
+
+    /// Takes the connections of lanes whose object is listed.
+    pub(crate) fn take_back(&mut self, lanes: Vec<Box<dyn Lane>>) {
+        for lane in lanes {
+            let site = lane.site().clone();
+            match self.keeps() {
+                true => self.peers.extend(lane.into_peer().map(|peer| (site, peer))),
+                false => lane.close(),
+            }
+        }
+    }
+
+    /// Ends all connections; their key goes back.
+    pub(crate) fn hang_up(self) {
+        self.peers.into_values().for_each(hang_up);
+    }
+}

@@ -1,0 +1,284 @@
+//! Batches: many inputs stored in one run, several at a time; one that fails does not stop the
+//! rest, and a later run of the same batch stores what is missing.
+//!
+//! [`Vault::gather`] turns paths, folders, patterns and manifests into [`Input`]s,
+//! [`Vault::run_batch`] stores them and tells an [`Onlooker`] of each.
+
+mod carried;
+mod forecast;
+mod inputs;
+mod manifest;
+mod record;
+mod run;
+mod summary;
+
+pub(crate) use carried::Carried;
+pub use forecast::Forecast;
+pub use run::Manner;
+pub use summary::{BatchReport, LatencyReport, SiteSum};
+
+use crate::failure::{Class, Failure};
+use crate::{BackupRequest, ObjectReport, Progress, Source, Vault};
+use inputs::{Finder, Found};
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use warifu_core::plan::Override;
+use warifu_core::{IndividualId, SiteName, Threshold};
+
+/// What an operator asks to have stored.
+#[derive(Debug, Clone)]
+pub struct BatchRequest {
+    /// Files, folders, patterns; `-` is standard input.
+    pub paths: Vec<PathBuf>,
+    /// Upper bound of standard input in bytes.
+    pub stdin_bytes: Option<u64>,
+    /// A table of more files.
+    pub manifest: Option<PathBuf>,
+    /// Whose they are; a manifest's line may say otherwise.
+    pub individual: Option<IndividualId>,
+    /// Whether individuals of a manifest that are not known yet are enrolled.
+    pub enroll: bool,
+    /// The scheme; a manifest's line may say otherwise.
+    pub threshold: Threshold,
+    /// A public label; a manifest's line may say otherwise.
+    pub label: Option<String>,
+    /// Placement rules gone against by name.
+    pub overrides: Vec<Override>,
+    /// Sites that must be used.
+    pub pins: Vec<SiteName>,
+    /// Sites that must not be used.
+    pub exclusions: Vec<SiteName>,
+}
+
+/// One thing to be stored.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub(super) request: BackupRequest,
+    /// Where in a manifest it stands.
+    place: Option<String>,
+}
+
+impl Input {
+    fn of(request: BackupRequest) -> Self {
+        Self { request, place: None }
+    }
+
+    fn at(self, place: String) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// The backup that it stands for.
+    #[must_use]
+    pub fn request(&self) -> &BackupRequest {
+        &self.request
+    }
+
+    /// The path, or `-`, for people; where it comes from a manifest, after the line's number.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{place}: {}", self.path()),
+            None => self.path(),
+        }
+    }
+
+    /// How long it is now, in bytes; `None` where that is not known.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        match &self.request.source {
+            Source::File(path) => Some(record::FileState::of(path)?.bytes()),
+            Source::Stdin { size_bytes } => *size_bytes,
+        }
+    }
+
+    /// The path, or `-`. What is no UTF-8 in it is replaced.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match &self.request.source {
+            Source::File(path) => path.display().to_string(),
+            Source::Stdin { .. } => "-".to_owned(),
+        }
+    }
+}
+
+/// Something that was asked for and is no input.
+#[derive(Debug)]
+pub struct Refused {
+    /// A path, a pattern, or a line of a manifest.
+    pub what: String,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub struct Gathered {
+    /// What is to be stored, in order.
+    pub inputs: Vec<Input>,
+    /// What can't be.
+    pub refused: Vec<Refused>,
+    /// What was left out on purpose.
+    pub notes: Vec<String>,
+    /// Whether it is more than one file by its name: only then is it recorded what was stored.
+    pub is_batch: bool,
+}
+
+/// What became of one input.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is stored.
+    Stored(Box<ObjectReport>),
+    /// It was stored by an earlier run, unchanged since.
+    Skipped {
+        /// As which object.
+        object: String,
+    },
+    /// It is not stored.
+    Failed(Failure),
+}
+
+/// Who is told how a batch goes. It is called from several threads.
+pub trait Onlooker: Sync {
+    /// Storing `input`, the `number`th, begins.
+    fn begins(&self, number: usize, input: &Input);
+
+    /// How far it is.
+    fn advances(&self, number: usize, progress: Progress);
+
+    /// It has begun and will begin once more from its beginning, when others have ended.
+    fn waits(&self, number: usize);
+
+    /// What became of it; it may never have begun.
+    fn ends(&self, number: usize, input: &Input, outcome: Outcome);
+
+    /// What the batch as a whole lacks, before it starts.
+    fn is_warned(&self, forecast: &Forecast);
+}
+
+impl Vault {
+    /// Turns a request into inputs. Nothing is opened but folders and the manifest.
+    ///
+    /// # Errors
+    /// Where the request makes no sense as a whole or the manifest can't be used.
+    pub fn gather(&self, request: &BatchRequest) -> Result<Gathered, Failure> {
+        let stdin = check_stdin(request)?;
+        let template = |source, individual| request.backup(source, individual);
+        let mut found = Found::default();
+        if !request.paths.is_empty() {
+            let individual = request.individual.clone().ok_or_else(|| {
+                Failure::new(Class::Usage, "usage", "nobody is named whose the paths are")
+                    .next("say whose they are with --individual ID")
+            })?;
+            let input = |source| Input::of(template(source, individual.clone()));
+            let finder = Finder::new(&self.dir, &input);
+            for path in &request.paths {
+                match path.as_os_str() == "-" {
+                    true => found.inputs.push(input(stdin.clone())),
+                    false => finder.add(path, &mut found),
+                }
+            }
+        }
+        if let Some(path) = &request.manifest {
+            let mut lines = manifest::read(path, request.individual.as_ref(), &template)?;
+            found.inputs.append(&mut lines.inputs);
+            found.refused.append(&mut lines.refused);
+        }
+        let mut notes = found.take_notes();
+        let before = found.inputs.len();
+        let mut seen = HashSet::new();
+        found.inputs.retain(|input| seen.insert(identity(input)));
+        match before - found.inputs.len() {
+            0 => {}
+            twice => notes.push(format!("{twice} were named more than once and are stored once")),
+        }
+        let several = found.inputs.len() + found.refused.len() > 1;
+        let is_batch = found.is_plural || request.manifest.is_some() || several;
+        let (inputs, refused) = (found.inputs, found.refused);
+        let mut gathered = Gathered { inputs, refused, notes, is_batch };
+        self.settle_individuals(&mut gathered, request.enroll)?;
+        Ok(gathered)
+    }
+
+    /// Enrols individuals that are not known, or refuses their inputs.
+    fn settle_individuals(&self, gathered: &mut Gathered, enroll: bool) -> Result<(), Failure> {
+        let mut known: BTreeMap<IndividualId, bool> = BTreeMap::new();
+        for input in &gathered.inputs {
+            let individual = &input.request.individual;
+            if known.contains_key(individual) {
+                continue;
+            }
+            let is_known = match self.catalog()?.individual(individual) {
+                Ok(_) => true,
+                Err(warifu_catalog::CatalogError::NotFound { .. }) if enroll => {
+                    self.enroll(individual)?;
+                    gathered.notes.push(format!("enrolled {individual}"));
+                    true
+                }
+                Err(warifu_catalog::CatalogError::NotFound { .. }) => false,
+                Err(error) => return Err(error.into()),
+            };
+            known.insert(individual.clone(), is_known);
+        }
+        if !gathered.is_batch {
+            return Ok(());
+        }
+        let inputs = std::mem::take(&mut gathered.inputs);
+        let (good, unknown): (Vec<_>, Vec<_>) = inputs
+            .into_iter()
+            .partition(|input| known.get(&input.request.individual).is_some_and(|known| *known));
+        gathered.inputs = good;
+        gathered.refused.extend(unknown.into_iter().map(|input| {
+            let what = format!("{} is not enrolled", input.request.individual);
+            let failure = Failure::new(Class::NotFound, "not-found", what)
+                .next("run `warifu individual enroll ID`, or add --enroll");
+            Refused { what: input.shown(), failure }
+        }));
+        Ok(())
+    }
+}
+
+impl BatchRequest {
+    fn backup(&self, source: Source, individual: IndividualId) -> BackupRequest {
+        BackupRequest {
+            source,
+            individual,
+            threshold: self.threshold,
+            label: self.label.clone(),
+            overrides: self.overrides.clone(),
+            pins: self.pins.clone(),
+            exclusions: self.exclusions.clone(),
+        }
+    }
+}
+
+/// A hash of what makes two inputs the same: their path, whose they are, scheme and label.
+fn identity(input: &Input) -> [u8; 16] {
+    let request = &input.request;
+    let path = match &request.source {
+        Source::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        Source::Stdin { .. } => PathBuf::new(),
+    };
+    let rest =
+        format!("\0{} {} {:?}", request.individual, request.threshold, request.label.as_deref());
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(path.as_os_str().as_bytes()).update(rest.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    short
+}
+
+/// Standard input as a source, where it is asked for in a way that makes sense.
+fn check_stdin(request: &BatchRequest) -> Result<Source, Failure> {
+    let wrong = |what: &str, next: &str| {
+        Err(Failure::new(Class::Usage, "usage", what.to_owned()).next(next))
+    };
+    let count = request.paths.iter().filter(|path| path.as_os_str() == "-").count();
+    if count == 0 && request.stdin_bytes.is_some() {
+        return wrong("--size is for standard input", "leave --size out, or give `-`");
+    }
+    if count > 1 {
+        return wrong("standard input can be read once only", "give `-` once");
+    }
+    Ok(Source::Stdin { size_bytes: request.stdin_bytes })
+}

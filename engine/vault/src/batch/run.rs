@@ -1,0 +1,332 @@
+//! Storing the inputs of a batch: several at a time, each whole or not at all.
+
+use super::forecast::Pending;
+use super::record::{FileState, Mark, Record, erase};
+use super::summary::{BatchReport, Tally};
+use super::{Carried, Input, Onlooker, Outcome};
+use crate::backup::MEMORY_FIXED_BYTES;
+use crate::failure::{Class, Failure};
+use crate::plan::hang_up;
+use crate::{Source, Vault, Watch};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use warifu_catalog::{Catalog, CatalogError};
+use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::{ObjectId, SiteName};
+use warifu_pipeline::backup::timed::ChunkTimes;
+use warifu_pipeline::peer::Peer;
+
+/// What an input may fail with while others run, and may not once they have ended and have given
+/// back what they held.
+const WORTH_WAITING: [&str; 3] = ["key-short", "random-short", "memory-ceiling"];
+
+/// How a batch is run.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// Inputs stored at a time, at most; the memory ceiling may allow fewer.
+    pub jobs: usize,
+    /// Whether what an earlier run stored is stored anew.
+    pub again: bool,
+}
+
+impl Vault {
+    /// Holds this opening of the vault to a memory ceiling other than that of its settings.
+    ///
+    /// # Errors
+    /// Where it is less than anything can be stored in.
+    pub fn limit_memory(&mut self, bytes: u64) -> Result<(), Failure> {
+        if bytes < crate::config::MEMORY_BYTES_MIN {
+            let what = format!("{bytes} bytes of memory are too few");
+            return Err(
+                Failure::new(Class::Usage, "memory-limit", what).next("give at least 64 MiB")
+            );
+        }
+        self.config.limits.memory_bytes = bytes;
+        Ok(())
+    }
+
+    /// Stores all of `inputs`, the first ones first, and tells `onlooker` what becomes of each.
+    /// After a stop is asked for, none begins any more.
+    ///
+    /// # Errors
+    /// Where nothing can be begun at all. That inputs fail is no failure of the batch.
+    pub fn run_batch(
+        &self,
+        inputs: &[Input],
+        manner: Manner,
+        stop: &AtomicBool,
+        onlooker: &dyn Onlooker,
+    ) -> Result<BatchReport, Failure> {
+        let started = Instant::now();
+        self.collect_litter()?;
+        let record = self.batch_record()?;
+        let mut tally = Tally::default();
+        let found = match (&record, manner.again) {
+            (Some(record), false) => self.stored_before(record, inputs)?,
+            _ => BTreeMap::new(),
+        };
+        for (&number, object) in &found {
+            tally.skipped += 1;
+            let outcome = Outcome::Skipped { object: object.to_string() };
+            onlooker.ends(number, &inputs[number], outcome);
+        }
+        let todo: Vec<usize> = (0..inputs.len()).filter(|at| !found.contains_key(at)).collect();
+        let pending = todo.iter().filter_map(|&at| Pending::of(&inputs[at]));
+        if let Some(forecast) = self.shortfall(pending)? {
+            onlooker.is_warned(&forecast);
+        }
+        let run = Run {
+            inputs,
+            record: record.as_ref(),
+            stop,
+            onlooker,
+            times: Arc::default(),
+            tally: Mutex::new(tally),
+            waiting: Mutex::default(),
+        };
+        let n_max = inputs.iter().map(|input| input.request.threshold.n()).max().unwrap_or(0);
+        let (jobs, share_bytes) =
+            memory_shares(self.config.limits.memory_bytes, manner.jobs.min(todo.len()), n_max);
+        let handles = (0..jobs).map(|_| self.handle(share_bytes));
+        let mut begun = run.all(handles.collect::<Result<_, _>>()?, &todo, true);
+        let waiting = run.take_waiting();
+        begun -= waiting.len();
+        begun += run.all(vec![self.handle(self.config.limits.memory_bytes)?], &waiting, false);
+        let tally = run.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(tally.report(todo.len() - begun, &run.times, started.elapsed()))
+    }
+
+    /// Erases what is recorded of earlier batches. Tells whether there was anything.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn forget_batches(&self) -> Result<bool, Failure> {
+        erase(&self.dir)
+    }
+
+    /// The record of what batches stored. Trouble with it keeps nothing from being stored.
+    fn batch_record(&self) -> Result<Option<Record>, Failure> {
+        let mut key = [0; 32];
+        self.entropy.fill(&mut key).map_err(|error| {
+            Failure::new(Class::Other, "entropy", "the system gives no randomness").because(error)
+        })?;
+        Ok(match Record::open(&self.dir, key) {
+            Ok((record, is_anew)) => {
+                if is_anew {
+                    tracing::warn!(
+                        "the record of what batches have stored was damaged and begins anew: \
+                         inputs that were stored before are stored once more"
+                    );
+                }
+                Some(record)
+            }
+            Err(failure) => {
+                let error = crate::plan::error_chain(&failure);
+                tracing::warn!(error, "a rerun will not know what this run stores");
+                None
+            }
+        })
+    }
+
+    /// By their number, inputs that are unchanged since they were stored, and as which object.
+    fn stored_before(
+        &self,
+        record: &Record,
+        inputs: &[Input],
+    ) -> Result<BTreeMap<usize, ObjectId>, Failure> {
+        let marks: Vec<Option<Mark>> = inputs.iter().map(|input| mark_of(record, input)).collect();
+        let objects = match record.find(marks.iter().flatten().copied()) {
+            Ok(objects) => objects,
+            Err(failure) => {
+                let error = crate::plan::error_chain(&failure);
+                tracing::warn!(error, "what was stored before is not known and is stored anew");
+                return Ok(BTreeMap::new());
+            }
+        };
+        let mut found = BTreeMap::new();
+        for (number, mark) in marks.iter().enumerate() {
+            let candidates = mark.as_ref().and_then(|mark| objects.get(mark));
+            for object in candidates.into_iter().flatten().rev() {
+                match self.catalog()?.object(object) {
+                    Ok(_) => {
+                        found.insert(number, *object);
+                        break;
+                    }
+                    Err(CatalogError::NotFound { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Another handle of this opening, for a thread of its own, held to `memory_bytes`.
+    fn handle(&self, memory_bytes: u64) -> Result<Self, Failure> {
+        let mut config = self.config.clone();
+        config.limits.memory_bytes = memory_bytes;
+        Ok(Self {
+            dir: self.dir.clone(),
+            config,
+            name: self.name.clone(),
+            keys: self.keys.clone(),
+            catalog: Some(Catalog::open(&self.dir.join("catalog.db"))?),
+            world: self.world.clone(),
+            entropy: self.entropy.clone(),
+            clock: self.clock.clone(),
+            isa: self.isa,
+        })
+    }
+}
+
+/// One run over a batch, shared by its threads.
+struct Run<'a> {
+    inputs: &'a [Input],
+    record: Option<&'a Record>,
+    stop: &'a AtomicBool,
+    onlooker: &'a dyn Onlooker,
+    times: Arc<ChunkTimes>,
+    tally: Mutex<Tally>,
+    /// Inputs that may fit when the others have ended.
+    waiting: Mutex<Vec<usize>>,
+}
+
+impl Run<'_> {
+    /// Stores the inputs of these numbers, one at a time on each of `vaults`. Answers how many
+    /// were begun.
+    fn all(&self, vaults: Vec<Vault>, numbers: &[usize], may_wait: bool) -> usize {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for vault in vaults {
+                let next = &next;
+                scope.spawn(move || self.work(&vault, numbers, next, may_wait));
+            }
+        });
+        next.into_inner().min(numbers.len())
+    }
+
+    fn work(&self, vault: &Vault, numbers: &[usize], next: &AtomicUsize, may_wait: bool) {
+        let mut peers = BTreeMap::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
+            let input = &self.inputs[number];
+            self.onlooker.begins(number, input);
+            let started = Instant::now();
+            match self.store(vault, number, &mut peers) {
+                Err(failure) if may_wait && is_worth_waiting(&failure) => {
+                    // What this thread's connections hold is given back for others to use.
+                    std::mem::take(&mut peers).into_values().for_each(hang_up);
+                    self.waiting().push(number);
+                    self.onlooker.waits(number);
+                }
+                outcome => {
+                    let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+                    let outcome = match outcome {
+                        Ok(report) => {
+                            tally.stored(&report, started.elapsed());
+                            Outcome::Stored(Box::new(report))
+                        }
+                        Err(failure) => {
+                            tally.failed += 1;
+                            Outcome::Failed(failure)
+                        }
+                    };
+                    drop(tally);
+                    self.onlooker.ends(number, input, outcome);
+                }
+            }
+        }
+        peers.into_values().for_each(hang_up);
+    }
+
+    fn store(
+        &self,
+        vault: &Vault,
+        number: usize,
+        peers: &mut BTreeMap<SiteName, Peer>,
+    ) -> Result<crate::ObjectReport, Failure> {
+        let input = &self.inputs[number];
+        let marked = self.record.and_then(|record| Some((record, mark_of(record, input)?)));
+        let mut before_listing = |object| {
+            // A file that is another one by now is stored anew the next time.
+            if let Some((record, mark)) = marked
+                && mark_of(record, input) == Some(mark)
+                && let Err(failure) = record.add(mark, object)
+            {
+                let error = crate::plan::error_chain(&failure);
+                tracing::warn!(error, "a rerun will store this input anew");
+            }
+        };
+        let mut carried =
+            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing);
+        let mut progress = |progress| self.onlooker.advances(number, progress);
+        let watch = Watch { progress: &mut progress, stop: self.stop };
+        let outcome = vault.backup_carrying(&input.request, watch, &mut carried);
+        *peers = carried.peers;
+        outcome
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Inputs that wait, in their order.
+    fn take_waiting(&self) -> Vec<usize> {
+        let mut waiting = std::mem::take(&mut *self.waiting());
+        waiting.sort_unstable();
+        waiting
+    }
+}
+
+/// Whether nothing was begun because something was short that others may hold for now.
+fn is_worth_waiting(failure: &Failure) -> bool {
+    WORTH_WAITING.contains(&failure.code()) && std::error::Error::source(failure).is_none()
+}
+
+fn mark_of(record: &Record, input: &Input) -> Option<Mark> {
+    let path: &Path = match &input.request.source {
+        Source::File(path) => path,
+        Source::Stdin { .. } => return None,
+    };
+    let request = &input.request;
+    let whose = (&request.individual, request.threshold, request.label.as_deref());
+    Some(record.mark(path, &FileState::of(path)?, whose))
+}
+
+/// How many jobs one ceiling bears, and what each may take. What is not chunks on their way is
+/// there once for all of them.
+fn memory_shares(memory_bytes: u64, jobs: usize, n: usize) -> (usize, u64) {
+    let spare = memory_bytes.saturating_sub(MEMORY_FIXED_BYTES);
+    let chunk = (n as u64 + 2) * u64::from(CHUNK_BYTES);
+    let jobs = (spare / chunk).min(jobs as u64).max(1);
+    (usize::try_from(jobs).unwrap_or(1), MEMORY_FIXED_BYTES + spare / jobs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_memory_stay_under_one_ceiling() {
+        const MIB: u64 = 1 << 20;
+        for (memory, jobs, n) in [(256, 4, 5), (64, 4, 5), (64, 9, 255), (4096, 64, 10)] {
+            let (jobs_found, share) = memory_shares(memory * MIB, jobs, n);
+            assert!((1..=jobs).contains(&jobs_found));
+            let chunks = jobs_found as u64 * (share - MEMORY_FIXED_BYTES);
+            assert!(chunks + MEMORY_FIXED_BYTES <= memory * MIB, "{memory} {jobs} {n}");
+        }
+        assert_eq!(memory_shares(256 * MIB, 4, 5), (4, 100 * MIB));
+        assert_eq!(memory_shares(64 * MIB, 4, 5).0, 2, "as many as have a chunk each");
+        assert_eq!(memory_shares(64 * MIB, 0, 5).0, 1);
+    }
+
+    #[test]
+    fn only_what_was_refused_before_it_began_waits() {
+        let short = || Failure::new(Class::Key, "key-short", "short");
+        assert!(is_worth_waiting(&short()));
+        assert!(!is_worth_waiting(&short().because(std::io::Error::other("on the way"))));
+        assert!(!is_worth_waiting(&Failure::new(Class::Key, "source-grew", "grew")));
+    }
+}
