@@ -1,15 +1,21 @@
 //! Long work: a bar on standard error, and a way to stop.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "runs over many inputs at once call it"))]
+pub(crate) mod many;
+
 use crate::exit::Ending;
 use crate::output::Output;
 use crate::signals::Stop;
 use crate::size::human;
+use crate::table::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use warifu_vault::{Class, Failure, Progress, Watch};
 
-const BAR: &str =
-    "{prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg}, {eta} to go";
-const COUNT: &str = "{prefix} {bytes}, {bytes_per_sec}, {msg}";
+const BAR: &str = "{prefix} {wide_bar} {percent:>3} %, {bytes} of {total_bytes}, {bytes_per_sec}, {msg}, {eta} to go";
+const COUNT: &str = "{prefix} {spinner} {bytes}, {bytes_per_sec}, {msg}, for {elapsed}";
+
+/// Longest name before a bar, in characters.
+const NAME_CHARS_MAX: usize = 28;
 
 /// Runs `work` with a bar for people, named `name`, and `stop` to stop it by.
 ///
@@ -43,7 +49,7 @@ impl Meter {
         let target = (!output.json && !output.quiet).then(ProgressDrawTarget::stderr);
         let hidden = ProgressDrawTarget::hidden();
         let bar = ProgressBar::with_draw_target(None, hidden).with_style(style(COUNT)?);
-        bar.set_prefix(name.to_owned());
+        bar.set_prefix(elided(name));
         Ok(Self { bar, target, with_length: style(BAR)? })
     }
 
@@ -60,6 +66,19 @@ impl Meter {
     }
 }
 
+/// `name` on one line and no longer than a bar leaves room for: its beginning and its end.
+fn elided(name: &str) -> String {
+    let shown = printable(name);
+    let chars = shown.chars().count();
+    if chars <= NAME_CHARS_MAX {
+        return shown;
+    }
+    let end = NAME_CHARS_MAX / 2;
+    let begin = NAME_CHARS_MAX - end - 1;
+    let tail: String = shown.chars().skip(chars - end).collect();
+    format!("{}…{tail}", shown.chars().take(begin).collect::<String>())
+}
+
 fn key(bytes: u64) -> String {
     format!("key {}", human(bytes))
 }
@@ -73,6 +92,16 @@ fn style(template: &str) -> Result<ProgressStyle, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stay_on_one_line_and_keep_both_ends() {
+        assert_eq!(elided("a.bam"), "a.bam");
+        assert_eq!(elided("a\nb\u{1b}[2J"), "a\\nb\\u{1b}[2J");
+        let long = format!("sample-{}-L001_R1.fastq.gz", "x".repeat(300));
+        let shown = elided(&long);
+        assert_eq!(shown.chars().count(), NAME_CHARS_MAX);
+        assert!(shown.starts_with("sample-xx") && shown.ends_with("_R1.fastq.gz"), "{shown}");
+    }
 
     #[test]
     fn a_meter_learns_the_length_and_never_runs_over() {
