@@ -6,14 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod alarms;
 mod backup;
 mod causes;
 mod collect;
 pub mod config;
 mod dial;
 mod doctor;
+mod estimate;
 mod failure;
+mod find;
+mod jobs;
 mod keys;
+mod outlook;
 mod output;
 mod plan;
 mod random;
@@ -26,18 +31,24 @@ mod status;
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use config::Config;
 pub use doctor::{Finding, Severity};
+pub use estimate::{
+    Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
+};
 pub use failure::{Class, Failure};
+pub use jobs::{Cancelled, JobRow};
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use outlook::PoolOutlook;
 pub use report::{
-    IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport, ShareRow,
-    ShowReport,
+    AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
+    ShareRow, ShowReport,
 };
 pub use restore::{Output, RestoreRequest};
 pub use serve::Server;
 pub use sites::{NewSite, SiteRow, SiteTest};
 pub use status::{SiteStatus, StatusReport};
+pub use warifu_catalog::{ObjectPrefix, Search};
 
-use config::{CONFIG_FILE, Limits, SiteConfig};
+use config::{CONFIG_FILE, SiteConfig};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -90,7 +101,7 @@ impl Vault {
                 .next("use it as it is, or name another folder with --vault DIR"));
         }
         let is_gateway = site.is_none();
-        let config = Config { v: 1, name: name.to_string(), site, limits: Limits::default() };
+        let config = Config::new(&name, site);
         make_dir(dir)?;
         make_dir(&dir.join("keys"))?;
         KeyStore::create(key_medium(dir), Arc::new(OsEntropy))?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
-use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
+use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::hello_reserve_bytes;
 use warifu_pipeline::backup::remote::Dial;
@@ -35,10 +35,10 @@ pub(crate) struct Placed {
 }
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
-struct Reached {
-    peer: Peer,
-    name: SiteName,
-    room_bytes: u64,
+pub(crate) struct Reached {
+    pub(crate) peer: Peer,
+    pub(crate) name: SiteName,
+    pub(crate) room_bytes: u64,
 }
 
 impl Vault {
@@ -90,7 +90,8 @@ impl Vault {
         }
         match found {
             Ok(plan) => {
-                let class = self.class_of(&plan, &sites)?;
+                let used = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
+                let class = self.class_of(used)?;
                 Ok(Placed { plan, sites, peers: reached, class, lock })
             }
             Err(failure) => {
@@ -103,7 +104,7 @@ impl Vault {
     }
 
     /// Connects to every site on a link, all at once, and asks each who it is and how full.
-    fn reach<'a>(
+    pub(crate) fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
     ) -> Result<BTreeMap<SiteName, Result<Reached, PeerError>>, Failure> {
@@ -128,7 +129,8 @@ impl Vault {
         Ok(peers)
     }
 
-    fn candidate(
+    /// What the planner needs to know of a site.
+    pub(crate) fn candidate(
         &self,
         site: &Site,
         reached: Option<&Result<Reached, PeerError>>,
@@ -198,10 +200,12 @@ impl Vault {
         Ok(random.map_or(0, |pool| left_bytes(pool, Direction::AToB)))
     }
 
-    /// The worst class of the pools that a plan draws from.
-    fn class_of(&self, plan: &Plan, sites: &BTreeMap<SiteName, Site>) -> Result<KeyClass, Failure> {
+    /// The worst class of the `random` pool and these links' pools.
+    pub(crate) fn class_of(
+        &self,
+        links: impl Iterator<Item = LinkId> + Clone,
+    ) -> Result<KeyClass, Failure> {
         let mut class = KeyClass::InformationTheoretic;
-        let links = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
         for pool in self.keys.pools()? {
             let used = pool.kind == PoolKind::Random
                 || links.clone().any(|link| PoolId::from(link) == pool.pool);

@@ -3,13 +3,13 @@
 mod job;
 mod source;
 
-pub(crate) use job::{share_name, window};
+pub(crate) use job::{expect_room_for_hashes, share_name, window};
 
 use crate::failure::Failure;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch, now_unix_s};
-use job::{Job, expect_room_for_hashes};
+use job::Job;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

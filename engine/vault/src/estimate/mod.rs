@@ -1,0 +1,197 @@
+//! `estimate`: what storing files would take, before anything is spent.
+//!
+//! The planner places every input in turn against budgets that shrink as they would, so many
+//! inputs are judged together. Inputs that the key does not cover are planned once more as if it
+//! did, which says how much is missing where.
+
+mod measure;
+mod tally;
+
+use crate::Vault;
+use crate::backup::expect_room_for_hashes;
+use crate::failure::Failure;
+use crate::plan::hang_up;
+use measure::{Rate, inputs};
+use serde::Serialize;
+use std::path::PathBuf;
+use tally::Tally;
+use warifu_catalog::Site;
+use warifu_core::plan::{Candidate, Health, Override};
+use warifu_core::{SiteName, Threshold};
+
+/// What is to be estimated.
+#[derive(Debug, Clone)]
+pub struct EstimateRequest {
+    /// Files, and folders with all files in them.
+    pub paths: Vec<PathBuf>,
+    /// A stream of at most so many bytes besides.
+    pub stream_bytes: Option<u64>,
+    /// The scheme.
+    pub threshold: Threshold,
+    /// Placement rules gone against by name.
+    pub overrides: Vec<Override>,
+    /// Sites that must be used.
+    pub pins: Vec<SiteName>,
+    /// Sites that must not be used.
+    pub exclusions: Vec<SiteName>,
+    /// Whether sites are left alone: what they would say of themselves is taken for granted, and
+    /// no key is used.
+    pub is_offline: bool,
+}
+
+/// What one site would get. Key is an upper bound.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SiteEstimate {
+    /// The site.
+    pub site: String,
+    /// `otp`, `local` or `tls`.
+    pub channel: &'static str,
+    /// Shares that it would get.
+    pub shares: u64,
+    /// Key of its link used by the backups, both directions.
+    pub key_bytes: u64,
+    /// Key of its link kept for restores, both directions.
+    pub reserved_bytes: u64,
+    /// Bytes sent to it.
+    pub sent_bytes: u64,
+    /// Bytes that would lie there.
+    pub store_bytes: u64,
+    /// Free key towards it afterwards; `null` without a link.
+    pub to_site_bytes_left: Option<u64>,
+    /// Free key from it afterwards; `null` without a link.
+    pub from_site_bytes_left: Option<u64>,
+    /// Room in its store afterwards; `null` where it is not known.
+    pub room_bytes_left: Option<u64>,
+    /// Time during which it would be sent to; `null`: not known.
+    pub seconds: Option<f64>,
+}
+
+/// How long it would take.
+#[derive(Debug, Clone, Serialize)]
+pub struct TimeEstimate {
+    /// Wall time of one backup after the other; `null`: not known.
+    pub seconds: Option<f64>,
+    /// What that rests on.
+    pub basis: String,
+}
+
+/// Key that is missing in one pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shortfall {
+    /// The pool: `SITE/to`, `SITE/from` or `random`.
+    pub pool: String,
+    /// Missing bytes.
+    pub missing_bytes: u64,
+}
+
+/// What `estimate` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct EstimateReport {
+    /// Version of this document.
+    pub v: u32,
+    /// `estimate`.
+    pub r#type: &'static str,
+    /// Files, or streams.
+    pub inputs: usize,
+    /// Entries of folders that are no regular files or can't be read: they are not counted.
+    pub skipped: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes that would be protected: payloads, padding included.
+    pub stored_bytes: u64,
+    /// Shares needed.
+    pub k: u8,
+    /// Shares made.
+    pub n: u8,
+    /// `information-theoretic` or `computational`; `null` where nothing fits.
+    pub class: Option<&'static str>,
+    /// Key of all links used, both directions.
+    pub key_bytes: u64,
+    /// Key of all links kept for restores.
+    pub reserved_bytes: u64,
+    /// Key of the `random` pool.
+    pub random_bytes: u64,
+    /// What the `random` pool holds afterwards.
+    pub random_bytes_left: u64,
+    /// Whether all of it fits.
+    pub fits: bool,
+    /// Inputs that don't. The figures are of those that do.
+    pub inputs_refused: usize,
+    /// Key that is missing for them.
+    pub shortfalls: Vec<Shortfall>,
+    /// By site.
+    pub sites: Vec<SiteEstimate>,
+    /// How long it would take.
+    pub time: TimeEstimate,
+    /// Whether the sites were asked.
+    pub asked_sites: bool,
+}
+
+/// An estimate, and why not all of it fits.
+#[derive(Debug)]
+pub struct Estimate {
+    /// The figures.
+    pub report: EstimateReport,
+    /// Why inputs would be refused.
+    pub refusal: Option<Failure>,
+}
+
+impl Vault {
+    /// What storing these inputs would take. Nothing is spent but, unless it is offline, the key
+    /// of asking the sites.
+    ///
+    /// # Errors
+    /// Where a path can't be read, or catalog or key store fails. What does not fit is no error
+    /// here: the estimate says why.
+    pub fn estimate(&self, request: &EstimateRequest) -> Result<Estimate, Failure> {
+        let (found, skipped) = inputs(&request.paths, request.stream_bytes)?;
+        let sites = self.catalog()?.sites()?;
+        let candidates = self.candidates(&sites, request)?;
+        let random_bytes =
+            self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
+        let rate = Rate::measured(&self.catalog()?.objects()?);
+        let mut tally = Tally::new(request, candidates, random_bytes);
+        for input in &found {
+            let room = expect_room_for_hashes(
+                self.config.limits.memory_bytes,
+                request.threshold,
+                input.geometry,
+            );
+            match room {
+                Ok(()) => tally.place(input),
+                Err(failure) => tally.refuse(failure),
+            }
+        }
+        let used = sites.iter().filter(|site| tally.uses(&site.site));
+        let class = match tally.is_empty() {
+            true => None,
+            false => Some(self.class_of(used.filter_map(|site| site.link))?.as_str()),
+        };
+        Ok(tally.finish(&found, skipped, class, rate))
+    }
+
+    /// The sites as the planner sees them, asked or not.
+    fn candidates(
+        &self,
+        sites: &[Site],
+        request: &EstimateRequest,
+    ) -> Result<Vec<Candidate>, Failure> {
+        let asked = sites.iter().filter(|site| {
+            !request.is_offline && !site.drained && !request.exclusions.contains(&site.site)
+        });
+        let mut reached = self.reach(asked)?;
+        let mut candidates = Vec::new();
+        for site in sites {
+            let answer = reached.remove(&site.site);
+            let mut candidate = self.candidate(site, answer.as_ref())?;
+            if let Some(Ok(answer)) = answer {
+                hang_up(answer.peer);
+            }
+            if request.is_offline && site.link.is_some() {
+                candidate.health = Health::Up;
+            }
+            candidates.push(candidate);
+        }
+        Ok(candidates)
+    }
+}
