@@ -105,6 +105,8 @@ pub struct EstimateReport {
     pub n: u8,
     /// `information-theoretic` or `computational`; `null` where nothing fits.
     pub class: Option<&'static str>,
+    /// Corrupt sites that would say nothing together, of every object; `null` where nothing fits.
+    pub tolerates_corrupt_sites: Option<usize>,
     /// Key of all links used, both directions.
     pub key_bytes: u64,
     /// Key of all links kept for restores.

@@ -21,6 +21,8 @@ pub(super) struct Tally<'a> {
     /// Payload bytes of the shares at each site.
     payload_at: BTreeMap<SiteName, u64>,
     placed: usize,
+    /// The least of any placed object.
+    tolerates_corrupt_sites: Option<usize>,
     stored_bytes: u64,
     bytes: u64,
     refused: usize,
@@ -43,6 +45,7 @@ impl<'a> Tally<'a> {
             sites: BTreeMap::new(),
             payload_at: BTreeMap::new(),
             placed: 0,
+            tolerates_corrupt_sites: None,
             stored_bytes: 0,
             bytes: 0,
             refused: 0,
@@ -91,6 +94,8 @@ impl<'a> Tally<'a> {
 
     fn take(&mut self, input: &Input, plan: &Plan) {
         self.placed += 1;
+        let least = self.tolerates_corrupt_sites.unwrap_or(usize::MAX);
+        self.tolerates_corrupt_sites = Some(least.min(plan.tolerates_corrupt_sites));
         self.bytes = self.bytes.saturating_add(input.bytes);
         let payload_bytes = input.geometry.payload_bytes();
         self.stored_bytes = self.stored_bytes.saturating_add(payload_bytes);
@@ -212,6 +217,7 @@ impl<'a> Tally<'a> {
             k: self.request.threshold.k_byte(),
             n: self.request.threshold.n_byte(),
             class,
+            tolerates_corrupt_sites: self.tolerates_corrupt_sites,
             key_bytes: sum(|site| site.key_bytes),
             reserved_bytes: sum(|site| site.reserved_bytes),
             random_bytes: self.random_used,

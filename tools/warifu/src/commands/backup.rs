@@ -1,8 +1,9 @@
 //! `backup`
 
 use super::Context;
-use super::list::secrecy;
+use super::show::secrecy;
 use crate::args::BackupArgs;
+use crate::args::profile::lay_under;
 use crate::exit::{Ending, FailedInput, told};
 use crate::progress::watched;
 use crate::signals::Stop;
@@ -21,9 +22,12 @@ enum Report {
 }
 
 /// Stores every path as an object. One that fails does not keep the others from being stored.
-pub(super) fn backup(context: &Context, args: &BackupArgs) -> Result<(), Ending> {
-    let sources = sources(args)?;
+pub(super) fn backup(context: &Context, mut args: BackupArgs) -> Result<(), Ending> {
+    let sources = sources(&args)?;
     let vault = context.open()?;
+    let profile = context.profile(&vault, args.profile.as_deref())?;
+    lay_under(&mut args, &profile);
+    let args = &args;
     // A plan takes no time: it ends at once by a signal.
     let stop = if args.dry_run { Stop::never() } else { Stop::install()? };
     let mut failures = Vec::new();
@@ -89,7 +93,7 @@ fn request(args: &BackupArgs, source: Source) -> BackupRequest {
     BackupRequest {
         source,
         individual: args.individual.clone(),
-        threshold: args.scheme,
+        threshold: args.scheme(),
         label: args.name.clone(),
         overrides: args.overrides.clone(),
         pins: args.pins.clone(),
