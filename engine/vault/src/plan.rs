@@ -71,7 +71,11 @@ impl Vault {
             pins: wanted.pins,
             exclusions: wanted.exclusions,
         };
-        let health = candidates.iter().map(|candidate| candidate.health.clone());
+        // What the operator keeps out is not what is down.
+        let wished = |candidate: &&Candidate| {
+            !candidate.draining && !wanted.exclusions.contains(&candidate.site)
+        };
+        let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
         let found = plan(&request).map_err(|refusal| refused(refusal, health));
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;

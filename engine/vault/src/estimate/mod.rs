@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use tally::Tally;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override};
-use warifu_core::{SiteName, Threshold};
+use warifu_core::{Direction, SiteName, Threshold};
+use warifu_link::hello::hello_reserve_bytes;
 
 /// What is to be estimated.
 #[derive(Debug, Clone)]
@@ -80,7 +81,8 @@ pub struct TimeEstimate {
 pub struct Shortfall {
     /// The pool: `SITE/to`, `SITE/from` or `random`.
     pub pool: String,
-    /// Missing bytes.
+    /// Bytes to be delivered so that it suffices: of a link's key a small part is kept for
+    /// connections.
     pub missing_bytes: u64,
 }
 
@@ -169,7 +171,21 @@ impl Vault {
             true => None,
             false => Some(self.class_of(used.filter_map(|site| site.link))?.as_str()),
         };
-        Ok(tally.finish(&found, skipped, class, rate))
+        let mut estimate = tally.finish(&found, skipped, class, rate);
+        for site in &sites {
+            let Some(link) = site.link else { continue };
+            let status = self.keys.pool_status(link.into())?;
+            for (end, direction) in [("to", Direction::AToB), ("from", Direction::BToA)] {
+                let total = status.direction(direction).map_or(0, |side| side.bytes_total);
+                let pool = format!("{}/{end}", site.site);
+                let short =
+                    estimate.report.shortfalls.iter_mut().filter(|short| short.pool == pool);
+                short.for_each(|short| {
+                    short.missing_bytes = to_deliver(short.missing_bytes, total);
+                });
+            }
+        }
+        Ok(estimate)
     }
 
     /// The sites as the planner sees them, asked or not.
@@ -195,5 +211,30 @@ impl Vault {
             candidates.push(candidate);
         }
         Ok(candidates)
+    }
+}
+
+/// Key to deliver to a direction of a link that holds `total_bytes`, so that `missing_bytes` more
+/// can be used: the part that is kept for connections grows with it.
+fn to_deliver(missing_bytes: u64, total_bytes: u64) -> u64 {
+    let enough = missing_bytes.saturating_add(missing_bytes / 15).saturating_add(16);
+    let kept = |bytes| hello_reserve_bytes(bytes);
+    missing_bytes.saturating_add(kept(total_bytes.saturating_add(enough)) - kept(total_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_delivered_suffices_and_is_little_more() {
+        for total in [0, 1, 4096, 6 << 20, 16 << 20, (16 << 20) + 1, 1 << 40] {
+            for missing in [1, 15, 16, 4096, 3_000_000, 1 << 30] {
+                let delivered = to_deliver(missing, total);
+                let usable = |total: u64| total - hello_reserve_bytes(total);
+                let gained = usable(total + delivered) - usable(total);
+                assert!((missing..=missing + missing / 64 + 16).contains(&gained), "{gained}");
+            }
+        }
     }
 }

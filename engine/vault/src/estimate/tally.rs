@@ -69,7 +69,11 @@ impl<'a> Tally<'a> {
             pins: &self.request.pins,
             exclusions: &self.request.exclusions,
         };
-        let health = candidates.iter().map(|candidate| candidate.health.clone());
+        // What the operator keeps out is not what is down.
+        let wished = |candidate: &&Candidate| {
+            !candidate.draining && !self.request.exclusions.contains(&candidate.site)
+        };
+        let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
         plan(&request).map_err(|refusal| refused(refusal, health))
     }
 

@@ -5,6 +5,7 @@
 mod attacks;
 mod budget;
 mod copies;
+mod daily;
 mod full_disk;
 mod gateways;
 mod kills;
