@@ -16,6 +16,7 @@
 mod audit;
 mod commits;
 mod error;
+mod find;
 mod individuals;
 mod intents;
 mod objects;
@@ -27,6 +28,7 @@ mod sites;
 pub use audit::{AuditEntry, AuditHead};
 pub use commits::{CommitRecord, CommittedShare};
 pub use error::CatalogError;
+pub use find::{ObjectPrefix, PlannedObject, PrefixError, Resolved, Search};
 pub use individuals::Individual;
 pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};

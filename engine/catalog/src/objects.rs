@@ -193,7 +193,7 @@ impl Catalog {
         }
     }
 
-    fn read_objects(
+    pub(crate) fn read_objects(
         &self,
         query: &str,
         parameters: impl Params,

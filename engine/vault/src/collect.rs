@@ -41,7 +41,7 @@ impl Vault {
     /// Settles one intent. Where so many shares are complete that the object can be rebuilt, it is
     /// completed and listed: its process may have reported success before this vault was rolled
     /// back, and nothing that could be rebuilt is ever removed here.
-    fn settle(&self, intent: &Intent) -> Result<(), Failure> {
+    pub(crate) fn settle(&self, intent: &Intent) -> Result<(), Failure> {
         let (mut held, mut missing) = (Vec::new(), Vec::new());
         for (x, site, _) in &intent.shares {
             match self.completed(intent.object, *x, site)? {

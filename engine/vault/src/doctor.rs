@@ -33,7 +33,7 @@ pub struct Finding {
     pub next: String,
 }
 
-fn finding(severity: Severity, what: impl Into<String>, next: &str) -> Finding {
+pub(crate) fn finding(severity: Severity, what: impl Into<String>, next: &str) -> Finding {
     Finding { severity, what: what.into(), next: next.to_owned() }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
+mod alarms;
 mod backup;
 mod batch;
 mod causes;
@@ -13,8 +14,12 @@ mod collect;
 pub mod config;
 mod dial;
 mod doctor;
+mod estimate;
 mod failure;
+mod find;
+mod jobs;
 mod keys;
+mod outlook;
 mod output;
 mod plan;
 mod random;
@@ -32,18 +37,24 @@ pub use batch::{
 };
 pub use config::Config;
 pub use doctor::{Finding, Severity};
+pub use estimate::{
+    Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
+};
 pub use failure::{Class, Failure};
+pub use jobs::{Cancelled, JobRow};
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use outlook::PoolOutlook;
 pub use report::{
-    IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport, ShareRow,
-    ShowReport,
+    AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
+    ShareRow, ShowReport,
 };
 pub use restore::{Output, RestoreRequest};
 pub use serve::Server;
 pub use sites::{NewSite, SiteRow, SiteTest};
 pub use status::{SiteStatus, StatusReport};
+pub use warifu_catalog::{ObjectPrefix, Search};
 
-use config::{CONFIG_FILE, Limits, SiteConfig};
+use config::{CONFIG_FILE, SiteConfig};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -116,7 +127,7 @@ impl Vault {
                 .next("use it as it is, or name another folder with --vault DIR"));
         }
         let is_gateway = site.is_none();
-        let config = Config { v: 1, name: name.to_string(), site, limits: Limits::default() };
+        let config = Config::new(&name, site);
         make_dir(dir)?;
         make_dir(&dir.join(KEYS))?;
         KeyStore::create(world.key_medium(&dir.join(KEYS)), world.entropy())?;

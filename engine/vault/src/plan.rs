@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
-use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
+use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::hello_reserve_bytes;
 use warifu_pipeline::backup::remote::Dial;
@@ -36,9 +36,9 @@ pub(crate) struct Placed {
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
 pub(crate) struct Reached {
-    peer: Peer,
-    name: SiteName,
-    room_bytes: u64,
+    pub(crate) peer: Peer,
+    pub(crate) name: SiteName,
+    pub(crate) room_bytes: u64,
 }
 
 impl Vault {
@@ -76,7 +76,11 @@ impl Vault {
             pins: wanted.pins,
             exclusions: wanted.exclusions,
         };
-        let health = candidates.iter().map(|candidate| candidate.health.clone());
+        // What the operator keeps out is not what is down.
+        let wished = |candidate: &&Candidate| {
+            !candidate.draining && !wanted.exclusions.contains(&candidate.site)
+        };
+        let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
         let found = plan(&request).map_err(|refusal| refused(refusal, health));
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
@@ -95,7 +99,8 @@ impl Vault {
         }
         match found {
             Ok(plan) => {
-                let class = self.class_of(&plan, &sites)?;
+                let used = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
+                let class = self.class_of(used)?;
                 Ok(Placed { plan, sites, peers: reached, class, lock })
             }
             Err(failure) => {
@@ -108,7 +113,7 @@ impl Vault {
     }
 
     /// Connects to every site on a link, all at once, and asks each who it is and how full.
-    fn reach<'a>(
+    pub(crate) fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
         kept: &mut BTreeMap<SiteName, Peer>,
@@ -123,6 +128,7 @@ impl Vault {
         Ok(names.into_iter().zip(reached).collect())
     }
 
+    /// What the planner needs to know of a site.
     pub(crate) fn candidate(
         &self,
         site: &Site,
@@ -193,10 +199,12 @@ impl Vault {
         Ok(random.map_or(0, |pool| left_bytes(pool, Direction::AToB)))
     }
 
-    /// The worst class of the pools that a plan draws from.
-    fn class_of(&self, plan: &Plan, sites: &BTreeMap<SiteName, Site>) -> Result<KeyClass, Failure> {
+    /// The worst class of the `random` pool and these links' pools.
+    pub(crate) fn class_of(
+        &self,
+        links: impl Iterator<Item = LinkId> + Clone,
+    ) -> Result<KeyClass, Failure> {
         let mut class = KeyClass::InformationTheoretic;
-        let links = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
         for pool in self.keys.pools()? {
             let used = pool.kind == PoolKind::Random
                 || links.clone().any(|link| PoolId::from(link) == pool.pool);

@@ -138,10 +138,23 @@ pub struct ShareRow {
     pub state: &'static str,
     /// Key of the link used for it.
     pub key_bytes: u64,
-    /// Key reserved at the site for a restore.
+    /// Bytes sent or written for it.
+    pub sent_bytes: u64,
+    /// Key from the site reserved for a restore: the content.
     pub reserved_bytes: u64,
+    /// Key towards the site reserved for a restore: the requests.
+    pub reserved_to_site_bytes: u64,
     /// When its site acknowledged it.
     pub receipt: String,
+}
+
+/// A chunk that was drawn again, as `show` tells it.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptRow {
+    /// The chunk; mask m of an object of N chunks is N + m.
+    pub chunk: u64,
+    /// Which attempt went through; the first is 0.
+    pub attempt: u32,
 }
 
 /// What `show` answers.
@@ -158,6 +171,16 @@ pub struct ShowReport {
     pub masks: u32,
     /// Bytes at all sites together.
     pub kept_bytes: u64,
+    /// Of these, bytes of one site's part of the capsule.
+    pub capsule_bytes: u64,
+    /// Key of the `random` pool that it took.
+    pub random_bytes: u64,
+    /// When it was complete.
+    pub committed: String,
+    /// Sites that may be lost now, whichever they are, with the object still restorable.
+    pub tolerates_lost_sites: usize,
+    /// Chunks that were drawn again after a failure.
+    pub attempts: Vec<AttemptRow>,
     /// Rules gone against by name, with the reason.
     pub overridden: Vec<String>,
     /// The shares.
@@ -223,15 +246,25 @@ pub(crate) fn show(object: &Object) -> ShowReport {
             ShareState::Corrupt => "corrupt",
         },
         key_bytes: share.key_bytes,
+        sent_bytes: share.sent_bytes,
         reserved_bytes: share.reserve.from_site_bytes,
+        reserved_to_site_bytes: share.reserve.to_site_bytes,
         receipt: time(share.receipt_unix_s),
     };
+    let attempt_row =
+        |(chunk, attempt): &(u64, u32)| AttemptRow { chunk: *chunk, attempt: *attempt };
+    let good = object.shares.iter().filter(|share| share.state == ShareState::Good).count();
     ShowReport {
         v: 1,
         row: object_row(object),
         chunks: object.geometry.chunk_count(),
         masks: object.masks,
         kept_bytes: object.stored_bytes,
+        capsule_bytes: object.capsule.capsule_bytes(object.threshold),
+        random_bytes: object.random_bytes,
+        committed: time(object.committed_unix_s),
+        tolerates_lost_sites: good.saturating_sub(object.threshold.k()),
+        attempts: object.attempts.iter().map(attempt_row).collect(),
         overridden: object.overridden.iter().map(overridden).collect(),
         shares: object.shares.iter().map(share_row).collect(),
     }

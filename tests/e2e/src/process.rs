@@ -131,6 +131,15 @@ impl Running {
         self.child.kill().unwrap();
     }
 
+    /// Holds it where it is, as SIGSTOP does, until it is killed.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn pause(&self) {
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+    }
+
     /// Asks it to stop, as SIGTERM does.
     ///
     /// # Panics

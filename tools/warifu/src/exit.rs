@@ -5,7 +5,7 @@ use crate::signals::SIGNAL_BASE;
 use serde::Serialize;
 use std::error::Error as StdError;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use warifu_vault::{Class, Failure};
@@ -110,6 +110,20 @@ impl Ending {
     }
 }
 
+impl Ending {
+    /// Where a person finds more. Of the command line, its help says more.
+    fn hint(&self) -> String {
+        match self {
+            Self::Failed(failure) if failure.code() != "usage" => {
+                format!("  see `warifu explain {}`\n", failure.code())
+            }
+            Self::Failed(_) | Self::Degraded { .. } | Self::Signal { .. } | Self::ReaderGone => {
+                String::new()
+            }
+        }
+    }
+}
+
 fn inputs(count: usize) -> String {
     match count {
         1 => "1 input was".to_owned(),
@@ -131,6 +145,9 @@ pub(crate) fn guarded(work: impl FnOnce() -> Result<(), Ending>) -> Result<(), E
 pub(crate) fn end(outcome: Result<(), Ending>, json: bool) -> ExitCode {
     let Err(ending) = outcome else { return ExitCode::SUCCESS };
     write_error(&printable_lines(&ending.told()));
+    if !json && std::io::stderr().is_terminal() {
+        write_error(&ending.hint());
+    }
     let last = ending.last_line();
     if json {
         write_last_line(&last);
@@ -236,6 +253,14 @@ mod tests {
         );
         assert_eq!(last(&Ending::ReaderGone)["code"], 141);
         assert_eq!(Ending::ReaderGone.told(), "");
+    }
+
+    #[test]
+    fn failures_point_to_their_explanation_and_usage_does_not() {
+        let hint = |code| Ending::from(Failure::new(Class::Usage, code, "w")).hint();
+        assert_eq!(hint("domain-rule"), "  see `warifu explain domain-rule`\n");
+        assert_eq!(hint("usage"), "");
+        assert_eq!(Ending::ReaderGone.hint(), "");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod exit;
+mod explain;
 mod logs;
 mod output;
 mod progress;

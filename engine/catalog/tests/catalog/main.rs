@@ -4,6 +4,7 @@
 
 mod audit;
 mod damage;
+mod find;
 mod lifecycle;
 mod processes;
 mod sites;

@@ -348,7 +348,7 @@ pub(crate) fn window(memory_bytes: u64, threshold: Threshold) -> usize {
 ///
 /// # Errors
 /// Where the object is too large for the ceiling.
-pub(super) fn expect_room_for_hashes(
+pub(crate) fn expect_room_for_hashes(
     memory_bytes: u64,
     threshold: Threshold,
     geometry: Geometry,

@@ -3,14 +3,14 @@
 mod job;
 mod source;
 
-pub(crate) use job::{MEMORY_FIXED_BYTES, share_name, window};
+pub(crate) use job::{MEMORY_FIXED_BYTES, expect_room_for_hashes, share_name, window};
 
 use crate::batch::Carried;
 use crate::failure::Failure;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch};
-use job::{Job, expect_room_for_hashes};
+use job::Job;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ mod batch;
 mod batch_stops;
 mod budget;
 mod copies;
+mod daily;
 mod full_disk;
 mod gateways;
 mod kills;

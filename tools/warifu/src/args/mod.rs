@@ -1,19 +1,40 @@
 //! What people type: one definition for parsing, help and completions.
 
+mod daily;
 mod key;
 mod objects;
+pub(crate) mod profile;
 mod site;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
 pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
-pub(crate) use objects::{BackupArgs, RestoreArgs};
+pub(crate) use objects::{BackupArgs, RestoreArgs, built_in_scheme, named_override};
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
-use warifu_core::{IndividualId, ObjectId};
+use warifu_core::IndividualId;
+use warifu_vault::ObjectPrefix;
+
+/// What stands below the options in the long help and on the manual page.
+const AFTER_HELP: &str = "\
+Options of a backup come from its flags, else from a profile in config.toml, else they are built \
+in. Which profile: --profile, else WARIFU_PROFILE, else default_profile in config.toml.
+
+Environment:
+  WARIFU_VAULT    the vault, where --vault does not name it
+  WARIFU_PROFILE  the profile, where --profile does not name it
+  WARIFU_LOG      what is logged, such as debug or warifu_link=trace
+  WARIFU_ISA      the kernels to use: scalar, avx2, avx512
+  NO_COLOR        no colours
+
+Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
+5 unrecoverable, 6 try again later, 7 key does not cover it, 10 not found, 11 busy, 12 not who it \
+should be, 13 forged, 14 rolled back, 15 incompatible, 16 limit reached, 128+N ended by signal N. \
+`warifu explain CODE` tells more.";
 
 /// Keeps genomes secret for a century: shares at several sites, under one-time pads.
 #[derive(Parser, Debug)]
@@ -22,7 +43,8 @@ use warifu_core::{IndividualId, ObjectId};
     version,
     max_term_width = 100,
     disable_help_subcommand = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    after_long_help = AFTER_HELP
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -67,15 +89,22 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Get a stored object back from any k of its sites
     Restore(RestoreArgs),
+    /// Tell what storing files would take of key, room and time, before anything is spent
+    Estimate(EstimateArgs),
     /// List stored objects
     List,
     /// Show a stored object with its shares
     Show {
-        /// Its ID, as `list` tells it
-        object: ObjectId,
+        /// Its ID, as `list` tells it, or the first digits of it
+        object: ObjectPrefix,
     },
-    /// Tell which sites can be lost now, and what is left of key
-    Status,
+    /// Search the catalog for stored objects
+    Find(FindArgs),
+    /// Backups that run or were interrupted
+    #[command(subcommand)]
+    Jobs(JobsCommand),
+    /// Tell which sites can be lost now, how long the key lasts, and what to look at
+    Status(StatusArgs),
     /// Look for what is wrong with this vault or will be
     Doctor {
         /// Go on although the key store was rolled back: burns all key that may have been used
@@ -85,10 +114,21 @@ pub(crate) enum Command {
     /// The vault's settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Explain an error code or an exit code; without one, list them all
+    Explain {
+        /// A code such as key-short, as errors show it in brackets, or an exit code such as 7
+        code: Option<String>,
+    },
     /// Print a script that completes commands for a shell
     Completions {
         /// Which shell
         shell: Shell,
+    },
+    /// Print the manual page, or write one for each command
+    Man {
+        /// Write warifu.1, warifu-backup.1 and so on into this folder, made where needed
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
 }
 

@@ -4,7 +4,8 @@ use crate::size::Size;
 use clap::Args;
 use std::path::PathBuf;
 use warifu_core::plan::{Override, RuleError};
-use warifu_core::{IndividualId, ObjectId, SiteName, Threshold};
+use warifu_core::{IndividualId, SiteName, Threshold};
+use warifu_vault::ObjectPrefix;
 
 /// `backup`
 #[derive(Args, Debug)]
@@ -24,9 +25,9 @@ pub(crate) struct BackupArgs {
     /// Enrol individuals that are not known yet
     #[arg(long)]
     pub(crate) enroll: bool,
-    /// How many shares rebuild, and how many are made
-    #[arg(long, value_name = "K/N", default_value = "3/5")]
-    pub(crate) scheme: Threshold,
+    /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
+    #[arg(long, value_name = "K/N")]
+    pub(crate) scheme: Option<Threshold>,
     /// A label. It is public: it stands in the catalog and at every site
     #[arg(long, value_name = "LABEL")]
     pub(crate) name: Option<String>,
@@ -45,10 +46,11 @@ pub(crate) struct BackupArgs {
     /// Only tell where shares would go and what they would cost
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Inputs stored at a time [default: one for each core, at most 4]
+    /// Inputs stored at a time [default: the profile's, else one for each core, at most 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
     pub(crate) jobs: Option<u16>,
-    /// Memory that all of it together may take [default: limits.memory_bytes]
+    /// Memory that all of it together may take [default: the profile's, else
+    /// limits.memory_bytes]
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<Size>,
     /// Of several inputs, store those anew too that an earlier run stored and that are unchanged
@@ -57,13 +59,29 @@ pub(crate) struct BackupArgs {
     /// Erase the record of what runs over several inputs have stored, and do nothing else
     #[arg(long, exclusive = true)]
     pub(crate) forget: bool,
+    /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+/// The scheme where neither a flag nor a profile names one.
+#[expect(clippy::expect_used, reason = "3 of 5 keeps 2 <= k <= n")]
+pub(crate) fn built_in_scheme() -> Threshold {
+    Threshold::new(3, 5).expect("3/5 is a scheme")
+}
+
+impl BackupArgs {
+    /// The scheme, once the profile is laid under the flags.
+    pub(crate) fn scheme(&self) -> Threshold {
+        self.scheme.unwrap_or_else(built_in_scheme)
+    }
 }
 
 /// `restore`
 #[derive(Args, Debug)]
 pub(crate) struct RestoreArgs {
-    /// Its ID, as `list` tells it
-    pub(crate) object: ObjectId,
+    /// Its ID, as `list` tells it, or the first digits of it
+    pub(crate) object: ObjectPrefix,
     /// Where the data goes; `-` is standard output [default: its own name, in this folder]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
@@ -71,7 +89,7 @@ pub(crate) struct RestoreArgs {
 
 /// Why a text is no override.
 #[derive(Debug, thiserror::Error)]
-enum OverrideError {
+pub(crate) enum OverrideError {
     /// Without a reason.
     #[error("write RULE=REASON: the reason is recorded with the object")]
     NoReason,
@@ -80,7 +98,7 @@ enum OverrideError {
     NoRule(RuleError),
 }
 
-fn named_override(text: &str) -> Result<Override, OverrideError> {
+pub(crate) fn named_override(text: &str) -> Result<Override, OverrideError> {
     let (rule, reason) = text.split_once('=').ok_or(OverrideError::NoReason)?;
     let rule = rule.parse().map_err(OverrideError::NoRule)?;
     match reason.trim() {

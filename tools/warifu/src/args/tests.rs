@@ -31,12 +31,17 @@ fn help_lists_what_works_and_nothing_else() {
             "individual",
             "backup",
             "restore",
+            "estimate",
             "list",
             "show",
+            "find",
+            "jobs",
             "status",
             "doctor",
             "config",
-            "completions"
+            "explain",
+            "completions",
+            "man"
         ]
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
@@ -44,6 +49,7 @@ fn help_lists_what_works_and_nothing_else() {
     assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
+    assert_eq!(below("jobs"), ["list", "show", "cancel"]);
 }
 
 #[test]
@@ -68,6 +74,18 @@ fn the_lines_of_the_lab_are_accepted() {
         "list --json -q",
         "doctor --accept-rollback -vv",
         "completions bash",
+        "show 0001",
+        "restore 00ff",
+        "backup a --individual P1 --profile night",
+        "estimate a b/ - --size 5GB --scheme 2/3 --individual P1 --offline --profile none",
+        "find --individual P1 --name x --site a --since 2026-07-01 --until 2026-07-02 --limit 3",
+        "find --state degraded --class computational",
+        "jobs cancel 0001 --dry-run",
+        "status --watch --offline",
+        "explain",
+        "explain key-short",
+        "explain 7",
+        "man --out pages",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
@@ -124,5 +142,5 @@ fn an_override_keeps_all_of_its_reason() {
     };
     let expected = Override { rule: Rule::Zone, reason: "a=b, for now".to_owned() };
     assert_eq!(args.overrides, [expected]);
-    assert_eq!(args.scheme.to_string(), "3/5");
+    assert_eq!(args.scheme().to_string(), "3/5");
 }

@@ -2,8 +2,9 @@
 
 use super::Context;
 use super::batch::store_all;
-use super::list::secrecy;
+use super::show::secrecy;
 use crate::args::BackupArgs;
+use crate::args::profile::lay_under;
 use crate::exit::{Ending, FailedInput, told};
 use crate::output::versioned;
 use crate::progress::watched;
@@ -20,22 +21,24 @@ use warifu_vault::{
 const JOBS_MAX: usize = 4;
 
 /// Stores every input as an object. One that fails does not keep the others from being stored.
-pub(super) fn backup(context: &Context, args: &BackupArgs) -> Result<(), Ending> {
+pub(super) fn backup(context: &Context, mut args: BackupArgs) -> Result<(), Ending> {
     let mut vault = context.open()?;
     if args.forget {
         return forget(context, &vault);
     }
+    let profile = context.profile(&vault, args.profile.as_deref())?;
+    lay_under(&mut args, &profile);
     if let Some(limit) = args.memory_limit {
         vault.limit_memory(limit.bytes)?;
     }
-    let gathered = vault.gather(&request(args))?;
+    let gathered = vault.gather(&request(&args))?;
     for note in &gathered.notes {
         context.output.note(&printable(note));
     }
     match (args.dry_run, gathered.is_batch, &gathered.inputs[..]) {
         (true, _, _) => plan_all(context, &vault, gathered),
         (false, false, [input]) => store(context, &vault, input),
-        (false, ..) => store_all(context, &vault, gathered, manner(args)),
+        (false, ..) => store_all(context, &vault, gathered, manner(&args)),
     }
 }
 
@@ -46,7 +49,7 @@ fn request(args: &BackupArgs) -> BatchRequest {
         manifest: args.manifest.clone(),
         individual: args.individual.clone(),
         enroll: args.enroll,
-        threshold: args.scheme,
+        threshold: args.scheme(),
         label: args.name.clone(),
         overrides: args.overrides.clone(),
         pins: args.pins.clone(),

@@ -4,15 +4,20 @@ mod backup;
 mod batch;
 mod config;
 mod doctor;
+mod estimate;
+mod explain;
 mod individual;
 mod init;
+mod jobs;
 mod key;
 mod list;
+mod man;
 mod restore;
+mod show;
 mod site;
 mod status;
 
-use crate::args::{Cli, Command, Global};
+use crate::args::{Cli, Command, Global, profile};
 use crate::exit::Ending;
 use crate::logs;
 use crate::output::Output;
@@ -21,6 +26,7 @@ use clap_complete::Shell;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use warifu_vault::config::Profile;
 use warifu_vault::{Class, Failure, Vault};
 
 /// Runs one command to its end.
@@ -34,14 +40,19 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Site(command) => site::run(&context, command),
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
-        Command::Backup(args) => backup::backup(&context, &args),
+        Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
+        Command::Estimate(args) => estimate::estimate(&context, args),
         Command::List => list::list(&context),
-        Command::Show { object } => list::show(&context, &object),
-        Command::Status => status::status(&context),
+        Command::Show { object } => show::show(&context, &object),
+        Command::Find(args) => list::find(&context, args),
+        Command::Jobs(command) => jobs::run(&context, &command),
+        Command::Status(args) => status::status(&context, &args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
+        Command::Explain { code } => explain::explain(&context, code.as_deref()),
         Command::Completions { shell } => completions(&context, shell),
+        Command::Man { out } => man::man(&context, out.as_deref()),
     }
 }
 
@@ -65,6 +76,11 @@ impl Context {
 
     fn open(&self) -> Result<Vault, Failure> {
         Vault::open(&self.dir()?)
+    }
+
+    /// The profile that a command goes by, named by its flag or not.
+    fn profile(&self, vault: &Vault, flag: Option<&str>) -> Result<Profile, Failure> {
+        profile::chosen(vault.config(), flag, |name| std::env::var_os(name))
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
     let is_aside = matches!(output, Output::Stdout);
     let vault = context.open()?;
     let stop = Stop::install()?;
-    let request = RestoreRequest { object: args.object, output };
+    let request = RestoreRequest { object: vault.resolve(&args.object)?, output };
     let work = |watch: Watch<'_>| vault.restore(&request, watch);
     let outcome = watched(context.output, &stop, "restore", work);
     let report = match outcome {

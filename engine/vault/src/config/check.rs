@@ -1,0 +1,287 @@
+//! Looks for every mistake in a file of settings.
+
+use super::file_url;
+use super::mistake::{Gathered, Mistake, meant};
+use super::settings::{Kind, Setting, TABLES, of_table};
+use super::value::{size, size_text};
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use warifu_core::{SiteName, Threshold};
+
+/// Sites in one list, at most; more than a scheme has shares is of no use.
+const SITES_MAX: usize = 255;
+
+/// What a file of settings says of itself.
+pub(super) struct Checked {
+    /// What is wrong with it, by line.
+    pub(super) mistakes: Vec<Mistake>,
+    /// Its version, where it says one.
+    pub(super) version: Option<u64>,
+    /// Settings that it has, with their lines.
+    pub(super) lines: Vec<(String, usize)>,
+}
+
+/// Goes through all of `text`.
+pub(super) fn check(text: &str) -> Checked {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut walk = Walk { found: Gathered { text, mistakes: Vec::new() }, lines: Vec::new() };
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let what = format!("this is no TOML: {}", error.message());
+        walk.found.add(&span, "", what, "see toml.io for how it is written".to_owned());
+    }
+    let root = root.into_inner();
+    let version = root.get("v").and_then(|value| whole(value.get_ref()));
+    // Where the file is no TOML, what can be read of it is not judged: it may be cut short.
+    if walk.found.mistakes.is_empty() {
+        walk.root(&root);
+    }
+    let mut mistakes = walk.found.mistakes;
+    mistakes.sort_by_key(|mistake| (mistake.line, mistake.column));
+    Checked { mistakes, version, lines: walk.lines }
+}
+
+type Key<'i> = Spanned<std::borrow::Cow<'i, str>>;
+
+struct Walk<'a> {
+    found: Gathered<'a>,
+    lines: Vec<(String, usize)>,
+}
+
+impl Walk<'_> {
+    fn root(&mut self, root: &DeTable<'_>) {
+        let mut profiles = Vec::new();
+        for (key, value) in root {
+            let name = TABLES.into_iter().find(|table| *table == key.get_ref());
+            match (name, value.get_ref().as_table()) {
+                (Some("profile"), Some(table)) => profiles.extend(self.profiles(table)),
+                (Some(name), Some(table)) => self.table(name, name, key, table),
+                (Some(name), None) => {
+                    let mend = format!("write [{name}] on a line of its own");
+                    self.found.add(&key.span(), name, "must be a table".to_owned(), mend);
+                }
+                (None, _) => self.entry("", "", key, value),
+            }
+        }
+        self.expect_all("", "", &(0..0), root);
+        let named = root.get("default_profile");
+        if let Some((named, name)) =
+            named.and_then(|value| Some((value, value.get_ref().as_str()?)))
+            && !profiles.iter().any(|profile| profile == name)
+        {
+            let what = format!("names {name:?}, and there is no such profile");
+            let mend = match meant(name, profiles.iter().map(String::as_str)) {
+                Some(profile) => format!("did you mean {profile:?}?"),
+                None => format!("write a table [profile.{name}], or leave this out"),
+            };
+            self.found.add(&named.span(), "default_profile", what, mend);
+        }
+    }
+
+    /// Goes through all profiles; their names.
+    fn profiles(&mut self, tables: &DeTable<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        for (key, value) in tables {
+            let name = key.get_ref().as_ref();
+            let path = format!("profile.{name}");
+            names.push(name.to_owned());
+            if let Err((what, mend)) = profile_name(name) {
+                self.found.add(&key.span(), &path, what, mend);
+            }
+            match value.get_ref().as_table() {
+                Some(table) => self.table("profile", &path, key, table),
+                None => {
+                    let mend = format!("write [profile.NAME] and below it {name} = ...");
+                    self.found.add(&key.span(), &path, "must be a table".to_owned(), mend);
+                }
+            }
+        }
+        names
+    }
+
+    fn table(&mut self, kind: &'static str, path: &str, key: &Key<'_>, table: &DeTable<'_>) {
+        for (key, value) in table {
+            self.entry(kind, path, key, value);
+        }
+        self.expect_all(kind, path, &key.span(), table);
+    }
+
+    fn entry(
+        &mut self,
+        table: &'static str,
+        path: &str,
+        key: &Key<'_>,
+        value: &Spanned<DeValue<'_>>,
+    ) {
+        let name = key.get_ref().as_ref();
+        let full = joined(path, name);
+        let Some(setting) = of_table(table).find(|setting| setting.key == name) else {
+            let mend = unknown(table, name);
+            self.found.add(&key.span(), &full, "is no setting".to_owned(), mend);
+            return;
+        };
+        let (line, _) = super::mistake::place(self.found.text, key.span().start);
+        if let Err((what, mend)) = judge(setting, value.get_ref()) {
+            self.found.add(&value.span(), &full, what, mend);
+        }
+        self.lines.push((full, line));
+    }
+
+    fn expect_all(
+        &mut self,
+        table: &'static str,
+        path: &str,
+        span: &Range<usize>,
+        found: &DeTable<'_>,
+    ) {
+        for setting in of_table(table).filter(|setting| setting.is_required) {
+            if found.get(setting.key).is_none() {
+                let mend = format!("add {} = {}", setting.key, sample(setting.kind));
+                self.found.add(span, &joined(path, setting.key), "is missing".to_owned(), mend);
+            }
+        }
+    }
+}
+
+fn joined(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// What to do about a setting that there is not.
+fn unknown(table: &'static str, name: &str) -> String {
+    let known = || of_table(table).map(|setting| setting.key);
+    let tables = TABLES.iter().copied().filter(|_| table.is_empty());
+    if let Some(word) = meant(name, known().chain(tables)) {
+        return format!("did you mean `{word}`?");
+    }
+    let elsewhere = super::settings::SETTINGS.iter().find(|setting| setting.key == name);
+    match elsewhere.map(|setting| setting.table) {
+        Some("profile") => format!("`{name}` belongs under [profile.NAME]"),
+        Some("") => format!("`{name}` belongs at the top, before all tables"),
+        Some(table) => format!("`{name}` belongs under [{table}]"),
+        None => format!("leave it out; here may stand {}", known().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+type Wrong = (String, String);
+
+fn wrong(what: impl Into<String>, kind: Kind) -> Result<(), Wrong> {
+    Err((what.into(), format!("write for example {}", sample(kind))))
+}
+
+/// Whether a value is what its setting may be.
+fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
+    let kind = setting.kind;
+    let is = value.type_str();
+    match kind {
+        Kind::Version => match whole(value) {
+            Some(_) => Ok(()),
+            None => wrong(format!("must be a whole number, not {is}"), kind),
+        },
+        Kind::Bytes(min, max) => judge_bytes(value, min, max, kind),
+        Kind::Count(min, max) => match whole(value) {
+            Some(count) if (min..=max).contains(&count) => Ok(()),
+            Some(count) => wrong(format!("is {count} and must be {min} to {max}"), kind),
+            None => wrong(format!("must be a whole number from {min} to {max}, not {is}"), kind),
+        },
+        Kind::Switch => match value.as_bool() {
+            Some(_) => Ok(()),
+            None => wrong(format!("must be true or false, not {is}"), kind),
+        },
+        Kind::Sites => judge_sites(value, kind),
+        Kind::Name
+        | Kind::ProfileName
+        | Kind::Address
+        | Kind::FolderUrl
+        | Kind::Scheme
+        | Kind::OneOf(_) => match value.as_str() {
+            Some(text) => judge_text(text, kind),
+            None => wrong(format!("must be a text in quotes, not {is}"), kind),
+        },
+    }
+}
+
+fn judge_bytes(value: &DeValue<'_>, min: u64, max: u64, kind: Kind) -> Result<(), Wrong> {
+    let bytes = match value.as_str() {
+        Some(text) => size(text),
+        None => whole(value),
+    };
+    match bytes {
+        Some(bytes) if (min..=max).contains(&bytes) => Ok(()),
+        Some(bytes) => {
+            let (min, max) = (size_text(min), size_text(max));
+            wrong(format!("is {} and must be {min} to {max}", size_text(bytes)), kind)
+        }
+        None => wrong("must be a size: a number of bytes, or a text with a unit", kind),
+    }
+}
+
+fn judge_sites(value: &DeValue<'_>, kind: Kind) -> Result<(), Wrong> {
+    let Some(list) = value.as_array() else {
+        return wrong(format!("must be a list of sites, not {}", value.type_str()), kind);
+    };
+    if list.len() > SITES_MAX {
+        return wrong(format!("has {} sites and may have {SITES_MAX}", list.len()), kind);
+    }
+    for entry in list.iter() {
+        match entry.get_ref().as_str().map(str::parse::<SiteName>) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                return wrong(format!("has an entry that is no site: {error}"), kind);
+            }
+            None => return wrong("must hold texts in quotes only", kind),
+        }
+    }
+    Ok(())
+}
+
+fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
+    let told = |error: &dyn std::fmt::Display| wrong(format!("can't be used: {error}"), kind);
+    match kind {
+        Kind::Name => text.parse::<SiteName>().map(drop).or_else(|error| told(&error)),
+        Kind::Scheme => text.parse::<Threshold>().map(drop).or_else(|error| told(&error)),
+        Kind::ProfileName => profile_name(text),
+        Kind::FolderUrl => file_url(text).map(drop).or_else(|error| told(&error)),
+        Kind::Address => match text.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
+            _ => wrong("is no HOST:PORT", kind),
+        },
+        Kind::OneOf(words) if !words.contains(&text) => {
+            wrong(format!("is {text:?} and must be one of {}", words.join(", ")), kind)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Profiles are named like sites; `none` says that none is wanted.
+fn profile_name(name: &str) -> Result<(), Wrong> {
+    let mend = "name it with letters a-z, digits and hyphens".to_owned();
+    match name.parse::<SiteName>() {
+        Ok(_) if name != super::NO_PROFILE => Ok(()),
+        Ok(_) => Err(("is taken: --profile none means no profile".to_owned(), mend)),
+        Err(error) => Err((format!("is no name of a profile: {error}"), mend)),
+    }
+}
+
+fn whole(value: &DeValue<'_>) -> Option<u64> {
+    let integer = value.as_integer()?;
+    u64::from_str_radix(&integer.as_str().replace('_', ""), integer.radix()).ok()
+}
+
+/// What may be written.
+fn sample(kind: Kind) -> String {
+    match kind {
+        Kind::Version => "1".to_owned(),
+        Kind::Name => "\"gateway\"".to_owned(),
+        Kind::ProfileName => "\"night\"".to_owned(),
+        Kind::Address => "\"127.0.0.1:7401\"".to_owned(),
+        Kind::FolderUrl => "\"file:///srv/shares\"".to_owned(),
+        Kind::Bytes(min, _) => format!("{:?}", size_text(min.max(32 << 20))),
+        Kind::Count(min, max) => max.min(30).max(min).to_string(),
+        Kind::Switch => "true".to_owned(),
+        Kind::Scheme => "\"3/5\"".to_owned(),
+        Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),
+        Kind::Sites => "[\"sendai\", \"kyoto\"]".to_owned(),
+    }
+}

@@ -1,0 +1,409 @@
+//! A vault's settings: `config.toml` in its folder.
+//!
+//! Whatever is read is checked first, by a walk that finds every mistake and knows its line.
+
+mod check;
+mod mistake;
+mod profile;
+mod settings;
+mod show;
+mod value;
+
+pub use mistake::Mistake;
+pub use profile::Profile;
+pub(crate) use settings::MEMORY_BYTES_MIN;
+
+use crate::failure::{Class, Failure};
+use mistake::{Mistakes, meant};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use warifu_core::SiteName;
+
+/// The file's name within a vault.
+pub const CONFIG_FILE: &str = "config.toml";
+
+/// The name that stands for no profile.
+pub const NO_PROFILE: &str = "none";
+
+/// The longest file of settings that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+const MIB: u64 = 1 << 20;
+
+/// All settings of a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Version of this file, 1.
+    pub v: u32,
+    /// The vault's name: of a gateway its requester name, of a site the site's name.
+    pub name: String,
+    /// The profile of backups for which none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_profile: Option<String>,
+    /// Present where this is a site's vault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteConfig>,
+    /// Limits of key and memory.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Named defaults for backups.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profile: BTreeMap<String, Profile>,
+}
+
+/// Settings of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SiteConfig {
+    /// Address to listen on, `HOST:PORT`.
+    pub listen: String,
+    /// Where shares are kept, `file:///PATH`; within the vault where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+}
+
+/// Limits that an operator may set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Key leased at a time from a site for sending, in bytes: what a crash burns at most.
+    #[serde(with = "value::bytes")]
+    pub lease_bytes: u64,
+    /// Key leased at a time to a site for its answers during a restore, in bytes.
+    #[serde(with = "value::bytes")]
+    pub answer_lease_bytes: u64,
+    /// Memory ceiling of one stream, in bytes.
+    #[serde(with = "value::bytes")]
+    pub memory_bytes: u64,
+    /// How long to look for a site that was lost, in seconds.
+    pub patience_seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease_bytes: 32 * MIB,
+            answer_lease_bytes: 16 * MIB,
+            memory_bytes: 256 * MIB,
+            patience_seconds: 30,
+        }
+    }
+}
+
+impl Config {
+    /// The settings of a new vault.
+    #[must_use]
+    pub fn new(name: &SiteName, site: Option<SiteConfig>) -> Self {
+        Self {
+            v: 1,
+            name: name.to_string(),
+            default_profile: None,
+            site,
+            limits: Limits::default(),
+            profile: BTreeMap::new(),
+        }
+    }
+
+    /// Reads and checks the settings of the vault in `dir`.
+    ///
+    /// # Errors
+    /// Where the file is missing, is no TOML, has unknown or impossible settings: all of them are
+    /// told, each with its line.
+    pub fn read(dir: &Path) -> Result<Self, Failure> {
+        Self::parse(&dir.join(CONFIG_FILE), &read_text(dir)?)
+    }
+
+    /// Every mistake in the settings of the vault in `dir`; none where they are good.
+    ///
+    /// # Errors
+    /// Where the file is missing, can't be read, or is of another version.
+    pub fn mistakes(dir: &Path) -> Result<Vec<Mistake>, Failure> {
+        let text = read_text(dir)?;
+        let checked = check::check(&text);
+        expect_version(&dir.join(CONFIG_FILE), checked.version)?;
+        match checked.mistakes.is_empty() {
+            // What the walk does not see, reading does.
+            true => Self::parse(&dir.join(CONFIG_FILE), &text).map(|_| Vec::new()),
+            false => Ok(checked.mistakes),
+        }
+    }
+
+    /// The settings of the vault in `dir` as TOML, with where each came from.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn shown(dir: &Path) -> Result<(Self, String), Failure> {
+        let text = read_text(dir)?;
+        let config = Self::parse(&dir.join(CONFIG_FILE), &text)?;
+        let shown = show::show(&config, &text).map_err(unwritable)?;
+        Ok((config, shown))
+    }
+
+    /// The settings as TOML.
+    ///
+    /// # Errors
+    /// Never for settings that were checked.
+    pub fn to_toml(&self) -> Result<String, Failure> {
+        toml::to_string_pretty(self).map_err(unwritable)
+    }
+
+    /// The vault's name.
+    ///
+    /// # Errors
+    /// Where it is no valid name.
+    pub fn vault_name(&self) -> Result<SiteName, Failure> {
+        self.name.parse().map_err(|error| {
+            Failure::new(Class::Usage, "config-invalid", "`name` is not a valid name")
+                .because(error)
+                .next("mend `name` in config.toml")
+        })
+    }
+
+    /// The profile called `name`, or the default one where `name` is absent; without either, and
+    /// for the name `none`, one that leaves everything to the built-in defaults.
+    ///
+    /// # Errors
+    /// Where there is no such profile.
+    pub fn profile(&self, name: Option<&str>) -> Result<Profile, Failure> {
+        let name = match name.or(self.default_profile.as_deref()) {
+            None | Some(NO_PROFILE) => return Ok(Profile::default()),
+            Some(name) => name,
+        };
+        self.profile.get(name).cloned().ok_or_else(|| {
+            let what = format!("there is no profile {name:?} in config.toml");
+            let known = || self.profile.keys().map(String::as_str);
+            let next = match (meant(name, known()), self.profile.is_empty()) {
+                (Some(profile), _) => format!("did you mean {profile:?}?"),
+                (None, true) => format!("write a table [profile.{name}] there"),
+                (None, false) => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            Failure::new(Class::Usage, "profile-unknown", what).next(next)
+        })
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+        let checked = check::check(text);
+        expect_version(path, checked.version)?;
+        let wrong = || {
+            Failure::new(Class::Usage, "config-invalid", format!("{} is wrong", path.display()))
+                .next("mend the lines named above, then run `warifu config check`")
+        };
+        if !checked.mistakes.is_empty() {
+            return Err(wrong().because(Mistakes(checked.mistakes)));
+        }
+        toml::from_str(text).map_err(|error| wrong().because(error))
+    }
+}
+
+fn read_text(dir: &Path) -> Result<String, Failure> {
+    let path = dir.join(CONFIG_FILE);
+    let missing = |error: std::io::Error| {
+        let what = format!("there is no vault in {}", dir.display());
+        match error.kind() {
+            std::io::ErrorKind::NotFound => Failure::new(Class::NotFound, "vault-missing", what)
+                .next("make one with `warifu init`, or name another with --vault DIR"),
+            _ => {
+                let what = format!("{} can't be read", path.display());
+                Failure::new(Class::Other, "config-unreadable", what)
+            }
+        }
+        .because(error)
+    };
+    let bytes = std::fs::metadata(&path).map_err(missing)?.len();
+    if bytes > FILE_BYTES_MAX {
+        let what = format!("{} has {bytes} bytes: settings take far fewer", path.display());
+        return Err(
+            Failure::new(Class::Usage, "config-invalid", what).next("put the right file there")
+        );
+    }
+    std::fs::read_to_string(&path).map_err(missing)
+}
+
+fn expect_version(path: &Path, version: Option<u64>) -> Result<(), Failure> {
+    match version {
+        None | Some(1) => Ok(()),
+        Some(version) => {
+            let what = format!("{} is of version {version}", path.display());
+            Err(Failure::new(Class::Incompatible, "config-version", what)
+                .next("use a warifu that knows this version"))
+        }
+    }
+}
+
+fn unwritable(error: toml::ser::Error) -> Failure {
+    Failure::new(Class::Other, "config-unwritable", "the settings can't be written as TOML")
+        .because(error)
+}
+
+/// The path of a `file:///PATH` URL.
+///
+/// # Errors
+/// Where it is of another scheme or not absolute.
+pub fn file_url(url: &str) -> Result<PathBuf, Failure> {
+    match url.strip_prefix("file://") {
+        Some(path) if path.starts_with('/') => Ok(PathBuf::from(path)),
+        _ => {
+            Err(Failure::new(Class::Usage, "url-invalid", format!("{url:?} is no URL of a folder"))
+                .next("write file:///absolute/path"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(CONFIG_FILE), text).unwrap();
+        Config::read(dir.path())
+    }
+
+    #[test]
+    fn defaults_fill_in_and_mistakes_are_named() {
+        let config = read("v = 1\nname = \"gateway\"\n").unwrap();
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
+        let cases = [
+            ("v = 2\nname = \"g\"\n", Class::Incompatible),
+            ("v = 1\nname = \"G\"\n", Class::Usage),
+            ("v = 1\nname = \"g\"\ntypo = 3\n", Class::Usage),
+            ("v = 1\nname = \"g\"\n[limits]\nlease_bytes = 5\n", Class::Usage),
+            ("v = 1\nname = \"s\"\n[site]\nlisten = \"x\"\nstore = \"s3://b\"\n", Class::Usage),
+            ("not toml", Class::Usage),
+        ];
+        for (text, class) in cases {
+            assert_eq!(read(text).unwrap_err().class(), class, "{text}");
+        }
+        let missing = Config::read(Path::new("/nonexistent/vault")).unwrap_err();
+        assert_eq!(missing.class(), Class::NotFound);
+    }
+
+    /// Settings with a value for every setting that there is.
+    const ALL: &str = "v = 1
+name = \"s\"
+default_profile = \"night\"
+[site]
+listen = \"[::1]:0\"
+store = \"file:///srv\"
+[limits]
+lease_bytes = 4_194_304
+answer_lease_bytes = \"4MiB\"
+memory_bytes = \"1GB\"
+patience_seconds = 0x10
+[profile.night]
+scheme = \"2/3\"
+compress = \"zstd\"
+pad = true
+pin = [\"a\", \"b\"]
+exclude = []
+jobs = 4
+memory_limit = \"512MiB\"
+[profile.empty]
+";
+
+    #[test]
+    fn every_setting_can_be_written_read_and_shown() {
+        let config = read(ALL).unwrap();
+        assert_eq!(config.limits.lease_bytes, 4 << 20);
+        assert_eq!((config.limits.answer_lease_bytes, config.limits.memory_bytes), {
+            (4 << 20, 1_000_000_000)
+        });
+        assert_eq!(config.limits.patience_seconds, 16);
+        let night = config.profile(None).unwrap();
+        assert_eq!(night.scheme, Some("2/3".parse().unwrap()));
+        assert_eq!(
+            (night.jobs, night.pad, night.memory_limit),
+            (Some(4), Some(true), Some(512 << 20))
+        );
+        assert_eq!(night.pin.as_ref().map(Vec::len), Some(2));
+        assert_eq!(night.exclude, Some(Vec::new()));
+        assert_eq!(read(&config.to_toml().unwrap()).unwrap(), config);
+        let shown = show::show(&config, ALL).unwrap();
+        assert_eq!(read(&shown).unwrap(), config);
+        for setting in settings::SETTINGS {
+            let words = format!("\n{} = ", setting.key);
+            assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
+        }
+        assert!(shown.contains("# line 17\n") && !shown.contains("default\n"), "{shown}");
+        let fewer = "v = 1\nname = \"g\"\n";
+        let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
+        assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
+        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (4, 2));
+    }
+
+    #[test]
+    fn profiles_are_found_by_name() {
+        let config = read(ALL).unwrap();
+        assert_eq!(config.profile(Some("none")).unwrap(), Profile::default());
+        assert_eq!(config.profile(Some("empty")).unwrap(), Profile::default());
+        let failure = config.profile(Some("nigth")).unwrap_err();
+        assert_eq!(failure.code(), "profile-unknown");
+        assert_eq!(failure.advice(), "did you mean \"night\"?");
+        let plain = read("v = 1\nname = \"g\"\n").unwrap();
+        assert_eq!(plain.profile(None).unwrap(), Profile::default());
+        assert!(plain.profile(Some("x")).unwrap_err().advice().contains("[profile.x]"));
+    }
+
+    fn mistakes(text: &str) -> Vec<(usize, String, String)> {
+        let found = check::check(text).mistakes;
+        found.into_iter().map(|one| (one.line, one.key, one.mend)).collect()
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line_and_its_mend() {
+        let text = "v = 1
+nam = \"gateway\"
+memory_bytes = 5
+default_profile = \"nigt\"
+[limits]
+lease_bytes = \"5\"
+patience_seconds = \"long\"
+memroy_bytes = 1
+[profile.night]
+scheme = \"5/3\"
+compress = \"gzip\"
+pin = [\"A\"]
+jobs = -1
+[profile.none]
+pad = 1
+";
+        let found = mistakes(text);
+        let expected = [
+            (1, "name", "add name = "),
+            (2, "nam", "did you mean `name`?"),
+            (3, "memory_bytes", "belongs under [limits]"),
+            (4, "default_profile", "did you mean \"night\"?"),
+            (6, "limits.lease_bytes", "\"32MiB\""),
+            (7, "limits.patience_seconds", "30"),
+            (8, "limits.memroy_bytes", "did you mean `memory_bytes`?"),
+            (10, "profile.night.scheme", "\"3/5\""),
+            (11, "profile.night.compress", "\"auto\""),
+            (12, "profile.night.pin", "[\"sendai\""),
+            (13, "profile.night.jobs", "30"),
+            (14, "profile.none", "letters"),
+            (15, "profile.none.pad", "true"),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:#?}");
+        for ((line, key, mend), found) in expected.iter().zip(&found) {
+            assert_eq!((*line, *key), (found.0, found.1.as_str()), "{found:?}");
+            assert!(found.2.contains(mend), "{mend}: {found:?}");
+        }
+        let told = read(text).unwrap_err();
+        let told = std::error::Error::source(&told).unwrap().to_string();
+        assert!(told.contains("line 6, column 15: `limits.lease_bytes` is 5 and must be 4MiB to"));
+        assert_eq!(told.lines().count(), expected.len());
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_with_its_line_alone() {
+        let found = mistakes("v = 1\nname = \"g\nlimits = 3\n[x\n");
+        assert!(!found.is_empty() && found.iter().all(|one| one.1.is_empty()), "{found:?}");
+        assert_eq!(found[0].0, 2, "{found:?}");
+        for text in ["site = 3", "[[limits]]", "profile = 1", "[profile]\nx = 1", "v = []"] {
+            assert!(!mistakes(&format!("{text}\n")).is_empty(), "{text}");
+        }
+    }
+}

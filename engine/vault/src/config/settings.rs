@@ -1,0 +1,85 @@
+//! Every setting there is: its table, its kind, and what it is for. What `config check` accepts
+//! and what `config show` tells come from here.
+
+/// What a setting's value may be.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Kind {
+    /// The version of the file.
+    Version,
+    /// A name of a gateway or site.
+    Name,
+    /// The name of a profile.
+    ProfileName,
+    /// `HOST:PORT`.
+    Address,
+    /// `file:///PATH`.
+    FolderUrl,
+    /// A number of bytes between these, or a text such as `"256MiB"`.
+    Bytes(u64, u64),
+    /// A whole number between these.
+    Count(u64, u64),
+    /// `true` or `false`.
+    Switch,
+    /// `"K/N"`.
+    Scheme,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of sites.
+    Sites,
+}
+
+/// One setting.
+pub(super) struct Setting {
+    /// Its table: empty for the top, `profile` for every profile.
+    pub(super) table: &'static str,
+    /// Its name within.
+    pub(super) key: &'static str,
+    /// What it may be.
+    pub(super) kind: Kind,
+    /// Whether it must be there where its table is.
+    pub(super) is_required: bool,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// The lowest memory ceiling, in bytes.
+pub(crate) const MEMORY_BYTES_MIN: u64 = 64 * MIB;
+
+/// No machine has more memory, in bytes.
+const MEMORY_BYTES_MAX: u64 = 1 << 50;
+
+/// Tables that hold settings.
+pub(super) const TABLES: [&str; 3] = ["site", "limits", "profile"];
+
+const fn required(table: &'static str, key: &'static str, kind: Kind) -> Setting {
+    Setting { table, key, kind, is_required: true }
+}
+
+const fn optional(table: &'static str, key: &'static str, kind: Kind) -> Setting {
+    Setting { table, key, kind, is_required: false }
+}
+
+/// All of them, in the order in which they are shown.
+pub(super) const SETTINGS: &[Setting] = &[
+    required("", "v", Kind::Version),
+    required("", "name", Kind::Name),
+    optional("", "default_profile", Kind::ProfileName),
+    required("site", "listen", Kind::Address),
+    optional("site", "store", Kind::FolderUrl),
+    optional("limits", "lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
+    optional("limits", "answer_lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
+    optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
+    optional("limits", "patience_seconds", Kind::Count(0, 86_400)),
+    optional("profile", "scheme", Kind::Scheme),
+    optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
+    optional("profile", "pad", Kind::Switch),
+    optional("profile", "pin", Kind::Sites),
+    optional("profile", "exclude", Kind::Sites),
+    optional("profile", "jobs", Kind::Count(1, 1024)),
+    optional("profile", "memory_limit", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
+];
+
+/// The settings of a table.
+pub(super) fn of_table(table: &str) -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(move |setting| setting.table == table)
+}

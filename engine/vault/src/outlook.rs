@@ -1,0 +1,166 @@
+//! How long the key lasts: what stored objects took in the last weeks against what is left.
+//!
+//! What an object takes from a budget is what was used for it and what is kept for its restore.
+//! Restores themselves draw on what is kept, so they don't count here.
+
+use crate::keys::PoolRow;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use warifu_catalog::Object;
+
+/// Over how long the spend is taken, in days.
+const SPEND_DAYS: u64 = 30;
+
+const DAY_S: u64 = 86_400;
+
+/// A pool as `status` tells it: as `key status` does, and how long it lasts.
+#[derive(Debug, Clone, Serialize)]
+pub struct PoolOutlook {
+    /// The row of `key status`.
+    #[serde(flatten)]
+    pub pool: PoolRow,
+    /// Key that backups took a day, reserves included, over the last 30 days or since the first
+    /// object where that is later; `null` where they took none.
+    pub spent_bytes_per_day: Option<u64>,
+    /// Days until what is free is gone at this spend; `null`: not known.
+    pub days_left: Option<f64>,
+}
+
+impl PoolOutlook {
+    /// What is neither used nor kept for restores, in bytes.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.pool.bytes_left.saturating_sub(self.pool.bytes_reserved_for_restore)
+    }
+}
+
+/// The pools with what `objects` tell of their spend until `now_unix_s`.
+pub(crate) fn outlook(
+    pools: Vec<PoolRow>,
+    objects: &[Object],
+    now_unix_s: u64,
+) -> Vec<PoolOutlook> {
+    let spent = spent_per_day(objects, now_unix_s);
+    let row = |pool: PoolRow| {
+        let spent_bytes_per_day = spent.get(&pool.pool).copied().filter(|bytes| *bytes > 0);
+        let mut row = PoolOutlook { pool, spent_bytes_per_day, days_left: None };
+        let days = spent_bytes_per_day.map(|bytes| row.free_bytes() as f64 / bytes as f64);
+        row.days_left = days.map(|days| (days * 10.0).floor() / 10.0);
+        row
+    };
+    pools.into_iter().map(row).collect()
+}
+
+/// Bytes a day by the pool's name. Rounded up: what is left is never overstated.
+fn spent_per_day(objects: &[Object], now_unix_s: u64) -> BTreeMap<String, u64> {
+    let Some(first) = objects.iter().map(|object| object.committed_unix_s).min() else {
+        return BTreeMap::new();
+    };
+    let seen_s = now_unix_s.saturating_sub(first).clamp(DAY_S, SPEND_DAYS * DAY_S);
+    let begin = now_unix_s.saturating_sub(SPEND_DAYS * DAY_S);
+    let mut spent: BTreeMap<String, u64> = BTreeMap::new();
+    let mut add = |pool: String, bytes: u64| {
+        let sum = spent.entry(pool).or_default();
+        *sum = sum.saturating_add(bytes);
+    };
+    for object in objects.iter().filter(|object| object.committed_unix_s >= begin) {
+        add("random".to_owned(), object.random_bytes);
+        for share in object.shares.iter().filter(|share| share.link.is_some()) {
+            // Receipts come the other way; they are a ten-thousandth part of it.
+            let to = share.key_bytes.saturating_add(share.reserve.to_site_bytes);
+            add(format!("{}/to", share.site), to);
+            add(format!("{}/from", share.site), share.reserve.from_site_bytes);
+        }
+    }
+    let per_day = |bytes: u64| {
+        let daily = (u128::from(bytes) * u128::from(DAY_S)).div_ceil(u128::from(seen_s));
+        u64::try_from(daily).unwrap_or(u64::MAX)
+    };
+    spent.into_iter().map(|(pool, bytes)| (pool, per_day(bytes))).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use warifu_catalog::{KeyBytes, ShareState, StoredShare};
+    use warifu_core::share_file::CapsuleShape;
+    use warifu_core::{
+        Channel, Geometry, KeyClass, LinkId, ObjectId, Role, SiteName, Threshold, XCoord,
+    };
+
+    /// An object at `a`, `b` and `c` that took 1,000 bytes at each, stored over 10 seconds.
+    pub(crate) fn object(committed_unix_s: u64) -> Object {
+        let geometry = Geometry::new(8 << 20).unwrap();
+        let share = |(site, x): (&str, u8)| StoredShare {
+            x: XCoord::new(x).unwrap(),
+            site: site.parse().unwrap(),
+            role: Role::Computed,
+            channel: Channel::Otp,
+            zone: site.parse().unwrap(),
+            domain: site.parse::<SiteName>().unwrap(),
+            link: Some(LinkId::from_bytes([x; 16])),
+            sent_bytes: 900,
+            key_bytes: 900,
+            reserve: KeyBytes { to_site_bytes: 100, from_site_bytes: 500 },
+            receipt_unix_s: committed_unix_s,
+            state: ShareState::Good,
+        };
+        Object {
+            object: ObjectId::from_bytes([7; 16]),
+            individual: "P1".parse().unwrap(),
+            threshold: Threshold::new(2, 3).unwrap(),
+            class: KeyClass::InformationTheoretic,
+            label: None,
+            created_unix_s: committed_unix_s - 10,
+            committed_unix_s,
+            geometry,
+            masks: 0,
+            capsule: CapsuleShape { head_bytes: 48, verdict_bytes: 48 },
+            stored_bytes: 3000,
+            random_bytes: 64,
+            attempts: Vec::new(),
+            overridden: Vec::new(),
+            shares: [("a", 1), ("b", 2), ("c", 3)].map(share).into(),
+        }
+    }
+
+    pub(crate) fn pool(name: &str, bytes_left: u64, reserved: u64) -> PoolRow {
+        PoolRow {
+            pool: name.to_owned(),
+            site: name.split_once('/').map(|(site, _)| site.to_owned()),
+            bytes_left,
+            bytes_reserved_for_restore: reserved,
+            bytes_consumed: 0,
+            bytes_burned: 0,
+            bytes_leased: 0,
+            fill_bytes_per_second: 0,
+            source: String::new(),
+            class: "information-theoretic",
+            witnessed: true,
+        }
+    }
+
+    #[test]
+    fn days_follow_from_what_the_last_month_took() {
+        let now = 1_000 * DAY_S;
+        let pools =
+            || vec![pool("a/to", 5_000, 1_000), pool("a/from", 9_000, 0), pool("d/to", 9, 0)];
+        let told = |objects: &[Object]| -> Vec<(Option<u64>, Option<f64>)> {
+            let rows = outlook(pools(), objects, now);
+            rows.iter().map(|row| (row.spent_bytes_per_day, row.days_left)).collect()
+        };
+        let unknown = (None, None);
+        assert_eq!(told(&[]), [unknown; 3]);
+        // Ten days of two objects a day; a pool that nothing used stays unknown.
+        let objects: Vec<Object> =
+            (0..20).map(|half| object(now - 10 * DAY_S + half * DAY_S / 2)).collect();
+        assert_eq!(told(&objects), [(Some(2_000), Some(2.0)), (Some(1_000), Some(9.0)), unknown]);
+        // One object of an hour ago is a day's spend, not an hour's.
+        let young = told(&[object(now - 3_600)]);
+        assert_eq!(young, [(Some(1_000), Some(4.0)), (Some(500), Some(18.0)), unknown]);
+        // What is older than the window counts as time seen, not as spend.
+        let old = [object(now - 400 * DAY_S), object(now - 15 * DAY_S)];
+        assert_eq!(told(&old)[0], (Some(34), Some(117.6)));
+        assert_eq!(told(&old[..1]), [unknown; 3]);
+    }
+}

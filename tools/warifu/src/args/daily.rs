@@ -1,0 +1,162 @@
+//! What is typed every day: `estimate`, `find`, `jobs`, `status`, `explain`, `man`
+
+use crate::size::Size;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use std::path::PathBuf;
+use warifu_core::plan::Override;
+use warifu_core::{IndividualId, KeyClass, SiteName, Threshold};
+use warifu_vault::ObjectPrefix;
+
+/// `estimate`
+#[derive(Args, Debug)]
+pub(crate) struct EstimateArgs {
+    /// Files, and folders with all files in them; `-` is a stream, whose length --size tells
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whose they would be; it must be enrolled
+    #[arg(long, value_name = "ID")]
+    pub(crate) individual: Option<IndividualId>,
+    /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
+    #[arg(long, value_name = "K/N")]
+    pub(crate) scheme: Option<Threshold>,
+    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
+    pub(crate) overrides: Vec<Override>,
+    /// This site must get a share
+    #[arg(long = "pin", value_name = "SITE")]
+    pub(crate) pins: Vec<SiteName>,
+    /// This site must not
+    #[arg(long = "exclude", value_name = "SITE")]
+    pub(crate) exclusions: Vec<SiteName>,
+    /// How long the stream is, or an upper bound of it
+    #[arg(long)]
+    pub(crate) size: Option<Size>,
+    /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Ask no site and use no key at all: every site on a link is taken to be there, with room
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// `find`
+#[derive(Args, Debug)]
+pub(crate) struct FindArgs {
+    /// Of this individual
+    #[arg(long, value_name = "ID")]
+    pub(crate) individual: Option<IndividualId>,
+    /// With this text in their public label. File names are inside the shares: nobody can search
+    /// for them
+    #[arg(long = "name", value_name = "TEXT")]
+    pub(crate) label_part: Option<String>,
+    /// With a share at this site
+    #[arg(long, value_name = "SITE")]
+    pub(crate) site: Option<SiteName>,
+    /// Stored on this day (UTC) or later: 2026-07-01, or a time such as 2026-07-01T12:00:00Z
+    #[arg(long, value_name = "DATE", value_parser = begin)]
+    pub(crate) since: Option<u64>,
+    /// Stored on this day (UTC) or earlier, or before this time
+    #[arg(long, value_name = "DATE", value_parser = end)]
+    pub(crate) until: Option<u64>,
+    /// With all shares good as last seen, or not
+    #[arg(long, value_parser = PossibleValuesParser::new(["complete", "degraded"])
+        .map(|state| state == "degraded"))]
+    pub(crate) state: Option<bool>,
+    /// Of this class
+    #[arg(long, value_parser = PossibleValuesParser::new(CLASSES.map(KeyClass::as_str))
+        .map(|word| class(&word)))]
+    pub(crate) class: Option<KeyClass>,
+    /// At most so many, the newest ones
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) limit: Option<usize>,
+}
+
+const CLASSES: [KeyClass; 2] = [KeyClass::InformationTheoretic, KeyClass::Computational];
+
+fn class(word: &str) -> KeyClass {
+    let named = CLASSES.into_iter().find(|class| class.as_str() == word);
+    named.unwrap_or(KeyClass::Computational)
+}
+
+/// `jobs ...`
+#[derive(Subcommand, Debug)]
+pub(crate) enum JobsCommand {
+    /// List backups that run or were interrupted
+    List,
+    /// Show one of them
+    Show {
+        /// Its object, as `jobs list` tells it, or the first digits of it
+        object: ObjectPrefix,
+    },
+    /// Clear away what an interrupted backup left at its sites, and free the key kept for it
+    Cancel {
+        /// Its object, as `jobs list` tells it, or the first digits of it
+        object: ObjectPrefix,
+        /// Only tell what would be cleared away
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// `status`
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Draw it again every few seconds until interrupted. The sites are asked every five minutes,
+    /// as asking takes key
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Ask no site and use no key
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// Seconds since 1970 at which a day or a time begins.
+fn begin(text: &str) -> Result<u64, DateError> {
+    moment(text, Ok)
+}
+
+/// Seconds since 1970 at which a day is over, or of a time.
+fn end(text: &str) -> Result<u64, DateError> {
+    moment(text, |date| date.tomorrow())
+}
+
+/// Why a text is no date.
+#[derive(Debug, thiserror::Error)]
+#[error("write a day such as 2026-07-01 or a time such as 2026-07-01T12:00:00Z, not before 1970")]
+struct DateError;
+
+fn moment(text: &str, day: impl Fn(Date) -> Result<Date, jiff::Error>) -> Result<u64, DateError> {
+    let time = match text.contains(['T', 't', ' ']) {
+        true => text.parse::<Timestamp>().map_err(|_| DateError)?,
+        false => {
+            let date: Date = text.parse().map_err(|_| DateError)?;
+            let zoned = day(date).and_then(|date| date.to_zoned(TimeZone::UTC));
+            zoned.map_err(|_| DateError)?.timestamp()
+        }
+    };
+    u64::try_from(time.as_second()).map_err(|_| DateError)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_begin_and_end_and_times_are_what_they_are() {
+        let day = 20_635 * 86_400;
+        assert_eq!(begin("2026-07-01").unwrap(), day);
+        assert_eq!(end("2026-07-01").unwrap(), day + 86_400);
+        for read in [begin, end] {
+            assert_eq!(read("2026-07-01T01:00:00Z").unwrap(), day + 3_600);
+            assert_eq!(read("2026-07-01T01:00:00+01:00").unwrap(), day);
+            for text in ["", "today", "2026-13-01", "1969-01-01", "2026-07-01T99:00:00Z", "é"] {
+                assert!(read(text).is_err(), "{text}");
+            }
+        }
+        assert!(end("9999-12-31").is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! `jobs ...`
+
+use super::Context;
+use crate::args::JobsCommand;
+use crate::exit::Ending;
+use crate::output::versioned;
+use crate::size::human;
+use crate::table::{Table, numbers, words};
+use warifu_vault::JobRow;
+
+/// Runs one of them.
+pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending> {
+    let vault = context.open()?;
+    match command {
+        JobsCommand::List => {
+            let rows = vault.jobs()?;
+            if rows.is_empty() {
+                context.output.note("no backup runs, and none was interrupted");
+            }
+            context.output.answer(&rows, || table(&rows))
+        }
+        JobsCommand::Show { object } => {
+            let row = vault.job(&vault.resolve_job(object)?)?;
+            context.output.answer(&versioned(&row), || shown(&row))
+        }
+        JobsCommand::Cancel { object, dry_run: true } => {
+            let row = vault.job(&vault.resolve_job(object)?)?;
+            let human = || format!("would clear away:\n{}", shown(&row));
+            context.output.answer(&versioned(&row), human)
+        }
+        JobsCommand::Cancel { object, dry_run: false } => {
+            let done = vault.cancel_job(&vault.resolve_job(object)?)?;
+            context.output.answer(&done, || match done.outcome {
+                "listed" => format!(
+                    "{} was complete at its sites: it is listed now, and nothing was removed\n",
+                    done.object
+                ),
+                _ => format!("nothing of {} is left\n", done.object),
+            })
+        }
+    }
+}
+
+/// Backups that are not complete, as a table.
+pub(super) fn table(rows: &[JobRow]) -> String {
+    let columns = [
+        words("object"),
+        words("individual"),
+        words("began"),
+        words("state"),
+        numbers("done"),
+        numbers("of"),
+        numbers("key kept"),
+        words("source"),
+    ];
+    Table::new(columns, rows, |row| {
+        [
+            row.object.clone(),
+            row.individual.clone(),
+            row.began.clone(),
+            row.state.to_owned(),
+            row.done_bytes.map_or_else(|| "?".to_owned(), human),
+            human(row.planned_bytes),
+            human(row.planned_key_bytes),
+            row.source.clone().unwrap_or_default(),
+        ]
+    })
+    .to_string()
+}
+
+fn shown(row: &JobRow) -> String {
+    let mut text = format!("object      {}\nindividual  {}\n", row.object, row.individual);
+    text += &format!("began       {}, by process {}\n", row.began, row.pid);
+    text += &format!("state       {}\n", row.state);
+    if let Some(source) = &row.source {
+        text += &format!("source      {source}\n");
+    }
+    let done = row.done_bytes.map_or_else(|| "not recorded".to_owned(), human);
+    text += &format!("done        {done} of at most {}\n", human(row.planned_bytes));
+    text += &format!("scheme      {}/{} at {}\n", row.k, row.n, row.sites.join(", "));
+    text += &format!(
+        "key kept    {} of links, {} of the random pool\n",
+        human(row.planned_key_bytes),
+        human(row.planned_random_bytes)
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_recorded_is_not_made_up() {
+        let row = JobRow {
+            object: "00".to_owned(),
+            individual: "P1".to_owned(),
+            began: "2026-07-01T00:00:00Z".to_owned(),
+            state: "interrupted",
+            pid: 7,
+            k: 2,
+            n: 3,
+            sites: vec!["a".to_owned(), "b".to_owned()],
+            planned_bytes: 2048,
+            planned_key_bytes: 4096,
+            planned_random_bytes: 16,
+            done_bytes: None,
+            source: None,
+        };
+        let told = shown(&row);
+        assert!(told.contains("done        not recorded of at most 2.0 KiB\n"), "{told}");
+        assert!(!told.contains("source"), "{told}");
+        let known = JobRow { done_bytes: Some(1024), source: Some("a.bam".to_owned()), ..row };
+        let told = shown(&known);
+        assert!(told.contains("source      a.bam\ndone        1.0 KiB of"), "{told}");
+        assert!(table(&[known]).contains("1.0 KiB  2.0 KiB"));
+    }
+}
