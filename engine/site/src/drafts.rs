@@ -1,6 +1,6 @@
 //! Shares that are being written, kept across connections so that a gateway may come back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use warifu_backend::{ShareName, ShareStore};
 use warifu_core::LinkId;
@@ -18,9 +18,19 @@ pub(crate) type SharedDraft = Arc<Mutex<Option<ShareWriter>>>;
 #[derive(Default)]
 pub(crate) struct Drafts {
     open: Mutex<HashMap<(LinkId, ShareAddress), SharedDraft>>,
-    /// Which connection works on a share, from its beginning until that connection begins another
-    /// or ends.
-    holders: Mutex<HashMap<(LinkId, ShareAddress), u64>>,
+    connections: Mutex<Connections>,
+}
+
+/// What the connections of this process have to do with shares. They are numbered as they came.
+#[derive(Default)]
+struct Connections {
+    open: BTreeSet<u64>,
+    /// Which one works on a share, from its beginning until that connection begins another or
+    /// ends.
+    holders: HashMap<(LinkId, ShareAddress), u64>,
+    /// Which one has thrown a share away. Kept while an older one is open, where a request to
+    /// begin that very share may still be on its way: nobody would ever ask for it again.
+    discarders: HashMap<(LinkId, ShareAddress), u64>,
 }
 
 /// The name of a share in a store.
@@ -70,27 +80,51 @@ impl Drafts {
         Ok(Some(shared))
     }
 
+    /// `connection` is there from now on.
+    pub(crate) fn opened(&self, connection: u64) {
+        self.connections().open.insert(connection);
+    }
+
     /// `connection` works on this share now, whoever did before. It works on one at a time: what
-    /// it held before is listed at its gateway, or given up.
-    pub(crate) fn hold(&self, link: LinkId, address: ShareAddress, connection: u64) {
-        let mut holders = self.holders();
-        holders.retain(|_, holder| *holder != connection);
-        holders.insert((link, address), connection);
+    /// it held before is listed at its gateway, or given up. False where a later connection has
+    /// thrown the share away: this request was overtaken.
+    pub(crate) fn hold(&self, link: LinkId, address: ShareAddress, connection: u64) -> bool {
+        let mut connections = self.connections();
+        let discarder = connections.discarders.get(&(link, address));
+        if discarder.is_some_and(|discarder| *discarder > connection) {
+            return false;
+        }
+        connections.holders.retain(|_, holder| *holder != connection);
+        connections.holders.insert((link, address), connection);
+        true
+    }
+
+    /// `connection` throws this share away.
+    pub(crate) fn discarded(&self, link: LinkId, address: ShareAddress, connection: u64) {
+        let mut connections = self.connections();
+        if connections.open.first().is_some_and(|oldest| *oldest < connection) {
+            connections.discarders.insert((link, address), connection);
+        }
     }
 
     /// Whether another connection works on this share. A copy of a gateway's vault must not clear
     /// away what the original is about to complete.
     pub(crate) fn is_held(&self, link: LinkId, address: ShareAddress, connection: u64) -> bool {
-        self.holders().get(&(link, address)).is_some_and(|holder| *holder != connection)
+        let connections = self.connections();
+        connections.holders.get(&(link, address)).is_some_and(|holder| *holder != connection)
     }
 
     /// `connection` has ended.
     pub(crate) fn let_go(&self, connection: u64) {
-        self.holders().retain(|_, holder| *holder != connection);
+        let mut connections = self.connections();
+        connections.open.remove(&connection);
+        connections.holders.retain(|_, holder| *holder != connection);
+        let oldest = connections.open.first().copied().unwrap_or(u64::MAX);
+        connections.discarders.retain(|_, discarder| *discarder > oldest);
     }
 
-    fn holders(&self) -> MutexGuard<'_, HashMap<(LinkId, ShareAddress), u64>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The open draft of `address`.

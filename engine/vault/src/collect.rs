@@ -5,7 +5,7 @@ use crate::adopt::CompletedShape;
 use crate::backup::share_name;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::plan::hang_up;
+use crate::plan::{error_chain, hang_up};
 use warifu_backend::Error as StoreError;
 use warifu_catalog::{CatalogError, Intent};
 use warifu_core::{Channel, ObjectId, SiteName, XCoord};
@@ -30,7 +30,8 @@ impl Vault {
             match self.settle(&intent) {
                 Ok(()) => cleared += 1,
                 Err(error) => {
-                    tracing::warn!(object = %intent.object, %error, "it stays as it is for now");
+                    let told = error_chain(&error);
+                    tracing::warn!(object = %intent.object, error = told, "it stays for now");
                     remaining += 1;
                 }
             }

@@ -81,13 +81,13 @@ impl Vault {
         let address = address_of(&site.url)?.to_owned();
         let limits = self.config.limits;
         let settings = PeerSettings {
-            first_lease_bytes: FIRST_LEASE_BYTES.min(limits.lease_bytes),
+            first_lease_bytes: FIRST_LEASE_BYTES,
             lease_bytes: match purpose {
                 Purpose::Store => limits.lease_bytes,
-                Purpose::Read => FIRST_LEASE_BYTES.min(limits.lease_bytes),
+                Purpose::Read => FIRST_LEASE_BYTES,
             },
             answer_lease_bytes: match purpose {
-                Purpose::Store => RECEIPT_LEASE_BYTES.min(limits.answer_lease_bytes),
+                Purpose::Store => RECEIPT_LEASE_BYTES,
                 Purpose::Read => limits.answer_lease_bytes,
             },
             patience: ANSWER_PATIENCE,

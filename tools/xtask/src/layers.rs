@@ -134,6 +134,7 @@ const TABLE: &[Row] = &[
     ),
     row("xtask", "tools/xtask", &[], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
+    row("warifu-simulation", "tests/simulation", ALL, &[]),
     row("warifu-vectors", "tests/vectors", ALL, &[]),
 ];
 

@@ -61,7 +61,7 @@ impl Draft {
             FirstPage::Draft { owner, .. } | FirstPage::Header { owner } if owner != Some(link) => {
                 Err(ShareError::OtherOwner)
             }
-            FirstPage::Other => Err(ShareError::OtherOwner),
+            FirstPage::Unreadable => Err(ShareError::OtherOwner),
             _ => Ok(upload.abandon()?),
         }
     }
@@ -141,6 +141,11 @@ impl ShareWriter {
             }
             // It was complete but for its name.
             FirstPage::Header { owner } if owner == draft.link => writer.take_up_written(),
+            // Nobody can go on with it, whoever began it.
+            FirstPage::Torn => {
+                writer.upload.abandon()?;
+                writer.upload = store.create(name)?;
+            }
             _ => return Err(ShareError::OtherOwner),
         }
         writer.upload.write_at(0, draft.page().into_bytes())?;
@@ -405,8 +410,10 @@ enum FirstPage {
     Draft { page: Box<[u8; PAGE]>, owner: Option<LinkId> },
     /// The header of a share that was about to be published.
     Header { owner: Option<LinkId> },
-    /// Neither.
-    Other,
+    /// Neither: it was being written when the power was cut, and says nothing any more.
+    Torn,
+    /// The store can't tell.
+    Unreadable,
 }
 
 fn first_page(upload: &mut dyn Upload) -> FirstPage {
@@ -415,14 +422,14 @@ fn first_page(upload: &mut dyn Upload) -> FirstPage {
         Ok(()) if page == [0; PAGE] => return FirstPage::Empty,
         Err(warifu_backend::Error::Truncated { .. }) => return FirstPage::Empty,
         Ok(()) => {}
-        Err(_) => return FirstPage::Other,
+        Err(_) => return FirstPage::Unreadable,
     }
     if let Ok(header) = ShareHeader::decode(&page) {
         return FirstPage::Header { owner: header.link };
     }
     let stored = page.last_chunk().copied().map_or(0, u64::from_le_bytes);
     if page[..8] != *DRAFT_MAGIC || stored != crc64(&[&page[..PAGE - 8]]) {
-        return FirstPage::Other;
+        return FirstPage::Torn;
     }
     let owner = page[32..48].first_chunk().copied().filter(|link| *link != [0; 16]);
     FirstPage::Draft { page: Box::new(page), owner: owner.map(LinkId::from_bytes) }

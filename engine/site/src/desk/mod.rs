@@ -61,6 +61,7 @@ impl Drop for Desk {
 impl Desk {
     pub(crate) fn new(site: Arc<Site>, greeted: Greeted) -> Self {
         let connection = site.number_connection();
+        site.drafts().opened(connection);
         Self { site, greeted, connection }
     }
 
@@ -77,6 +78,14 @@ impl Desk {
         let Greeted { session, incoming, .. } = &mut self.greeted;
         let opened = open(session, incoming, frame)?;
         let asked = opened.message;
+        tracing::debug!(
+            connection = self.connection,
+            op = ?asked.op,
+            object = %asked.object,
+            x = asked.x.map(warifu_core::XCoord::get),
+            index = asked.index,
+            "asked"
+        );
         let answer = match asked.op {
             Op::Release => return Ok((self.release(&opened)?, true)),
             Op::Lease => self.lease(&asked, opened.body())?,

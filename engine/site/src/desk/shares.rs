@@ -31,11 +31,13 @@ impl Desk {
         let link = self.greeted.link;
         let draft =
             Draft { object: address.object, x: address.x, threshold, role, link: Some(link) };
+        if !self.site.drafts().hold(link, address, self.connection) {
+            return Err(Declined::new(Status::Refused, "this share was thrown away meanwhile"));
+        }
         let draft = self.site.drafts().begin(self.site.store(), link, address, draft);
         let draft = draft.map_err(declined)?.ok_or_else(|| {
             Declined::new(Status::Limit, "this link has too many unfinished shares here")
         })?;
-        self.site.drafts().hold(link, address, self.connection);
         let held = writer(&draft).as_ref().map_or(0, |writer| {
             let mut held = 0;
             while writer.written().contains_key(&Slot { class: ShareClass::Data, index: held }) {
@@ -205,6 +207,7 @@ impl Desk {
         if self.site.drafts().is_held(self.greeted.link, address, self.connection) {
             return Err(Declined::new(Status::Refused, "a running backup works on this share"));
         }
+        self.site.drafts().discarded(self.greeted.link, address, self.connection);
         if let Some(writer) = self.site.drafts().close(self.greeted.link, address) {
             writer.abandon().map_err(declined)?;
             return Ok(Answer::default());

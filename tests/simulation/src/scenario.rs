@@ -1,0 +1,453 @@
+//! One run: a world made by a seed, and operations and faults until it ends.
+
+use crate::gateway::GatewayHost;
+use crate::ground::{Canary, Counters, Ground, Weather};
+use crate::judge::MARK;
+use crate::network::Network;
+use crate::site::{Death, SiteHost, chain};
+use crate::store::ROOM_BYTES;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tempfile::TempDir;
+use warifu_core::Threshold;
+use warifu_vault::{BackupRequest, Class, Failure, NewSite, Source};
+
+/// What to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Decides everything.
+    pub seed: u64,
+    /// Operations before the end is looked at.
+    pub operations: u32,
+    /// The planted bug.
+    pub canary: Option<Canary>,
+    /// Whether to keep what happened, line by line.
+    pub keep_lines: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The invariant that was broken first, if any was.
+    pub violation: Option<String>,
+    /// Hash of everything that happened.
+    pub trace: String,
+    /// What happened, where it was kept.
+    pub lines: Vec<String>,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+/// Why a world could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The real folder for catalogs can't be made.
+    #[error("the folder for catalogs can't be used")]
+    Folder(#[from] std::io::Error),
+    /// A vault can't be made.
+    #[error("a vault can't be made")]
+    Vault(#[from] Failure),
+    /// A key store can't be made.
+    #[error("a key store can't be made")]
+    Keys(#[from] warifu_keystore::KeyError),
+    /// A name or a scheme of the scenario is none.
+    #[error("the scenario makes no sense: {0}")]
+    Nonsense(&'static str),
+    /// Something went wrong before anything could.
+    #[error("the world is broken from the start: {0}")]
+    Broken(String),
+}
+
+/// What the model knows of an object.
+pub(crate) enum Fate {
+    /// It was reported as stored, under this ID.
+    Reported(String),
+    /// It was asked for, and no success was reported: listed whole or not at all.
+    Doubtful,
+}
+
+/// An object in the model.
+pub(crate) struct Stored {
+    pub(crate) label: String,
+    pub(crate) gateway: usize,
+    pub(crate) data: Vec<u8>,
+    pub(crate) fate: Fate,
+}
+
+/// A world while it runs.
+pub struct Scenario {
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) sites: Vec<Arc<SiteHost>>,
+    pub(crate) gateways: Vec<GatewayHost>,
+    /// Gateways of which a copy was opened: one of the two is refused from then on.
+    pub(crate) gateways_copied: Vec<bool>,
+    pub(crate) objects: Vec<Stored>,
+    pub(crate) root: TempDir,
+    threshold: Threshold,
+    /// Key delivered to a link at a time, in bytes for each direction.
+    key_bytes: u64,
+    lost_max: usize,
+    next_label: u32,
+}
+
+impl Scenario {
+    /// Runs one seed from its beginning to its end.
+    ///
+    /// # Errors
+    /// Where the world can't be made; what goes wrong in it is in the outcome.
+    pub fn run(order: Order) -> Result<Outcome, SetupError> {
+        let ground = Ground::new(order.seed, order.canary, order.keep_lines);
+        let mut scenario = Self::make(ground.clone())?;
+        ground.release_canary();
+        for _ in 0..order.operations {
+            scenario.step();
+            if ground.violation().is_some() {
+                break;
+            }
+        }
+        if ground.violation().is_none() {
+            scenario.come_to_rest();
+            scenario.expect_all_well();
+        }
+        drop(scenario);
+        let (trace, lines, counters) = ground.finish();
+        Ok(Outcome { violation: ground.violation(), trace, lines, counters })
+    }
+
+    fn make(ground: Arc<Ground>) -> Result<Self, SetupError> {
+        let dice = ground.dice.clone();
+        let site_count = 4 + dice.below(3);
+        let schemes: &[&str] = match site_count {
+            4 => &["2/3", "2/4", "3/4"],
+            _ => &["2/3", "3/5", "2/4", "3/4"],
+        };
+        let threshold = schemes[dice.below(schemes.len())].parse::<Threshold>();
+        let threshold = threshold.map_err(|_| SetupError::Nonsense("scheme"))?;
+        let is_large = dice.permille(40);
+        let root = folder()?;
+        let mut sites = Vec::new();
+        for number in 0..site_count {
+            let name = format!("s{number}").parse();
+            let name = name.map_err(|_| SetupError::Nonsense("name"))?;
+            sites.push(Arc::new(SiteHost::new(name, ground.clone())?));
+        }
+        let network = Network::new(ground.clone(), sites.clone());
+        let lost_max = (threshold.n() - threshold.k()).min(site_count - threshold.n());
+        let mut scenario = Self {
+            ground,
+            network,
+            sites,
+            gateways: Vec::new(),
+            gateways_copied: Vec::new(),
+            objects: Vec::new(),
+            root,
+            threshold,
+            key_bytes: if is_large { 12 << 20 } else { 1 << 20 },
+            lost_max,
+            next_label: 0,
+        };
+        scenario.sites.iter().for_each(|site| _ = site.start());
+        scenario.add_gateway("g0", dice.permille(300))?;
+        if dice.permille(300) {
+            scenario.add_gateway("g1", false)?;
+        }
+        match scenario.ground.violation() {
+            None => Ok(scenario),
+            Some(what) => Err(SetupError::Broken(what)),
+        }
+    }
+
+    /// A gateway with key for all sites; with `has_room`, a site in its own room too.
+    fn add_gateway(&mut self, name: &str, has_room: bool) -> Result<(), SetupError> {
+        let dir = self.root.path().join(name);
+        let name = name.parse().map_err(|_| SetupError::Nonsense("name"))?;
+        let (ground, network) = (self.ground.clone(), self.network.clone());
+        let mut gateway = GatewayHost::new(name, dir, ground, network)?;
+        let mut new: Vec<NewSite> = Vec::new();
+        let site = |name, url| NewSite { name, url, zone: None, domain: None, channel: None };
+        for host in &self.sites {
+            new.push(site(host.name().clone(), format!("warifu://{}:1", host.name())));
+        }
+        if has_room {
+            let local = "room".parse().map_err(|_| SetupError::Nonsense("name"))?;
+            new.push(site(local, "file:///room".to_owned()));
+        }
+        let person = "P1".parse().map_err(|_| SetupError::Nonsense("individual"))?;
+        let prepared = gateway.operate(|vault, _| {
+            new.iter().try_for_each(|site| vault.add_site(site).map(drop))?;
+            vault.enroll(&person).map(drop)
+        });
+        let broken = || SetupError::Broken("killed".to_owned());
+        prepared.ok_or_else(broken)??;
+        for host in &self.sites {
+            gateway.courier(host, self.key_bytes).ok_or_else(broken)??;
+        }
+        gateway.generate_random(self.key_bytes).ok_or_else(broken)??;
+        self.gateways.push(gateway);
+        self.gateways_copied.push(false);
+        Ok(())
+    }
+
+    /// One operation, with what goes wrong meanwhile.
+    fn step(&mut self) {
+        let dice = self.ground.dice.clone();
+        let gateway = dice.below(self.gateways.len());
+        let is_stormy = dice.permille(550);
+        self.ground.set_weather(if is_stormy { Weather::Storm } else { Weather::Calm });
+        if dice.permille(180) {
+            self.gateways[gateway].start();
+            self.gateways[gateway].light_fuse(dice.next() % 500);
+        }
+        if dice.permille(200) {
+            self.sites[dice.below(self.sites.len())].light_fuse(dice.next() % 120);
+        }
+        match dice.below(100) {
+            0..45 => self.back_up(gateway),
+            45..65 => self.restore_any(gateway),
+            65..70 => self.collect(gateway),
+            70..78 => self.strike_site(),
+            78..86 => self.start_sites(),
+            86..90 => self.fill_or_empty_disk(),
+            90..93 => self.gateways[gateway].close(),
+            93..95 => self.gateways[gateway].die(Death::PowerCut),
+            95..97 => self.cut_all_power(),
+            97..99 => self.open_copy(gateway),
+            _ => self.deliver_key(gateway),
+        }
+        self.ground.set_weather(Weather::Calm);
+        self.sites.iter().for_each(|site| site.put_out_fuse());
+        self.expect_listed(gateway);
+    }
+
+    fn back_up(&mut self, gateway: usize) {
+        self.next_label += 1;
+        let label = format!("b{}", self.next_label);
+        let data = self.draw_data();
+        let path = self.root.path().join("in");
+        let written = std::fs::write(&path, &data).and_then(|()| {
+            let file = File::options().write(true).open(&path)?;
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+        });
+        if written.is_err() {
+            self.ground.violated("the source can't be written");
+        }
+        self.ground.note(&format!("backup {label}: {} bytes", data.len()));
+        let Some(request) = self.request(path, &label) else { return };
+        let outcome = self.gateways[gateway].operate(|vault, watch| vault.backup(&request, watch));
+        let mut fate = Fate::Doubtful;
+        let mut failed = None;
+        match outcome {
+            Some(Ok(report)) => {
+                self.note_outcome("backup", &label, &report.object);
+                self.expect_durable(gateway, &report);
+                self.ground.count(|counters| {
+                    counters.succeeded += 1;
+                    counters.stored += 1;
+                });
+                fate = Fate::Reported(report.object);
+            }
+            Some(Err(failure)) => {
+                self.note_outcome("backup", &label, &chain(&failure));
+                failed = Some(failure.class());
+            }
+            None => self.note_outcome("backup", &label, "killed"),
+        }
+        self.ground.count(|counters| counters.operations += 1);
+        self.objects.push(Stored { label, gateway, data, fate });
+        match failed {
+            Some(Class::Key) => self.deliver_key(gateway),
+            Some(Class::Rollback) => self.accept_rollback(gateway),
+            _ => {}
+        }
+    }
+
+    fn request(&self, path: PathBuf, label: &str) -> Option<BackupRequest> {
+        Some(BackupRequest {
+            source: Source::File(path),
+            individual: "P1".parse().ok()?,
+            threshold: self.threshold,
+            label: Some(label.to_owned()),
+            overrides: Vec::new(),
+            pins: Vec::new(),
+            exclusions: Vec::new(),
+        })
+    }
+
+    /// Bytes that nobody else has, with the mark in them again and again.
+    fn draw_data(&self) -> Vec<u8> {
+        let dice = &self.ground.dice;
+        let large = if self.key_bytes > 4 << 20 { 12 } else { 0 };
+        let bytes = match dice.below(100) {
+            0..12 => 0,
+            12..60 => dice.below(4_000),
+            60..88 => dice.below(60_000),
+            _ if dice.below(12) < large => dice.below(3 << 20),
+            _ => dice.below(150_000),
+        };
+        let mut data = vec![0; bytes];
+        for part in data.chunks_mut(8) {
+            part.copy_from_slice(&dice.next().to_le_bytes()[..part.len()]);
+        }
+        for part in data.chunks_mut(700) {
+            if let Some(place) = part.get_mut(..MARK.len()) {
+                place.copy_from_slice(MARK);
+            }
+        }
+        data
+    }
+
+    fn restore_any(&mut self, gateway: usize) {
+        let reported = self.reported(gateway);
+        if reported.is_empty() {
+            return;
+        }
+        let (label, object) = reported[self.ground.dice.below(reported.len())].clone();
+        self.restore(gateway, &label, &object);
+    }
+
+    fn collect(&mut self, gateway: usize) {
+        let collected = self.gateways[gateway].operate(|vault, _| vault.collect_litter());
+        self.ground.count(|counters| counters.operations += 1);
+        let told = match collected {
+            Some(Ok((cleared, remaining))) => format!("{cleared} cleared, {remaining} remain"),
+            Some(Err(failure)) => chain(&failure),
+            None => "killed".to_owned(),
+        };
+        self.note_outcome("collect", "", &told);
+    }
+
+    fn strike_site(&mut self) {
+        let dice = &self.ground.dice;
+        let number = dice.below(self.sites.len());
+        let gone = self.sites.iter().filter(|site| site.is_gone()).count();
+        match dice.below(10) {
+            0 if gone < self.lost_max => self.sites[number].vanish(),
+            0..6 => self.sites[number].die(Death::Kill),
+            _ => self.sites[number].die(Death::PowerCut),
+        }
+        self.network.forget_site(number);
+    }
+
+    fn start_sites(&mut self) {
+        self.sites.iter().for_each(|site| _ = site.start());
+    }
+
+    fn fill_or_empty_disk(&mut self) {
+        let dice = &self.ground.dice;
+        let disk = self.sites[dice.below(self.sites.len())].disk();
+        let free = if dice.permille(500) { dice.next() % 100_000 } else { ROOM_BYTES };
+        disk.leave_free(free);
+        self.ground.fault(&format!("a disk has {free} bytes left"));
+    }
+
+    fn cut_all_power(&mut self) {
+        for number in 0..self.sites.len() {
+            self.sites[number].die(Death::PowerCut);
+            self.network.forget_site(number);
+        }
+        self.gateways.iter_mut().for_each(|gateway| gateway.die(Death::PowerCut));
+        self.start_sites();
+    }
+
+    /// Somebody opens a copy of a gateway's vault as it is now, or was, and stores with it.
+    fn open_copy(&mut self, gateway: usize) {
+        let dir = self.root.path().join(format!("copy-{}", self.next_label));
+        let copied = self.gateways[gateway].copy(dir);
+        let Ok(mut copy) = copied else {
+            return self.ground.violated("a vault can't be copied");
+        };
+        self.ground.fault(&format!("a copy of {} is opened", copy.name()));
+        self.gateways_copied[gateway] = true;
+        let data = self.draw_data();
+        let path = self.root.path().join("in-copy");
+        let written = std::fs::write(&path, data).and_then(|()| {
+            let file = File::options().write(true).open(&path)?;
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+        });
+        let Some(request) = self.request(path, "copy").filter(|_| written.is_ok()) else { return };
+        let outcome = copy.operate(|vault, watch| vault.backup(&request, watch));
+        let told = match outcome {
+            Some(Ok(report)) => report.object,
+            Some(Err(failure)) => chain(&failure),
+            None => "killed".to_owned(),
+        };
+        self.note_outcome("backup of a copy", "", &told);
+    }
+
+    /// A person decides that the original goes on.
+    pub(crate) fn accept_rollback(&mut self, gateway: usize) {
+        if !self.gateways_copied[gateway] {
+            return self.ground.violated("a rollback is noticed where there was none");
+        }
+        let decided = self.gateways[gateway].operate(|vault, _| vault.doctor(true));
+        let told = match decided {
+            Some(Ok(_)) => "done".to_owned(),
+            Some(Err(failure)) => chain(&failure),
+            None => "killed".to_owned(),
+        };
+        self.note_outcome("accept rollback", "", &told);
+    }
+
+    fn deliver_key(&mut self, gateway: usize) {
+        for number in 0..self.sites.len() {
+            let site = self.sites[number].clone();
+            if site.is_up() {
+                let delivered = self.gateways[gateway].courier(&site, self.key_bytes);
+                if let Some(Err(failure)) = delivered {
+                    self.note_outcome("courier", site.name().as_str(), &chain(&failure));
+                }
+            }
+        }
+        if let Some(Err(failure)) = self.gateways[gateway].generate_random(self.key_bytes) {
+            self.note_outcome("random numbers", "", &chain(&failure));
+        }
+    }
+
+    /// Key for a restore of `bytes` from these sites, where there may be too little.
+    pub(crate) fn deliver_key_for(&mut self, gateway: usize, names: &[String], bytes: u64) {
+        let Some(Ok(rows)) = self.gateways[gateway].operate(|vault, _| vault.key_status()) else {
+            return;
+        };
+        let needed = 2 * bytes + (1 << 20);
+        for name in names {
+            let short = rows
+                .iter()
+                .any(|row| row.site.as_deref() == Some(name.as_str()) && row.bytes_left < needed);
+            let site = self.sites.iter().find(|site| site.name().as_str() == name).cloned();
+            if let Some(site) = site.filter(|site| short && site.is_up()) {
+                drop(self.gateways[gateway].courier(&site, needed.max(self.key_bytes)));
+            }
+        }
+    }
+
+    /// The weather calms down, everybody comes back, and everything under way arrives.
+    fn come_to_rest(&mut self) {
+        self.ground.set_weather(Weather::Calm);
+        self.sites.iter().for_each(|site| site.disk().leave_free(ROOM_BYTES));
+        self.start_sites();
+        self.network.settle();
+        self.gateways.iter_mut().for_each(|gateway| _ = gateway.start());
+        self.ground.note("rest");
+        (0..self.gateways.len()).for_each(|gateway| self.deliver_key(gateway));
+    }
+
+    pub(crate) fn site(&self, name: &str) -> Option<&Arc<SiteHost>> {
+        self.sites.iter().find(|site| site.name().as_str() == name)
+    }
+
+    pub(crate) fn note_outcome(&self, what: &str, about: &str, told: &str) {
+        self.ground.note(&format!("{what} {about}: {told}"));
+    }
+}
+
+/// A folder for catalogs: in memory where the system has one, as their syncs are not what is
+/// simulated.
+fn folder() -> Result<TempDir, std::io::Error> {
+    match TempDir::with_prefix_in("warifu-simulation-", "/dev/shm") {
+        Ok(folder) => Ok(folder),
+        Err(_) => TempDir::with_prefix("warifu-simulation-"),
+    }
+}
