@@ -64,9 +64,10 @@ pub struct RestoreJob<'a> {
 }
 
 impl RestoreJob<'_> {
-    /// Joins all chunks into `sink`, in order; lanes earlier in the slice are preferred. `done`
-    /// is told the payload bytes of each chunk, and may ask to stop by answering false. Shares
-    /// set aside are pushed to `rejected`, also when the restore fails.
+    /// Joins the chunks that `sink` wants, in its order; lanes earlier in the slice are preferred.
+    /// `done` is told the payload bytes of each chunk and of all that are wanted, and may ask to
+    /// stop by answering false. Shares set aside are pushed to `rejected`, also when the restore
+    /// fails.
     ///
     /// # Errors
     /// Where fewer than k good shares are left, or the sink fails.
@@ -75,7 +76,7 @@ impl RestoreJob<'_> {
         lanes: &mut [Box<dyn ReadLane>],
         sink: &mut PayloadSink<W>,
         rejected: &mut Vec<Rejected>,
-        done: &mut dyn FnMut(usize) -> bool,
+        done: &mut dyn FnMut(usize, u64) -> bool,
     ) -> Result<(), RestoreError> {
         let sites: Vec<SiteName> = lanes.iter().map(|lane| lane.site().clone()).collect();
         let needed = self.threshold.k();
@@ -100,11 +101,11 @@ impl RestoreJob<'_> {
                     let _gone = asks[lane].send((index, self.geometry.chunk_bytes(index)));
                 }
             };
-            let mut admitted = 0;
             loop {
-                while admitted < self.geometry.chunk_count() && gatherer.underway() < self.window {
-                    give(gatherer.admit(admitted));
-                    admitted += 1;
+                while gatherer.underway() < self.window
+                    && let Some(index) = sink.next_wanted()
+                {
+                    give(gatherer.admit(index));
                 }
                 if gatherer.underway() == 0 {
                     return Ok(());
@@ -118,10 +119,11 @@ impl RestoreJob<'_> {
                         give(gatherer.failed(lane).map_err(too_few)?);
                     }
                 }
-                while let Some((_, parts)) = gatherer.take_next() {
+                while let Some((index, parts)) = gatherer.take_next() {
                     let chunk = joiner.join(&parts);
-                    sink.push(&chunk)?;
-                    if !done(chunk.len()) {
+                    let chunk_bytes = chunk.len();
+                    sink.take(index, chunk)?;
+                    if !done(chunk_bytes, sink.planned_bytes()) {
                         return Err(RestoreError::Stopped);
                     }
                 }
