@@ -73,9 +73,12 @@ pub enum Wanted<W> {
 pub struct Held<W> {
     /// So many bytes of data, from the first. They are read and digested like what comes new.
     pub bytes: u64,
-    /// Cuts the output to a number of bytes, reads those out in order, and goes on behind them.
-    pub keep: fn(&mut W, u64, &mut dyn FnMut(&[u8])) -> io::Result<()>,
+    /// How it is taken up again.
+    pub keep: Keep<W>,
 }
+
+/// Cuts an output to a number of bytes, reads those out in order, and goes on behind them.
+pub type Keep<W> = fn(&mut W, u64, &mut dyn FnMut(&[u8])) -> io::Result<()>;
 
 /// What was delivered.
 pub struct Restored {

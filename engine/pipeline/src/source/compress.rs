@@ -150,7 +150,7 @@ mod tests {
             state as u8
         };
         let bytes: Vec<u8> = (0..70_000 - number as usize)
-            .map(|_| if number % 3 == 0 { noise() } else { noise() & 3 })
+            .map(|_| if number.is_multiple_of(3) { noise() } else { noise() & 3 })
             .collect();
         Block::copy_of(&bytes)
     }

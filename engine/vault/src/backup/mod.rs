@@ -5,12 +5,13 @@ mod source;
 
 pub(crate) use job::{share_name, window};
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch, now_unix_s};
 use job::{Job, expect_room_for_hashes};
 use serde::Serialize;
+use source::OpenSource;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use warifu_core::{Geometry, IndividualId, SiteName, Threshold};
 use warifu_pipeline::backup::lane::{Lane, Spent};
 use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
+use warifu_pipeline::source::Compression;
 
 /// What is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub struct BackupRequest {
     pub pins: Vec<SiteName>,
     /// Sites that must not be used.
     pub exclusions: Vec<SiteName>,
+    /// Whether the source is compressed.
+    pub compression: Compression,
+    /// Whether the length is rounded up coarsely; that of what is compressed always is.
+    pub pad: bool,
 }
 
 /// One share of a placement that was only planned.
@@ -103,10 +109,9 @@ impl Vault {
         let started = Instant::now();
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
-        let source = source::open(&request.source, watch.stop)?;
+        let mut source = source::open(request, watch.stop)?;
+        let placed = self.place_source(request, &mut source, watch.stop)?;
         let planned = source.layout.geometry();
-        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, planned)?;
-        let placed = self.place(&wanted(request, planned))?;
         let plan = placed.plan.clone();
         let (job, peers) = self.begin(request, planned, placed)?;
         let mut lanes = match job.lanes(peers) {
@@ -153,10 +158,9 @@ impl Vault {
     pub fn dry_run(&self, request: &BackupRequest) -> Result<PlanReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
         let never = AtomicBool::new(false);
-        let source = source::open(&request.source, &never)?;
+        let mut source = source::open(request, &never)?;
+        let placed = self.place_source(request, &mut source, &never)?;
         let geometry = source.layout.geometry();
-        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
-        let placed = self.place(&wanted(request, geometry))?;
         drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
         Ok(PlanReport {
@@ -168,6 +172,26 @@ impl Vault {
             random_bytes: placed.plan.random_bytes,
             shares: placed.plan.shares.iter().map(planned_row).collect(),
         })
+    }
+
+    /// Plans for a source as long as it may get. Where that is too much and the source is a file to
+    /// be compressed, it is read once to count what it takes.
+    fn place_source(
+        &self,
+        request: &BackupRequest,
+        source: &mut OpenSource<'_>,
+        stop: &AtomicBool,
+    ) -> Result<Placed, Failure> {
+        let place = |geometry| {
+            expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
+            self.place(&wanted(request, geometry))
+        };
+        match place(source.layout.geometry()) {
+            Err(failure) if is_short(&failure) && source.count(stop)? => {
+                place(source.layout.geometry())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Records the intent and leases the random numbers; from here on something may be left
@@ -211,6 +235,11 @@ impl Vault {
             Job { vault: self, request, object, created_unix_s, shares, sites, class, random };
         Ok((job, peers))
     }
+}
+
+/// Whether less to store could have gone through.
+fn is_short(failure: &Failure) -> bool {
+    matches!(failure.class(), Class::Key | Class::Limit)
 }
 
 fn wanted(request: &BackupRequest, geometry: Geometry) -> Wanted<'_> {

@@ -94,6 +94,8 @@ fn request(args: &BackupArgs, source: Source) -> BackupRequest {
         overrides: args.overrides.clone(),
         pins: args.pins.clone(),
         exclusions: args.exclusions.clone(),
+        compression: args.compress,
+        pad: args.pad,
     }
 }
 
