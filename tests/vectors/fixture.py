@@ -8,11 +8,14 @@ import struct
 from dataclasses import dataclass
 
 import blake3
+import zstandard
 
 from arithmetic import amd_tag, chunk_hash, crc64, evaluate, part_bytes
 from sharefile import CHUNK_BYTES, PAGE_BYTES, PAYLOAD_LIMIT_BYTES
 
 MASK_FROM_CHUNKS = 64
+FRAME_BYTES = 1 << 20
+TRAILER_BYTES = 96
 CREATED = 1_700_000_000
 ROLE_PAD, ROLE_COMPUTED = 0, 1
 CHANNEL_LOCAL = 1
@@ -41,7 +44,26 @@ def filled(source, multiple):
     return source + bytes(-len(source) % multiple)
 
 
-def encode_payload(data, name=None, modified=None, mode=None):
+def coarse(length):
+    """Padmé of section 3: all but the leading bits of a length are rounded away."""
+    step = 1 << 16
+    if length >= 2:
+        exponent = length.bit_length() - 1
+        step = max(step, 1 << max(0, exponent - exponent.bit_length()))
+    return -(-length // step) * step
+
+
+def frames_of(data, level=5):
+    """The zstd frames of section 3; one that would not get shorter is the data itself."""
+    frames = []
+    for start in range(0, len(data), FRAME_BYTES):
+        given = data[start:start + FRAME_BYTES]
+        packed = zstandard.ZstdCompressor(level=level).compress(given)
+        frames.append(packed if len(packed) < len(given) else given)
+    return frames
+
+
+def encode_payload(data, name=None, modified=None, mode=None, compress=False, pad=False):
     """The payload of section 3 for `data`; attributes that are None are left out."""
     attributes = b""
     values = (name, None if modified is None else struct.pack("<q", modified),
@@ -49,14 +71,24 @@ def encode_payload(data, name=None, modified=None, mode=None):
     for tag, value in enumerate(values, start=1):
         if value is not None:
             attributes += struct.pack("<HI", tag, len(value)) + value
-    prologue = struct.pack("<8sHBBI48x", b"WARIFUPL", 1, 0, 0, len(attributes))
-    front = prologue + attributes + data
-    trailer = struct.pack("<8s5Q32s16x", b"WARIFUPT", 64 + len(attributes), len(data), len(data),
-                          0, 0, blake3.blake3(data).digest())
-    payload = front + bytes(-(len(front) + len(trailer)) % PAGE_BYTES) + trailer
-    if len(payload) > PAYLOAD_LIMIT_BYTES:
+    prologue = struct.pack("<8sHHI48x", b"WARIFUPL", 1, 0, len(attributes))
+    frames = frames_of(data) if compress else [data]
+    table = b""
+    if compress:
+        end = 0
+        for frame in frames:
+            end += len(frame)
+            table += struct.pack("<Q", end)
+    front = prologue + attributes + b"".join(frames)
+    needed = len(front) + len(table) + TRAILER_BYTES
+    length = coarse(needed) if compress or pad else -(-needed // PAGE_BYTES) * PAGE_BYTES
+    if length > PAYLOAD_LIMIT_BYTES:
         raise ValueError("payload too long")
-    return payload
+    place = (length - TRAILER_BYTES - len(table), len(table)) if compress else (0, 0)
+    trailer = struct.pack("<8sB3xI5Q32s8x", b"WARIFUPT", int(compress),
+                          FRAME_BYTES if compress else 0, 64 + len(attributes), len(data),
+                          sum(map(len, frames)), *place, blake3.blake3(data).digest())
+    return front + bytes(length - needed) + table + trailer
 
 
 def encode_part(content, x):
@@ -156,7 +188,7 @@ class Encoder:
 
 
 def split(source, k, n, out, seed, xs=None, attempts=None, individual="twin-individual",
-          label=""):
+          label="", compress=False, pad=False):
     """Writes a share of the file `source` to each of n new folders under `out`.
 
     `attempts` gives the attempt of a chunk, or of mask m as chunk N + m; the others are 0.
@@ -170,7 +202,7 @@ def split(source, k, n, out, seed, xs=None, attempts=None, individual="twin-indi
         data = file.read()
     status = os.stat(source)
     payload = encode_payload(data, os.path.basename(source).encode(), status.st_mtime_ns,
-                             status.st_mode & 0o7777)
+                             status.st_mode & 0o7777, compress, pad)
     paths, files = [], []
     try:
         for x in xs:

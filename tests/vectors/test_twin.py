@@ -343,14 +343,47 @@ class Payloads(Folders):
             file.write(payload)
             return twin.deliver(file, len(payload), target)
 
+    def test_encodings(self):
+        rng = random.Random(3)
+        reads = bytes(rng.choices(b"ACGT", k=(2 << 20) + 77))
+        noise = rng.randbytes((1 << 20) + 5)
+        for data in (b"", b"x", reads, noise, reads[:1 << 20] + noise):
+            for compress, pad in ((False, True), (True, False)):
+                payload = fixture.encode_payload(data, b"n", None, None, compress, pad)
+                self.assertEqual(len(payload) % (1 << 16), 0)
+                with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as target:
+                    file.write(payload)
+                    twin.deliver(file, len(payload), target)
+                    target.seek(0)
+                    self.assertEqual(target.read(), data)
+        packed = fixture.encode_payload(reads, compress=True)
+        self.assertLess(len(packed), len(reads) // 2)
+
+    def test_coarse_lengths(self):
+        for length, padded in ((0, 0), (1, 1 << 16), ((1 << 16) + 1, 1 << 17),
+                               ((1 << 20) + 1, (1 << 20) + (1 << 16)),
+                               ((1 << 30) + 1, (1 << 30) + (1 << 25)), (1 << 40, 1 << 40)):
+            self.assertEqual(fixture.coarse(length), padded)
+
+    def test_malformed_frames(self):
+        good = fixture.encode_payload(b"ACGT" * (1 << 19), b"name", compress=True)
+        end = len(good) - 96
+        # Both frames, the zeros behind them, the table, and what the trailer says of it.
+        for at in (80, 90, 200, end - 17, end - 16, end - 9, end - 8, end - 1, end + 8, end + 9,
+                   end + 12, end + 15, end + 16, end + 24, end + 32, end + 40, end + 48, end + 95):
+            payload = bytearray(good)
+            payload[at] ^= 0x40
+            with self.subTest(at=at), self.assertRaises(twin.Damage):
+                self.deliver(bytes(payload))
+
     def test_malformed_payloads(self):
         good = fixture.encode_payload(b"x" * 100, b"name", -5, 0o640)
         attributes, data_bytes = self.deliver(good)
         self.assertEqual(data_bytes, 100)
         self.assertEqual(int.from_bytes(attributes[2], "little", signed=True), -5)
         end = len(good) - 96
-        for at in (0, 8, 10, 11, 12, 15, 16, 63, 66, 200, end - 1, end, end + 8, end + 16,
-                   end + 23, end + 24, end + 32, end + 40, end + 48, end + 80):
+        for at in (0, 8, 10, 11, 12, 15, 16, 63, 66, 200, end - 1, end, end + 8, end + 9, end + 12,
+                   end + 16, end + 23, end + 24, end + 32, end + 40, end + 48, end + 56, end + 88):
             payload = bytearray(good)
             payload[at] ^= 0x80
             with self.subTest(at=at), self.assertRaises(twin.Damage):

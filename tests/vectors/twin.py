@@ -8,10 +8,12 @@ constant time and leaves plaintext in memory, so it is not for real genomes on s
 import argparse
 import json
 import os
+import struct
 import sys
 import tempfile
 
 import blake3
+import zstandard
 
 import fixture
 from arithmetic import chunk_hash, evaluate
@@ -24,6 +26,8 @@ EXIT_CORRUPT = 13
 PROLOGUE_BYTES = 64
 TRAILER_BYTES = 96
 ATTRIBUTES_LIMIT_BYTES = 65_472
+DATA_LIMIT_BYTES = 1 << 40
+FRAME_BYTES = 1 << 20
 ROLES = ("pad", "computed")
 
 
@@ -164,38 +168,83 @@ def parse_attributes(source):
     return attributes
 
 
+class Layout:
+    """What a trailer says of its payload."""
+
+    def __init__(self, trailer, payload_bytes):
+        cursor = Cursor(trailer, "trailer")
+        magic, self.encoding, zeros, frame_bytes = cursor.fields("8sB3sI")
+        self.offset, self.data_bytes, self.encoded_bytes, *table = cursor.fields("5Q")
+        self.digest, filling = cursor.fields("32s8s")
+        require(magic == b"WARIFUPT", "trailer: magic")
+        require(not any(zeros + filling), "trailer: zero fields")
+        require(self.encoding in (0, 1), "trailer: encoding")
+        require(self.data_bytes <= DATA_LIMIT_BYTES, "trailer: bytes of data")
+        compressed = self.encoding == 1
+        frames = -(-self.data_bytes // FRAME_BYTES) if compressed else 0
+        self.table = payload_bytes - TRAILER_BYTES - 8 * frames
+        require(frame_bytes == FRAME_BYTES * compressed, "trailer: bytes of a frame")
+        require(table == [self.table * compressed, 8 * frames], "trailer: frame table")
+        if not compressed:
+            require(self.encoded_bytes == self.data_bytes, "trailer: bytes as encoded")
+        require(self.offset + self.encoded_bytes <= self.table, "trailer: no room for the data")
+
+    def lengths(self, table):
+        """The encoded length of each frame, with that of its data."""
+        ends = struct.unpack(f"<{len(table) // 8}Q", table)
+        left, start, found = self.data_bytes, 0, []
+        for end in ends:
+            given = min(left, FRAME_BYTES)
+            require(1 <= end - start <= given, "frame table: length of a frame")
+            found.append((end - start, given))
+            left, start = left - given, end
+        require(start == self.encoded_bytes, "frame table: its last entry")
+        return found
+
+
+def unpack(frame, given):
+    """The data of a frame, which holds `given` bytes."""
+    if len(frame) == given:
+        return frame
+    try:
+        require(zstandard.frame_content_size(frame) == given, "frame: its content size")
+        data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise Damage(f"frame: {error}") from error
+    require(len(data) == given, "frame: bytes of data")
+    return data
+
+
 def deliver(payload, payload_bytes, target):
     """Parses `payload` (a seekable file), writes the data to `target`; its attributes and D."""
     payload.seek(0)
     cursor = Cursor(payload.read(PROLOGUE_BYTES + ATTRIBUTES_LIMIT_BYTES), "prologue")
-    magic, version, encoding, zero, length, filling = cursor.fields("8sHBBI48s")
+    magic, version, zero, length, filling = cursor.fields("8sHHI48s")
     require(magic == b"WARIFUPL" and version == 1, "prologue: magic or version")
-    require(encoding == 0, "prologue: encoding")
     require(zero == 0 and not any(filling), "prologue: zero fields")
     require(length <= ATTRIBUTES_LIMIT_BYTES, "prologue: length of the attributes")
     attributes = parse_attributes(cursor.take(length))
 
     payload.seek(payload_bytes - TRAILER_BYTES)
-    trailer = Cursor(payload.read(TRAILER_BYTES), "trailer")
-    magic, offset, data_bytes, encoded, table, table_bytes = trailer.fields("8s5Q")
-    digest, filling = trailer.fields("32s16s")
-    require(magic == b"WARIFUPT" and not any(filling), "trailer: magic or zero fields")
-    require(offset == PROLOGUE_BYTES + length, "trailer: offset of the data")
-    require(encoded == data_bytes and table == table_bytes == 0, "trailer: encoding 0")
-    whole = offset + data_bytes + TRAILER_BYTES
-    require(-(-whole // PAGE_BYTES) * PAGE_BYTES == payload_bytes, "trailer: bytes of data")
+    layout = Layout(payload.read(TRAILER_BYTES), payload_bytes)
+    require(layout.offset == PROLOGUE_BYTES + length, "trailer: offset of the data")
+    if layout.encoding == 1:
+        payload.seek(layout.table)
+        pieces = layout.lengths(payload.read(payload_bytes - TRAILER_BYTES - layout.table))
+    else:
+        whole, rest = divmod(layout.data_bytes, CHUNK_BYTES)
+        pieces = [(CHUNK_BYTES, CHUNK_BYTES)] * whole + [(rest, rest)]
 
-    payload.seek(offset)
-    hasher, left = blake3.blake3(), data_bytes
-    while left:
-        piece = payload.read(min(left, CHUNK_BYTES))
-        hasher.update(piece)
-        target.write(piece)
-        left -= len(piece)
-    filling = payload.read(payload_bytes - TRAILER_BYTES - offset - data_bytes)
+    payload.seek(layout.offset)
+    hasher = blake3.blake3()
+    for encoded, given in pieces:
+        data = unpack(payload.read(encoded), given)
+        hasher.update(data)
+        target.write(data)
+    filling = payload.read(layout.table - layout.offset - layout.encoded_bytes)
     require(not any(filling), "payload: zeros hold something")
-    require(hasher.digest() == digest, "payload: BLAKE3 of the data")
-    return attributes, data_bytes
+    require(hasher.digest() == layout.digest, "payload: BLAKE3 of the data")
+    return attributes, layout.data_bytes
 
 
 def restore(directories, out, wanted=None):
@@ -263,7 +312,7 @@ def split(options):
     attempts = dict(map(int, item.split("=")) for item in options.attempt)
     made = fixture.split(options.source, options.k, options.n, options.out, options.seed,
                          xs=xs, attempts=attempts, individual=options.individual,
-                         label=options.label)
+                         label=options.label, compress=options.compress, pad=options.pad)
     return {"object": made.object.hex(), "files": made.paths}, 0
 
 
@@ -286,6 +335,8 @@ def arguments():
     verb.add_argument("--attempt", action="append", default=[], metavar="CHUNK=ATTEMPT")
     verb.add_argument("--individual", default="twin-individual")
     verb.add_argument("--label", default="")
+    verb.add_argument("--compress", action="store_true", help="the data as zstd frames")
+    verb.add_argument("--pad", action="store_true", help="the length rounded up coarsely")
     return parser.parse_args()
 
 

@@ -4,10 +4,15 @@
 
 use proptest::prelude::*;
 use warifu_core::payload::{
-    ATTRIBUTE_BYTES_MAX, Attributes, FILE_NAME_BYTES_MAX, PayloadError, PayloadLayout, Prologue,
-    Trailer, prologue,
+    ATTRIBUTE_BYTES_MAX, Attributes, DATA_BYTES_MAX, Encoding, FILE_NAME_BYTES_MAX, Frames,
+    PayloadError, PayloadLayout, Prologue, Shape, Trailer, padded_bytes, prologue,
 };
 use warifu_core::{FormatError, Geometry};
+
+const ZSTD: Shape = Shape { encoding: Encoding::ZstdFrames, pad: false };
+const PADDED: Shape = Shape { encoding: Encoding::AsGiven, pad: true };
+
+const MIB: u64 = 1 << 20;
 
 fn attributes(name: Option<&[u8]>, modified_ns: Option<i64>, mode: Option<u32>) -> Attributes {
     Attributes { name: name.map(<[u8]>::to_vec), modified_ns, mode }
@@ -37,18 +42,15 @@ fn the_layout_of_a_prologue_is_the_documented_one() {
 #[test]
 fn every_altered_byte_of_the_fixed_prologue_is_refused() {
     let block = prologue(&attributes(Some(b"a.bam"), None, Some(0o640))).unwrap();
-    let layout = PayloadLayout::new(block.len() as u64 - 64, 9).unwrap();
-    let (data_offset, data_bytes) = (layout.data_offset, layout.data_bytes);
-    let trailer = Trailer { data_offset, data_bytes, digest: [0; 32] };
+    let data_offset = block.len() as u64;
     for at in 0..64 {
         for error in 1..=255 {
             let mut altered = block.to_vec();
             altered[at] ^= error;
             // A shorter length may end between two records: then the trailer disagrees.
-            let read = Prologue::decode(&altered).and_then(|first| {
-                PayloadLayout::of_received(&first, &trailer, layout.payload_bytes)
-            });
-            assert!(read.is_err(), "byte {at} ^ {error}");
+            let read = Prologue::decode(&altered);
+            let agrees = read.is_ok_and(|first| first.data_offset() == data_offset);
+            assert!(!agrees, "byte {at} ^ {error}");
         }
     }
     for len in 0..block.len() {
@@ -116,50 +118,161 @@ fn layouts_are_padded_to_pages_and_bounded() {
         (ATTRIBUTE_BYTES_MAX, 0, 65_536 + 4096),
         (0, (1 << 40) - 160, 1 << 40),
     ] {
-        let layout = PayloadLayout::new(attribute_bytes, data_bytes).unwrap();
+        let layout = PayloadLayout::longest(attribute_bytes, data_bytes, Shape::PLAIN).unwrap();
         assert_eq!(layout.payload_bytes, payload_bytes);
         assert_eq!(layout.geometry(), Geometry::new(payload_bytes).unwrap());
         assert_eq!(layout.data(), 64 + attribute_bytes..64 + attribute_bytes + data_bytes);
         assert_eq!(layout.zeros(), layout.data().end..payload_bytes - 96);
         assert!(layout.zeros().end - layout.zeros().start < 4096);
+        assert!(layout.table().is_empty() && layout.frame_count() == 0);
     }
-    for data_bytes in [(1 << 40) - 159, u64::MAX - 200, u64::MAX] {
-        assert_eq!(PayloadLayout::new(0, data_bytes), Err(PayloadError::TooLong { data_bytes }));
+    for data_bytes in [(1 << 40) - 159, (1 << 40) + 1, u64::MAX - 200, u64::MAX] {
+        for shape in [Shape::PLAIN, PADDED, ZSTD] {
+            let refused = Err(PayloadError::TooLong { data_bytes });
+            assert_eq!(PayloadLayout::longest(0, data_bytes, shape), refused);
+        }
     }
     for attribute_bytes in [ATTRIBUTE_BYTES_MAX + 1, u64::MAX] {
         let refused = Err(PayloadError::Attributes { attribute_bytes });
-        assert_eq!(PayloadLayout::new(attribute_bytes, 0), refused);
+        assert_eq!(PayloadLayout::longest(attribute_bytes, 0, Shape::PLAIN), refused);
+    }
+    let longer = PayloadLayout::new(0, 10, 11, ZSTD);
+    assert_eq!(longer, Err(PayloadError::TooLong { data_bytes: 10 }), "encoded, it got longer");
+}
+
+#[test]
+fn compressed_layouts_have_a_table_before_the_trailer_and_are_padded() {
+    let layout = PayloadLayout::new(36, 5 * MIB + 1, 2 * MIB, ZSTD).unwrap();
+    assert_eq!((layout.frame_count(), layout.data()), (6, 100..100 + 2 * MIB));
+    assert_eq!(layout.payload_bytes, 2 * MIB + (64 << 10));
+    assert_eq!(layout.table(), layout.payload_bytes - 96 - 48..layout.payload_bytes - 96);
+    assert_eq!(layout.zeros(), layout.data().end..layout.table().start);
+    // What compresses well enough may be longer than any payload, but not than 2^40 bytes.
+    let layout = PayloadLayout::new(0, DATA_BYTES_MAX, 1 << 30, ZSTD).unwrap();
+    assert_eq!(layout.frame_count(), 1 << 20);
+    assert_eq!(PayloadLayout::new(0, 0, 0, ZSTD).unwrap().payload_bytes, 64 << 10);
+}
+
+/// By another way than the code's: the length keeps its leading bits and the rest is filled up.
+#[test]
+fn coarse_padding_is_padme_in_steps_of_64_kib() {
+    for (bytes, padded) in [
+        (0, 0),
+        (1, 64 << 10),
+        (64 << 10, 64 << 10),
+        ((64 << 10) + 1, 128 << 10),
+        (MIB + 1, MIB + (64 << 10)),
+        ((1 << 30) + 1, (1 << 30) + (32 << 20)),
+        ((1 << 40) - 1, 1 << 40),
+        (1 << 40, 1 << 40),
+    ] {
+        assert_eq!(padded_bytes(bytes), Some(padded), "{bytes}");
+    }
+    assert_eq!(padded_bytes(u64::MAX), None);
+    for exponent in 21..40_u32 {
+        let kept_bits = f64::from(exponent).log2().floor() as u32 + 1;
+        let step = (1_u64 << (exponent - kept_bits)).max(64 << 10);
+        for bytes in [(1 << exponent) + 1, (1 << exponent) + step, (2 << exponent) - 1] {
+            let padded = padded_bytes(bytes).unwrap();
+            assert!(
+                padded >= bytes && padded - bytes < step && padded.is_multiple_of(step),
+                "{bytes}"
+            );
+            assert!((padded - bytes) as f64 <= 0.12 * bytes as f64, "{bytes}");
+        }
     }
 }
 
 #[test]
-fn every_altered_byte_of_a_trailer_is_refused_or_in_the_digest() {
-    let start = prologue(&attributes(Some(b"a.bam"), None, None)).unwrap();
-    let first = Prologue::decode(&start).unwrap();
-    let layout = PayloadLayout::new(first.attribute_bytes, 5000).unwrap();
-    let (data_offset, data_bytes) = (layout.data_offset, layout.data_bytes);
-    let trailer = Trailer { data_offset, data_bytes, digest: [7; 32] };
-    let bytes = trailer.encode();
-    let received = PayloadLayout::of_received(&first, &trailer, layout.payload_bytes);
-    assert_eq!(received, Ok(layout));
-    for other in [layout.payload_bytes - 4096, layout.payload_bytes + 4096] {
-        let refused = PayloadLayout::of_received(&first, &trailer, other);
-        assert_eq!(refused, Err(PayloadError::Contradiction));
-    }
-    for at in 0..96 {
-        for error in [1, 0x10, 0x80, 0xFF] {
-            let mut altered = bytes;
-            altered[at] ^= error;
-            let read = Trailer::decode(&altered).and_then(|trailer| {
-                PayloadLayout::of_received(&first, &trailer, layout.payload_bytes)?;
-                Ok(trailer.digest)
-            });
-            match at {
-                48..80 => assert!(read.unwrap() != [7; 32]),
-                _ => assert!(read.is_err(), "byte {at} ^ {error}"),
+fn every_altered_byte_of_a_trailer_is_refused_or_in_the_digest_or_elsewhere() {
+    for (shape, encoded_bytes) in [(Shape::PLAIN, 2 * MIB + 5), (PADDED, 2 * MIB + 5), (ZSTD, MIB)]
+    {
+        let layout = PayloadLayout::new(36, 2 * MIB + 5, encoded_bytes, shape).unwrap();
+        let bytes = Trailer { layout, digest: [7; 32] }.encode();
+        let read = Trailer::decode(&bytes, layout.payload_bytes).unwrap();
+        assert_eq!((read.layout, read.digest), (layout, [7; 32]));
+        for other in [0, 4096, MIB, layout.payload_bytes - 1, (1 << 40) + 4096, u64::MAX] {
+            assert!(Trailer::decode(&bytes, other).is_err(), "a payload of {other} bytes");
+        }
+        for at in 0..96 {
+            for error in [1, 0x10, 0x80, 0xFF] {
+                let mut altered = bytes;
+                altered[at] ^= error;
+                match (at, Trailer::decode(&altered, layout.payload_bytes)) {
+                    (56..88, read) => assert!(read.unwrap().digest != [7; 32]),
+                    // Offset and lengths may be those of another payload; its digest will tell.
+                    (16..40, read) => assert!(!read.is_ok_and(|read| read.layout == layout)),
+                    (_, read) => assert!(read.is_err(), "{shape:?}: byte {at} ^ {error}"),
+                }
             }
         }
     }
+}
+
+/// The table of frames that take so many bytes.
+fn table(lengths: &[u32]) -> Vec<u8> {
+    let mut bytes = vec![0; Frames::table_bytes(lengths.len())];
+    Frames::encode(lengths, &mut bytes);
+    bytes
+}
+
+#[test]
+fn frames_are_found_by_any_part_of_their_table() {
+    let lengths = [400_000, 1, 1 << 20, 77, 300];
+    let encoded_bytes = lengths.iter().map(|length| u64::from(*length)).sum();
+    let layout = PayloadLayout::new(36, 4 * MIB + 301, encoded_bytes, ZSTD).unwrap();
+    let whole = table(&lengths);
+    for first in 0..5 {
+        for end in first + 1..=5 {
+            let at = Frames::entries(&layout, &(first..end));
+            let at = (at.start - layout.table().start) as usize
+                ..(at.end - layout.table().start) as usize;
+            let frames = Frames::decode(&layout, first..end, &whole[at.clone()]).unwrap();
+            assert_eq!(frames.frames(), first..end);
+            for frame in first..end {
+                let before: u32 = lengths[..frame as usize].iter().sum();
+                let start = 100 + u64::from(before);
+                let length = u64::from(lengths[frame as usize]);
+                assert_eq!(frames.place(frame), start..start + length);
+            }
+            assert_eq!(frames.data_of(4), 4 * MIB..4 * MIB + 301);
+            assert!(Frames::decode(&layout, first..end, &whole[at.start..at.end - 1]).is_err());
+        }
+    }
+    assert_eq!(Frames::covering(&(MIB - 1..MIB)), 0..1);
+    assert_eq!(Frames::covering(&(MIB - 1..MIB + 1)), 0..2);
+    assert_eq!(Frames::covering(&(MIB..2 * MIB)), 1..2);
+}
+
+#[test]
+fn frames_that_no_encoder_writes_are_refused() {
+    let layout = PayloadLayout::new(0, 2 * MIB + 10, MIB, ZSTD).unwrap();
+    let read = |lengths: &[u32]| Frames::decode(&layout, 0..3, &table(lengths)).map(|_| ());
+    let (half, refused) = (MIB as u32 / 2, Err(PayloadError::FrameTable));
+    assert_eq!(read(&[half, half - 10, 10]), Ok(()));
+    // One that grew, one of nothing, more and less than there is.
+    for lengths in [
+        [half, half - 11, 11],
+        [half, half, 0],
+        [0, half - 10, half + 10],
+        [half, half - 10, 11],
+        [half, half - 11, 10],
+        [MIB as u32 + 1, half, 10],
+    ] {
+        assert_eq!(read(&lengths), refused, "{lengths:?}");
+    }
+    let falling: Vec<u8> = [half * 2, half, half].map(u64::from).map(u64::to_le_bytes).concat();
+    assert!(Frames::decode(&layout, 0..3, &falling).is_err());
+    // In part of a table: what lies before and behind must have room.
+    for (before, end) in [(0, 7), (MIB + 1, MIB + 2), (1, MIB), (7, u64::MAX), (MIB, MIB)] {
+        let part = [before, end].map(u64::to_le_bytes).concat();
+        assert!(Frames::decode(&layout, 1..2, &part).is_err(), "{before} to {end}");
+    }
+    for frames in [0..0, 0..4, 3..4, 7..9] {
+        assert!(Frames::decode(&layout, frames, &table(&[half])).is_err());
+    }
+    let plain = PayloadLayout::longest(0, 10, Shape::PLAIN).unwrap();
+    assert!(Frames::decode(&plain, 0..1, &table(&[10])).is_err());
 }
 
 proptest! {
@@ -181,7 +294,8 @@ proptest! {
     fn no_bytes_make_a_decoder_panic(
         bytes in prop::collection::vec(any::<u8>(), 0..300),
         trailer in prop::collection::vec(any::<u8>(), 96),
-        tags in prop::collection::vec((0u16..5, 0u32..12), 0..20), payload_bytes: u64,
+        tags in prop::collection::vec((0u16..5, 0u32..12), 0..20),
+        payload_bytes: u64, frames in 1u64..40,
     ) {
         let _ = Attributes::decode(&bytes);
         let value = |len: u32| vec![b'a'; len as usize];
@@ -192,13 +306,21 @@ proptest! {
         let _ = Prologue::decode(&[start, &attribute_bytes, &[0; 48], &bytes].concat());
         let _ = Prologue::decode(&bytes);
         let mut trailer: [u8; 96] = trailer.try_into().unwrap();
-        let _ = Trailer::decode(&trailer);
+        let _ = Trailer::decode(&trailer, payload_bytes);
         trailer[..8].copy_from_slice(b"WARIFUPT");
-        trailer.copy_within(16..24, 24);
-        trailer[32..48].fill(0);
-        trailer[80..].fill(0);
-        let trailer = Trailer::decode(&trailer).unwrap();
-        let first = Prologue::decode(&prologue(&Attributes::default()).unwrap()).unwrap();
-        let _ = PayloadLayout::of_received(&first, &trailer, payload_bytes);
+        trailer[8] &= 1;
+        trailer[9..12].fill(0);
+        for high in [22, 30, 38] {
+            trailer[high..high + 2].fill(0);
+        }
+        let payload_bytes = payload_bytes % (1 << 41);
+        for payload_bytes in [payload_bytes, payload_bytes.next_multiple_of(4096)] {
+            if let Ok(trailer) = Trailer::decode(&trailer, payload_bytes) {
+                prop_assert!(trailer.layout.payload_bytes == payload_bytes);
+            }
+        }
+        let layout = PayloadLayout::new(0, frames * MIB, frames * (MIB / 2), ZSTD).unwrap();
+        let _ = Frames::decode(&layout, 0..frames, &bytes);
+        let _ = Frames::decode(&layout, frames - 1..frames, &bytes[..bytes.len().min(16)]);
     }
 }

@@ -48,11 +48,12 @@ pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,
 };
-pub use restore::{Output, RestoreRequest};
+pub use restore::{ByteRange, Output, RestoreRequest};
 pub use serve::Server;
 pub use sites::{NewSite, SiteRow, SiteTest};
 pub use status::{SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};
+pub use warifu_pipeline::source::{Compression, NoCompression};
 
 use config::{CONFIG_FILE, SiteConfig};
 use std::io::Write;

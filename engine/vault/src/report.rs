@@ -80,6 +80,9 @@ pub struct RestoreReport {
     pub object: String,
     /// Bytes delivered.
     pub bytes: u64,
+    /// Which bytes, the second not included, where a range was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<[u64; 2]>,
     /// Sites whose shares were used.
     pub sites: Vec<String>,
     /// Shares set aside.

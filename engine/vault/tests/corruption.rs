@@ -31,6 +31,9 @@ const PAGE: usize = PAGE_BYTES as usize;
 /// Three chunks, the last one of four pages.
 const DATA_BYTES: usize = (2 << 20) + 3 * PAGE + 100;
 
+/// Their last one, which a restore reads first.
+const LAST: u64 = 2;
+
 /// One object at (3,5), its share files writable.
 struct Bench {
     rooms: Rooms,
@@ -175,9 +178,9 @@ impl Sample {
         let slot = layout.slot_offset(SlotClass::Data, index).unwrap();
         let foot = layout.foot_offset(SlotClass::Data, index).unwrap();
         match self.below(16) {
-            0..2 => (self.below(80), Some(0)),
-            2 => (PAGE_BYTES - 8 + self.below(8), Some(0)),
-            3 => (self.below(PAGE_BYTES), Some(0)),
+            0..2 => (self.below(80), Some(LAST)),
+            2 => (PAGE_BYTES - 8 + self.below(8), Some(LAST)),
+            3 => (self.below(PAGE_BYTES), Some(LAST)),
             4..10 => (slot + self.below(foot - slot), Some(index)),
             10..12 => (foot + self.below(56), Some(index)),
             12 => (foot + self.below(PAGE_BYTES), Some(index)),
@@ -362,10 +365,10 @@ fn shares_of_other_sites_and_other_backups_are_found() {
         let of_later = fs::read(bench.rooms.share_file(&later, x)).unwrap();
         for (name, mut other) in [("of another x", elsewhere), ("of another backup", of_later)] {
             bench.scrub(x).unwrap();
-            let as_it_is = bench.expect_named(x, &other, 0, name);
+            let as_it_is = bench.expect_named(x, &other, LAST, name);
             assert!(as_it_is.ends_with("its header names another share"), "{name}: {as_it_is}");
             forge_header(&mut other, |header| header.clone_from(&own));
-            bench.expect_named(x, &other, 0, name);
+            bench.expect_named(x, &other, LAST, name);
             for index in 0..3 {
                 let start = own.slot_offset(SlotClass::Data, index).unwrap() as usize;
                 let end = own.foot_offset(SlotClass::Data, index).unwrap() as usize + PAGE;
@@ -420,13 +423,11 @@ fn reshape(header: &mut ShareHeader, payload_bytes: u64) {
     header.capsule = CapsuleShape::new(head_bytes, &header.geometry, header.masks).unwrap();
 }
 
-/// The chunk that a share cut to `bytes` can't give any more, none where only the capsule is cut.
-fn first_lost(layout: &ShareHeader, bytes: u64) -> Option<u64> {
-    if bytes < PAGE_BYTES {
-        return Some(0);
-    }
-    let end = |index: &u64| layout.foot_offset(SlotClass::Data, *index).unwrap() + PAGE_BYTES;
-    (0..layout.geometry.chunk_count()).find(|index| end(index) > bytes)
+/// The chunk at which a restore misses what a share cut to `bytes` lacks: the last one, unless only
+/// the capsule is cut.
+fn missed(layout: &ShareHeader, bytes: u64) -> Option<u64> {
+    let end = layout.foot_offset(SlotClass::Data, LAST).unwrap() + PAGE_BYTES;
+    (bytes < end).then_some(LAST)
 }
 
 #[test]
@@ -447,7 +448,7 @@ fn cut_at_every_page_and_beside_it() {
             file.set_len(cut).unwrap();
             let rejected = bench.restore();
             let named: Vec<_> = rejected.iter().map(|bad| (&bad.site[..], bad.chunk)).collect();
-            let lost = first_lost(&bench.layout, cut).map(|chunk| (bench.site(3), chunk));
+            let lost = missed(&bench.layout, cut).map(|chunk| (bench.site(3), chunk));
             assert_eq!(named, Vec::from_iter(lost), "cut to {cut} bytes");
             assert!(bench.scrub(3).is_err(), "cut to {cut} bytes");
             bench.catalog.set_share_state(&object, own.x, ShareState::Good).unwrap();
@@ -522,7 +523,7 @@ fn what_is_no_plain_file_is_named() {
             put(&file, &aside);
             let rejected = bench.restore_asking(x);
             let named: Vec<_> = rejected.iter().map(|bad| (&bad.site[..], bad.chunk)).collect();
-            assert_eq!(named, [(bench.site(x), 0)]);
+            assert_eq!(named, [(bench.site(x), LAST)]);
             fs::remove_file(&file).or_else(|_| fs::remove_dir(&file)).unwrap();
         }
         fs::rename(&aside, &file).unwrap();
@@ -542,7 +543,7 @@ fn with_too_few_good_shares_nothing_is_delivered() {
     };
     let forge: Harm = |bench, x| {
         let mut image = bench.read(x);
-        forge_slot(&mut image, 2, |content, _| content[5] ^= 4);
+        forge_slot(&mut image, 1, |content, _| content[5] ^= 4);
         fs::write(bench.file(x), image).unwrap();
     };
     let empty: Harm = |bench, x| fs::write(bench.file(x), []).unwrap();

@@ -8,7 +8,7 @@ use rooms::Rooms;
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use warifu_vault::{BackupRequest, Source, Vault, Watch};
+use warifu_vault::{BackupRequest, Compression, Source, Vault, Watch};
 
 fn copy_catalog(source: &Path, target: &Path) {
     std::fs::create_dir_all(target).unwrap();
@@ -29,6 +29,8 @@ fn request(path: &Path) -> BackupRequest {
         overrides: Vec::new(),
         pins: Vec::new(),
         exclusions: Vec::new(),
+        compression: Compression::None,
+        pad: false,
     }
 }
 

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use warifu_core::{SiteName, Threshold};
 use warifu_vault::config::SiteConfig;
 use warifu_vault::{
-    BackupRequest, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
-    RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
+    Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
 };
 
 struct RunningSite {
@@ -127,6 +127,8 @@ impl Lab {
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
+            compression: Compression::None,
+            pad: false,
         };
         watched(|watch| self.gateway.backup(&request, watch))
     }
@@ -136,6 +138,8 @@ impl Lab {
         let request = RestoreRequest {
             object: object.parse().unwrap(),
             output: Output::Path(output.clone()),
+            range: None,
+            resume: false,
         };
         let report = watched(|watch| self.gateway.restore(&request, watch))?;
         let data = std::fs::read(&output).unwrap();

@@ -71,7 +71,8 @@ fn a_failed_restore_leaves_what_was_there() {
     fs::write(&output, b"earlier").unwrap();
     let restore = || {
         let object = report.object.parse().unwrap();
-        let request = RestoreRequest { object, output: Output::Path(output.clone()) };
+        let output = Output::Path(output.clone());
+        let request = RestoreRequest { object, output, range: None, resume: false };
         let stop = AtomicBool::new(false);
         rooms.gateway.restore(&request, Watch { progress: &mut |_| (), stop: &stop })
     };

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use warifu_backend::ShareName;
 use warifu_backend_local::{LocalConfig, LocalStore};
+use warifu_buffers::Block;
 use warifu_core::capsule::{RecoveredCapsule, recover_capsule};
 use warifu_core::share_file::{Foot, PAGE_BYTES, ShareHeader, SlotClass, parse_share_file_name};
 use warifu_core::sharing::{chunk_hash, join_matrix};
@@ -26,7 +27,7 @@ use warifu_kernels::{Isa, PolyHash, dot};
 use warifu_link::ShareClass;
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::share::ShareReader;
-use warifu_pipeline::sink::PayloadSink;
+use warifu_pipeline::sink::{PayloadSink, Wanted};
 use warifu_vault::ObjectReport;
 
 const MIB: usize = 1 << 20;
@@ -228,8 +229,8 @@ fn rebuild(held: &[Held], chosen: &[usize]) -> (RecoveredCapsule, Vec<u8>) {
     let meant = |chunk: u64| attempts.iter().find(|at| at.0 == chunk).map_or(0, |at| at.1);
     let xs: Vec<XCoord> = shares.iter().map(|(x, _)| *x).collect();
     let row = join_matrix(&xs).unwrap();
-    let mut sink = PayloadSink::new(Vec::new());
-    for index in 0..first.geometry.chunk_count() {
+    let mut sink = PayloadSink::new(Vec::new(), first.geometry, Wanted::Whole);
+    while let Some(index) = sink.next_wanted() {
         let contents = chosen.iter().map(|&at| {
             let verdict = capsule.verdicts().iter().find(|v| v.x == held[at].header.x).unwrap();
             let hash = &verdict.hashes[index as usize];
@@ -239,9 +240,9 @@ fn rebuild(held: &[Held], chosen: &[usize]) -> (RecoveredCapsule, Vec<u8>) {
         });
         let contents: Vec<Vec<u8>> = contents.collect();
         let sources: Vec<&[u8]> = contents.iter().map(|content| &content[..]).collect();
-        let mut chunk = vec![0; sources[0].len()];
+        let mut chunk = Block::zeroed(sources[0].len());
         dot(isa, &row, &mut [&mut chunk], &sources);
-        sink.push(&chunk).unwrap();
+        sink.take(index, chunk).unwrap();
     }
     let (data, restored) = sink.finish().unwrap();
     assert_eq!(restored.attributes.name.as_deref(), Some(&b"in.bin"[..]));

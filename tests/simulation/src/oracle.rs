@@ -55,7 +55,8 @@ impl Scenario {
         let data = stored.data.clone();
         let output = self.root.path().join("out");
         let Ok(id) = object.parse::<ObjectId>() else { return };
-        let request = RestoreRequest { object: id, output: Output::Path(output.clone()) };
+        let output_to = Output::Path(output.clone());
+        let request = RestoreRequest { object: id, output: output_to, range: None, resume: false };
         let is_calm = !self.ground.is_stormy();
         let delivered =
             self.gateways[gateway].operate(|vault, watch| vault.restore(&request, watch));

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use warifu_core::Threshold;
-use warifu_vault::{BackupRequest, Class, Failure, NewSite, Source};
+use warifu_vault::{BackupRequest, Class, Compression, Failure, NewSite, Source};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -265,10 +265,14 @@ impl Scenario {
     }
 
     fn request(&self, path: PathBuf, label: &str) -> Option<BackupRequest> {
+        let is_compressed = self.ground.dice.permille(200);
+        let compression = if is_compressed { Compression::Zstd } else { Compression::None };
         Some(BackupRequest {
             source: Source::File(path),
             individual: "P1".parse().ok()?,
             threshold: self.threshold,
+            compression,
+            pad: self.ground.dice.permille(200),
             label: Some(label.to_owned()),
             overrides: Vec::new(),
             pins: Vec::new(),

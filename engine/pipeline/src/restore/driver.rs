@@ -71,9 +71,10 @@ pub struct RestoreJob<'a> {
 }
 
 impl RestoreJob<'_> {
-    /// Joins all chunks into `sink`, in order; lanes earlier in the slice are preferred. `done`
-    /// is told the payload bytes of each chunk, and may ask to stop by answering false. Shares
-    /// set aside are pushed to `rejected`, also when the restore fails.
+    /// Joins the chunks that `sink` wants, in its order; lanes earlier in the slice are preferred.
+    /// `done` is told the payload bytes of each chunk and of all that are wanted, and may ask to
+    /// stop by answering false. Shares set aside are pushed to `rejected`, also when the restore
+    /// fails.
     ///
     /// # Errors
     /// Where fewer than k good shares are left, or the sink fails.
@@ -82,13 +83,13 @@ impl RestoreJob<'_> {
         lanes: &mut [Box<dyn ReadLane>],
         sink: &mut PayloadSink<W>,
         rejected: &mut Vec<Rejected>,
-        done: &mut dyn FnMut(usize) -> bool,
+        done: &mut dyn FnMut(usize, u64) -> bool,
     ) -> Result<(), RestoreError> {
         let sites = lanes.iter().map(|lane| lane.site().clone()).collect();
         let gatherer = Gatherer::new(self.threshold.k(), 0..lanes.len());
         let gatherer = gatherer.map_err(|NotEnough { good }| self.too_few(good))?;
         let joiner = Joiner { job: self, rows: BTreeMap::new() };
-        let machine = Machine { joiner, gatherer, sites, admitted: 0, sink, rejected, done };
+        let machine = Machine { joiner, gatherer, sites, sink, rejected, done };
         match self.driver {
             Driver::Threads => run_on_threads(machine, lanes),
             Driver::Steps(chooser) => run_in_steps(machine, lanes, chooser.as_ref()),
@@ -105,19 +106,18 @@ struct Machine<'a, W: Write> {
     joiner: Joiner<'a>,
     gatherer: Gatherer,
     sites: Vec<SiteName>,
-    admitted: u64,
     sink: &'a mut PayloadSink<W>,
     rejected: &'a mut Vec<Rejected>,
-    done: &'a mut dyn FnMut(usize) -> bool,
+    done: &'a mut dyn FnMut(usize, u64) -> bool,
 }
 
 impl<W: Write> Machine<'_, W> {
     /// Takes up as many chunks as the window has room for. False where all is done.
     fn go_on(&mut self, give: &mut dyn FnMut(Ask)) -> bool {
-        let job = self.joiner.job;
-        while self.admitted < job.geometry.chunk_count() && self.gatherer.underway() < job.window {
-            self.gatherer.admit(self.admitted).into_iter().for_each(&mut *give);
-            self.admitted += 1;
+        while self.gatherer.underway() < self.joiner.job.window
+            && let Some(index) = self.sink.next_wanted()
+        {
+            self.gatherer.admit(index).into_iter().for_each(&mut *give);
         }
         self.gatherer.underway() > 0
     }
@@ -136,10 +136,11 @@ impl<W: Write> Machine<'_, W> {
                 asks.into_iter().for_each(give);
             }
         }
-        while let Some((_, parts)) = self.gatherer.take_next() {
+        while let Some((index, parts)) = self.gatherer.take_next() {
             let chunk = self.joiner.join(&parts);
-            self.sink.push(&chunk)?;
-            if !(self.done)(chunk.len()) {
+            let chunk_bytes = chunk.len();
+            self.sink.take(index, chunk)?;
+            if !(self.done)(chunk_bytes, self.sink.planned_bytes()) {
                 return Err(RestoreError::Stopped);
             }
         }

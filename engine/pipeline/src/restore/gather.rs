@@ -1,4 +1,5 @@
-//! The step machine of a restore: whom to ask for which chunk, and when a chunk is whole.
+//! The step machine of a restore: whom to ask for which chunk, and when a chunk is whole. Chunks are
+//! handed on in the order in which they were taken up, whatever their numbers.
 //!
 //! No thread, clock or connection. A share is set aside at its first miss and another one is
 //! asked for whatever it still owed.
@@ -45,7 +46,8 @@ pub struct Gatherer {
     k: usize,
     active: Vec<usize>,
     spare: VecDeque<usize>,
-    underway: BTreeMap<u64, BTreeMap<usize, Option<Part>>>,
+    /// Chunks in the order in which they were taken up, with their parts by lane.
+    underway: VecDeque<(u64, BTreeMap<usize, Option<Part>>)>,
 }
 
 impl Gatherer {
@@ -59,7 +61,7 @@ impl Gatherer {
             return Err(NotEnough { good: spare.len() });
         }
         let active = spare.drain(..k).collect();
-        Ok(Self { k, active, spare, underway: BTreeMap::new() })
+        Ok(Self { k, active, spare, underway: VecDeque::new() })
     }
 
     /// Number of chunks on their way.
@@ -71,13 +73,14 @@ impl Gatherer {
     /// Takes up chunk `index`.
     pub fn admit(&mut self, index: u64) -> Vec<Ask> {
         let parts = self.active.iter().map(|&lane| (lane, None)).collect();
-        self.underway.insert(index, parts);
+        self.underway.push_back((index, parts));
         self.active.iter().map(|&lane| Ask { lane, index }).collect()
     }
 
     /// A good part arrived. One from a lane that was set aside meanwhile is dropped.
     pub fn arrived(&mut self, lane: usize, index: u64, part: Part) {
-        if let Some(place) = self.underway.get_mut(&index).and_then(|parts| parts.get_mut(&lane)) {
+        let chunk = self.underway.iter_mut().find(|(underway, _)| *underway == index);
+        if let Some(place) = chunk.and_then(|(_, parts)| parts.get_mut(&lane)) {
             *place = Some(part);
         }
     }
@@ -97,7 +100,8 @@ impl Gatherer {
         };
         self.active[position] = replacement;
         let mut asks = Vec::new();
-        for (&index, parts) in &mut self.underway {
+        for (index, parts) in &mut self.underway {
+            let index = *index;
             if matches!(parts.get(&lane), Some(None)) {
                 parts.remove(&lane);
                 parts.insert(replacement, None);
@@ -107,13 +111,13 @@ impl Gatherer {
         Ok(asks)
     }
 
-    /// The lowest chunk, if all its parts are there: index, and the parts with their lanes.
+    /// The chunk that was taken up first, if all its parts are there: index, and the parts with
+    /// their lanes.
     pub fn take_next(&mut self) -> Option<(u64, Vec<(usize, Part)>)> {
-        let first = self.underway.first_entry()?;
-        if first.get().values().any(Option::is_none) {
-            return None;
-        }
-        let (index, parts) = first.remove_entry();
+        let is_whole = |(_, parts): &mut (u64, BTreeMap<usize, Option<Part>>)| {
+            parts.values().all(Option::is_some)
+        };
+        let (index, parts) = self.underway.pop_front_if(is_whole)?;
         let parts = parts.into_iter().filter_map(|(lane, part)| Some((lane, part?))).collect();
         Some((index, parts))
     }
@@ -134,18 +138,18 @@ mod tests {
     #[test]
     fn a_failed_lane_is_replaced_for_what_it_owed_only() {
         let mut gatherer = Gatherer::new(2, [4, 2, 0]).unwrap();
-        assert_eq!(lanes(&gatherer.admit(0)), [4, 2]);
+        assert_eq!(lanes(&gatherer.admit(7)), [4, 2]);
         assert_eq!(lanes(&gatherer.admit(1)), [4, 2]);
-        gatherer.arrived(4, 0, part());
+        gatherer.arrived(4, 7, part());
         assert!(gatherer.take_next().is_none());
         assert_eq!(gatherer.failed(4).unwrap(), [Ask { lane: 0, index: 1 }]);
         gatherer.arrived(4, 1, part());
         gatherer.arrived(2, 1, part());
         gatherer.arrived(0, 1, part());
-        assert!(gatherer.take_next().is_none(), "chunk 0 comes first");
-        gatherer.arrived(2, 0, part());
+        assert!(gatherer.take_next().is_none(), "chunk 7 was asked for first");
+        gatherer.arrived(2, 7, part());
         let (index, parts) = gatherer.take_next().unwrap();
-        assert_eq!((index, parts.iter().map(|part| part.0).collect()), (0, vec![2, 4]));
+        assert_eq!((index, parts.iter().map(|part| part.0).collect()), (7, vec![2, 4]));
         let (index, parts) = gatherer.take_next().unwrap();
         assert_eq!((index, parts.iter().map(|part| part.0).collect()), (1, vec![0, 2]));
         assert_eq!(lanes(&gatherer.admit(2)), [0, 2]);

@@ -5,6 +5,7 @@ use super::source::OpenSource;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::{Progress, Vault, Watch};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use warifu_buffers::Block;
 use warifu_catalog::{CommitRecord, CommittedShare, KeyBytes, Site};
 use warifu_core::capsule::{Capsule, CapsuleHead, ShareEntry, Verdict};
 use warifu_core::geometry::CHUNK_BYTES;
-use warifu_core::plan::PlannedShare;
+use warifu_core::plan::{PlannedShare, need};
 use warifu_core::share_file::share_file_name;
 use warifu_core::sharing::SplitPlan;
 use warifu_core::{Channel, Geometry, KeyClass, ObjectId, Role, SiteName, Threshold, XCoord};
@@ -209,14 +210,19 @@ impl Job<'_> {
         let (capsule, class) = (woven.capsule.shape(), woven.capsule.head().class);
         let now = self.vault.now_unix_s();
         let (_, verdicts) = woven.capsule.into_parts();
+        // Compressed, or a stream, it may have become shorter than was planned for.
+        let needed = |share: &PlannedShare| {
+            need(self.request.threshold, woven.geometry, share.role, share.channel)
+        };
+        let stored_bytes = self.shares.iter().map(|share| needed(share).store_bytes).sum();
         let shares = verdicts.into_iter().zip(spent).zip(&self.shares);
         let shares = shares.map(|((verdict, spent), share)| CommittedShare {
             verdict,
             sent_bytes: spent.sent_bytes,
             key_bytes: spent.key_bytes,
             reserve: KeyBytes {
-                to_site_bytes: share.need.reserve_to_site_bytes,
-                from_site_bytes: share.need.reserve_from_site_bytes,
+                to_site_bytes: needed(share).reserve_to_site_bytes,
+                from_site_bytes: needed(share).reserve_from_site_bytes,
             },
             receipt_unix_s: now,
         });
@@ -225,7 +231,7 @@ impl Job<'_> {
             masks: woven.geometry.mask_count(),
             capsule,
             class,
-            stored_bytes: self.shares.iter().map(|share| share.need.store_bytes).sum(),
+            stored_bytes,
             random_bytes: self.random.drawn_bytes(),
             committed_unix_s: now,
             attempts: numbered(woven.geometry, &woven.attempts),
@@ -267,13 +273,16 @@ fn weave_data(
 ) -> Result<(Geometry, u64), Failure> {
     let (stream, attributes, watched) = source.into_parts();
     let planned_bytes = watched.planned.payload_bytes;
-    let mut payload = PayloadSource::new(stream, &attributes).map_err(|error| {
+    let mut payload = PayloadSource::new(stream, &attributes, watched.shape).map_err(|error| {
         Failure::new(Class::Usage, "source-name", "the source's name can't be stored")
             .because(error)
     })?;
     let mut index = 0;
+    // Of the source: how much it takes when it is compressed shows at its end only.
+    let read_bytes = Cell::new(0);
     let mut next = || {
         let chunk = payload.next_chunk();
+        read_bytes.set(payload.data_bytes());
         if watch.stop.load(Ordering::Relaxed) {
             return Err(RunError::Stopped);
         }
@@ -286,11 +295,12 @@ fn weave_data(
         Ok(Some((slot, chunk)))
     };
     let shares = lanes.len() as u64;
-    let mut done_bytes = 0;
+    let mut stored_bytes = 0;
     let mut done = |_: Slot| {
-        done_bytes = (done_bytes + u64::from(CHUNK_BYTES)).min(planned_bytes);
-        let key_bytes = done_bytes * shares;
-        (watch.progress)(Progress { done_bytes, total_bytes: planned_bytes, key_bytes });
+        stored_bytes = (stored_bytes + CHUNK).min(planned_bytes);
+        let key_bytes = stored_bytes * shares;
+        let (done_bytes, total_bytes) = (read_bytes.get(), watched.planned.data_bytes);
+        (watch.progress)(Progress { done_bytes, total_bytes, key_bytes });
     };
     let ran = run(driver, weaver, lanes, window, &mut next, &mut done);
     ran.map_err(|error| watched.explained(error))?;

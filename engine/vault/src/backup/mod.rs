@@ -6,12 +6,13 @@ mod source;
 pub(crate) use job::{MEMORY_FIXED_BYTES, expect_room_for_hashes, share_name, window};
 
 use crate::batch::Carried;
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch};
 use job::Job;
 use serde::Serialize;
+use source::OpenSource;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use warifu_core::{Geometry, IndividualId, SiteName, Threshold};
 use warifu_pipeline::backup::lane::Spent;
 use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
+use warifu_pipeline::source::Compression;
 
 /// What is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,10 @@ pub struct BackupRequest {
     pub pins: Vec<SiteName>,
     /// Sites that must not be used.
     pub exclusions: Vec<SiteName>,
+    /// Whether the source is compressed.
+    pub compression: Compression,
+    /// Whether the length is rounded up coarsely; that of what is compressed always is.
+    pub pad: bool,
 }
 
 /// One share of a placement that was only planned.
@@ -119,10 +125,9 @@ impl Vault {
     ) -> Result<ObjectReport, Failure> {
         let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
-        let source = source::open(&request.source, watch.stop)?;
+        let mut source = source::open(request, watch.stop)?;
+        let placed = self.place_source(request, &mut source, &mut carried.peers, watch.stop)?;
         let planned = source.layout.geometry();
-        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, planned)?;
-        let placed = self.place(&wanted(request, planned), &mut carried.peers)?;
         let plan = placed.plan.clone();
         let (job, peers) = self.begin(request, planned, placed, carried)?;
         let mut lanes = match job.lanes(peers) {
@@ -170,10 +175,9 @@ impl Vault {
     pub fn dry_run(&self, request: &BackupRequest) -> Result<PlanReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
         let never = AtomicBool::new(false);
-        let source = source::open(&request.source, &never)?;
+        let mut source = source::open(request, &never)?;
+        let placed = self.place_source(request, &mut source, &mut BTreeMap::new(), &never)?;
         let geometry = source.layout.geometry();
-        expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
-        let placed = self.place(&wanted(request, geometry), &mut BTreeMap::new())?;
         drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
         Ok(PlanReport {
@@ -185,6 +189,27 @@ impl Vault {
             random_bytes: placed.plan.random_bytes,
             shares: placed.plan.shares.iter().map(planned_row).collect(),
         })
+    }
+
+    /// Plans for a source as long as it may get. Where that is too much and the source is a file to
+    /// be compressed, it is read once to count what it takes.
+    fn place_source(
+        &self,
+        request: &BackupRequest,
+        source: &mut OpenSource<'_>,
+        peers: &mut BTreeMap<SiteName, Peer>,
+        stop: &AtomicBool,
+    ) -> Result<Placed, Failure> {
+        let mut place = |geometry| {
+            expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
+            self.place(&wanted(request, geometry), peers)
+        };
+        match place(source.layout.geometry()) {
+            Err(failure) if is_short(&failure) && source.count(stop)? => {
+                place(source.layout.geometry())
+            }
+            outcome => outcome,
+        }
     }
 
     /// Records the intent and leases the random numbers; from here on something may be left
@@ -229,6 +254,11 @@ impl Vault {
             Job { vault: self, request, object, created_unix_s, shares, sites, class, random };
         Ok((job, peers))
     }
+}
+
+/// Whether less to store could have gone through.
+fn is_short(failure: &Failure) -> bool {
+    matches!(failure.class(), Class::Key | Class::Limit)
 }
 
 fn wanted(request: &BackupRequest, geometry: Geometry) -> Wanted<'_> {

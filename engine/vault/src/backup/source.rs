@@ -1,22 +1,29 @@
 //! What is to be stored, opened: its stream, what is stored inside with it, and its length.
 
-use super::Source;
+use super::{BackupRequest, Source};
 use crate::failure::{Class, Failure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use warifu_core::payload::{Attributes, PayloadLayout, prologue};
+use warifu_buffers::Block;
+use warifu_core::payload::{
+    Attributes, Encoding, PROLOGUE_BYTES, PayloadError, PayloadLayout, Shape, prologue,
+};
 use warifu_pipeline::backup::driver::RunError;
+use warifu_pipeline::source::{Compression, PayloadSource, SAMPLE_BYTES};
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
     pub(super) stream: Box<dyn Read + 'a>,
     pub(super) attributes: Attributes,
+    /// What is done to it.
+    pub(super) shape: Shape,
+    /// What it takes at most, as far as is known.
     pub(super) layout: PayloadLayout,
     /// The file itself, to see whether it changed, and what it was like when it was opened.
     file: Option<(File, (u64, i64, i64))>,
@@ -25,14 +32,58 @@ pub(super) struct OpenSource<'a> {
 impl<'a> OpenSource<'a> {
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
     pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
-        let planned = self.layout;
-        (self.stream, self.attributes, Watched { planned, file: self.file })
+        let watched = Watched { planned: self.layout, shape: self.shape, file: self.file };
+        (self.stream, self.attributes, watched)
+    }
+
+    /// Counts what a file takes that is to be compressed, and says whether that is less than was
+    /// planned. Nothing is kept.
+    ///
+    /// # Errors
+    /// Where it can't be read, changes, or a stop is asked for.
+    pub(super) fn count(&mut self, stop: &AtomicBool) -> Result<bool, Failure> {
+        let Some((file, before)) = &self.file else { return Ok(false) };
+        if self.shape.encoding == Encoding::AsGiven {
+            return Ok(false);
+        }
+        let unreadable = |error: std::io::Error| {
+            Failure::new(Class::Other, "source", "the source could not be read").because(error)
+        };
+        let stream = FromStart { file, at: 0 };
+        let mut payload =
+            PayloadSource::new(stream, &self.attributes, self.shape).map_err(unstorable)?;
+        while payload.next_chunk().map_err(unreadable)?.is_some() {
+            if stop.load(Ordering::Relaxed) {
+                let what = "stopped on request; nothing was stored";
+                return Err(Failure::new(Class::Temporary, "stopped", what));
+            }
+        }
+        let watched = (file, *before);
+        expect_unchanged(watched, payload.data_bytes() == self.layout.data_bytes)?;
+        let is_less = payload.payload_bytes() < self.layout.payload_bytes;
+        self.layout.payload_bytes = payload.payload_bytes();
+        Ok(is_less)
+    }
+}
+
+/// Reads a file from its first byte, whatever else reads it.
+struct FromStart<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, target: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.file.read_at(target, self.at)?;
+        self.at += bytes as u64;
+        Ok(bytes)
     }
 }
 
 /// A source being read.
 pub(super) struct Watched {
     pub(super) planned: PayloadLayout,
+    pub(super) shape: Shape,
     file: Option<(File, (u64, i64, i64))>,
 }
 
@@ -51,11 +102,18 @@ impl Watched {
     /// Where its length or time of change differ, or it gave another number of bytes.
     pub(super) fn expect_unchanged(&self, data_bytes: u64) -> Result<(), Failure> {
         let Some((file, before)) = &self.file else { return Ok(()) };
-        let same = fingerprint(file).is_ok_and(|now| now == *before);
-        match same && data_bytes == self.planned.data_bytes {
-            true => Ok(()),
-            false => Err(changed()),
-        }
+        expect_unchanged((file, *before), data_bytes == self.planned.data_bytes)
+    }
+}
+
+fn expect_unchanged(
+    (file, before): (&File, (u64, i64, i64)),
+    is_as_long: bool,
+) -> Result<(), Failure> {
+    let same = fingerprint(file).is_ok_and(|now| now == before);
+    match same && is_as_long {
+        true => Ok(()),
+        false => Err(changed()),
     }
 }
 
@@ -66,11 +124,24 @@ fn changed() -> Failure {
 }
 
 /// Opens what is to be stored. A stream stops giving when `stop` is set.
-pub(super) fn open<'a>(source: &Source, stop: &'a AtomicBool) -> Result<OpenSource<'a>, Failure> {
-    match source {
-        Source::File(path) => open_file(path),
-        Source::Stdin { size_bytes } => open_stdin(*size_bytes, stop),
+pub(super) fn open<'a>(
+    request: &BackupRequest,
+    stop: &'a AtomicBool,
+) -> Result<OpenSource<'a>, Failure> {
+    match &request.source {
+        Source::File(path) => open_file(path, request),
+        Source::Stdin { size_bytes } => open_stdin(*size_bytes, request, stop),
     }
+}
+
+/// What is done to a source that begins so.
+fn shape(request: &BackupRequest, sample: &[u8]) -> std::io::Result<Shape> {
+    Ok(Shape { encoding: request.compression.choose(sample)?, pad: request.pad })
+}
+
+/// Whether a sample is needed to know what is done to the source.
+fn is_sampled(request: &BackupRequest) -> bool {
+    request.compression == Compression::Auto
 }
 
 /// Standard input that does not wait for ever: a silent pipe must not keep a stop from being heard.
@@ -96,7 +167,7 @@ impl Read for StoppableStdin<'_> {
     }
 }
 
-fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
+fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>, Failure> {
     let unreadable = |error: std::io::Error| {
         let class = match error.kind() {
             std::io::ErrorKind::NotFound => Class::NotFound,
@@ -120,13 +191,22 @@ fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
         modified_ns: modified.and_then(|ns| ns.checked_add(metadata.mtime_nsec())),
         mode: Some(metadata.mode() & 0o7777),
     };
-    let layout = layout(&attributes, metadata.len())?;
     let before = fingerprint(&file).map_err(unreadable)?;
+    let sample = match is_sampled(request) {
+        true => sample(&mut FromStart { file: &file, at: 0 }).map_err(unreadable)?,
+        false => Block::zeroed(0),
+    };
+    let shape = shape(request, &sample).map_err(unreadable)?;
+    let layout = layout(&attributes, metadata.len(), shape)?;
     let stream = Box::new(file.try_clone().map_err(unreadable)?);
-    Ok(OpenSource { stream, attributes, layout, file: Some((file, before)) })
+    Ok(OpenSource { stream, attributes, shape, layout, file: Some((file, before)) })
 }
 
-fn open_stdin(size_bytes: Option<u64>, stop: &AtomicBool) -> Result<OpenSource<'_>, Failure> {
+fn open_stdin<'a>(
+    size_bytes: Option<u64>,
+    request: &BackupRequest,
+    stop: &'a AtomicBool,
+) -> Result<OpenSource<'a>, Failure> {
     let known = std::fs::metadata("/dev/stdin").ok().filter(|stdin| stdin.is_file());
     let size_bytes = size_bytes.or(known.map(|stdin| stdin.len())).ok_or_else(|| {
         Failure::new(Class::Usage, "size-unknown", "the length of standard input is not known")
@@ -134,17 +214,51 @@ fn open_stdin(size_bytes: Option<u64>, stop: &AtomicBool) -> Result<OpenSource<'
                 "give an upper bound with --size; key is planned for it, what is not used returns",
             )
     })?;
+    let unreadable = |error: std::io::Error| match stop.load(Ordering::Relaxed) {
+        true => Failure::from(RunError::Stopped),
+        false => Failure::from(RunError::Source(error)),
+    };
+    let mut stream = StoppableStdin { stop };
+    let sample = match is_sampled(request) {
+        true => sample(&mut stream).map_err(unreadable)?,
+        false => Block::zeroed(0),
+    };
+    let shape = shape(request, &sample).map_err(unreadable)?;
     let attributes = Attributes::default();
-    let layout = layout(&attributes, size_bytes)?;
-    Ok(OpenSource { stream: Box::new(StoppableStdin { stop }), attributes, layout, file: None })
+    let layout = layout(&attributes, size_bytes, shape)?;
+    // What was read of it can't be read again.
+    let stream = Box::new(Cursor::new(sample).chain(stream));
+    Ok(OpenSource { stream, attributes, shape, layout, file: None })
 }
 
-fn layout(attributes: &Attributes, data_bytes: u64) -> Result<PayloadLayout, Failure> {
-    let wrong = |error| {
-        Failure::new(Class::Limit, "source-too-long", "the source can't be stored").because(error)
-    };
-    let head = prologue(attributes).map_err(wrong)?;
-    PayloadLayout::new(head.len() as u64 - 64, data_bytes).map_err(wrong)
+/// The beginning of a stream, as much of it as is needed to decide.
+fn sample(stream: &mut impl Read) -> std::io::Result<Block> {
+    let mut sample = Block::zeroed(SAMPLE_BYTES);
+    let mut filled = 0;
+    while filled < sample.len() {
+        match stream.read(&mut sample[filled..]) {
+            Ok(0) => break,
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    sample.truncate(filled);
+    Ok(sample)
+}
+
+fn layout(
+    attributes: &Attributes,
+    data_bytes: u64,
+    shape: Shape,
+) -> Result<PayloadLayout, Failure> {
+    let head = prologue(attributes).map_err(unstorable)?;
+    let attribute_bytes = head.len() as u64 - PROLOGUE_BYTES;
+    PayloadLayout::longest(attribute_bytes, data_bytes, shape).map_err(unstorable)
+}
+
+fn unstorable(error: PayloadError) -> Failure {
+    Failure::new(Class::Limit, "source-too-long", "the source can't be stored").because(error)
 }
 
 /// Length and time of change: enough to see that a file is not what it was.

@@ -172,7 +172,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::BackupRequest;
+    use crate::{BackupRequest, Compression};
     use std::os::unix::ffi::OsStringExt;
 
     fn input(source: Source) -> Input {
@@ -180,6 +180,8 @@ mod tests {
             source,
             individual: "P1".parse().unwrap(),
             threshold: "2/3".parse().unwrap(),
+            compression: Compression::None,
+            pad: false,
             label: None,
             overrides: Vec::new(),
             pins: Vec::new(),

@@ -1,14 +1,14 @@
 //! Manifests: tables of what is to be stored, one file in each line.
 //!
 //! Columns are parted by tabs; the first line names them. `individual` (unless one is given for
-//! all) and `path` are required; `label` and `scheme` may follow, all in any order, each once. A
-//! path is relative to the manifest's folder. A field that holds a tab, a line end or a double
+//! all) and `path` are required; `label`, `scheme`, `compress` (auto, none or zstd) and `pad` (yes
+//! or no) may follow, all in any order, each once. A path is relative to the manifest's folder. A field that holds a tab, a line end or a double
 //! quote stands in double quotes, quotes within it doubled, as in CSV. Empty fields take what holds
 //! for all. Blank lines are passed over.
 
 use super::{Input, Refused};
 use crate::failure::{Class, Failure};
-use crate::{BackupRequest, Source};
+use crate::{BackupRequest, Compression, Source};
 use csv::{ByteRecord, ReaderBuilder};
 use std::io::Read;
 use std::path::Path;
@@ -27,13 +27,17 @@ enum Column {
     Path,
     Label,
     Scheme,
+    Compress,
+    Pad,
 }
 
-const COLUMNS: [(&str, Column); 4] = [
+const COLUMNS: [(&str, Column); 6] = [
     ("individual", Column::Individual),
     ("path", Column::Path),
     ("label", Column::Label),
     ("scheme", Column::Scheme),
+    ("compress", Column::Compress),
+    ("pad", Column::Pad),
 ];
 
 /// What was read: a line that makes no sense does not keep the others from being stored.
@@ -160,7 +164,7 @@ impl Manifest<'_> {
         for (&column, field) in columns.iter().zip(record) {
             fields[column as usize] = text(field)?;
         }
-        let [individual, path, label, scheme] = fields;
+        let [individual, path, label, scheme, compress, pad] = fields;
         let path = path.ok_or(("there is no path".to_owned(), "name a file"))?;
         let individual = match (individual, self.individual) {
             (Some(text), _) => text.parse().map_err(|error| {
@@ -178,6 +182,17 @@ impl Manifest<'_> {
                 (format!("{text:?} is no scheme: {error}"), "write K/N, such as 3/5")
             })?;
         }
+        if let Some(text) = compress {
+            request.compression = text.parse::<Compression>().map_err(|error| {
+                (format!("{text:?} is no compression: {error}"), "write auto, none or zstd")
+            })?;
+        }
+        request.pad = match pad {
+            None => request.pad,
+            Some("yes") => true,
+            Some("no") => false,
+            Some(text) => return Err((format!("{text:?} in `pad`"), "write yes or no")),
+        };
         if let Some(label) = label {
             request.label = Some(label.to_owned());
         }
@@ -220,6 +235,8 @@ mod tests {
             source,
             individual,
             threshold: "3/5".parse().unwrap(),
+            compression: Compression::Auto,
+            pad: false,
             label: Some("for all".to_owned()),
             overrides: Vec::new(),
             pins: Vec::new(),

@@ -18,7 +18,7 @@ pub use run::Manner;
 pub use summary::{BatchReport, LatencyReport, SiteSum};
 
 use crate::failure::{Class, Failure};
-use crate::{BackupRequest, ObjectReport, Progress, Source, Vault};
+use crate::{BackupRequest, Compression, ObjectReport, Progress, Source, Vault};
 use inputs::{Finder, Found};
 use std::collections::{BTreeMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
@@ -41,6 +41,10 @@ pub struct BatchRequest {
     pub enroll: bool,
     /// The scheme; a manifest's line may say otherwise.
     pub threshold: Threshold,
+    /// Whether and how data is compressed; a manifest's line may say otherwise.
+    pub compression: Compression,
+    /// Whether lengths are rounded up coarsely; a manifest's line may say otherwise.
+    pub pad: bool,
     /// A public label; a manifest's line may say otherwise.
     pub label: Option<String>,
     /// Placement rules gone against by name.
@@ -244,6 +248,8 @@ impl BatchRequest {
             source,
             individual,
             threshold: self.threshold,
+            compression: self.compression,
+            pad: self.pad,
             label: self.label.clone(),
             overrides: self.overrides.clone(),
             pins: self.pins.clone(),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use warifu_catalog::Object;
 use warifu_core::Geometry;
-use warifu_core::payload::{Attributes, PayloadLayout, prologue};
+use warifu_core::payload::{Attributes, PROLOGUE_BYTES, PayloadLayout, Shape, prologue};
 
 /// Newest objects that a rate is taken from, at most.
 const OBJECTS_MEASURED_MAX: usize = 20;
@@ -110,7 +110,8 @@ fn input(path: Option<&Path>, bytes: u64) -> Result<Input, Failure> {
             .because(error)
     };
     let head = prologue(&attributes).map_err(wrong)?;
-    let layout = PayloadLayout::new(head.len() as u64 - 64, bytes).map_err(wrong)?;
+    let attribute_bytes = head.len() as u64 - PROLOGUE_BYTES;
+    let layout = PayloadLayout::longest(attribute_bytes, bytes, Shape::PLAIN).map_err(wrong)?;
     Ok(Input { bytes, geometry: layout.geometry() })
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use warifu_core::{ObjectId, SiteName, Threshold};
 use warifu_vault::{
-    BackupRequest, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
-    RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
+    Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
 };
 
 pub(crate) struct Rooms {
@@ -56,6 +56,8 @@ impl Rooms {
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
+            compression: Compression::None,
+            pad: false,
         };
         watched(|watch| self.gateway.backup(&request, watch)).unwrap()
     }
@@ -67,6 +69,8 @@ impl Rooms {
         let request = RestoreRequest {
             object: object.parse().unwrap(),
             output: Output::Path(output.clone()),
+            range: None,
+            resume: false,
         };
         let restored = watched(|watch| self.gateway.restore(&request, watch)).map(|report| {
             let data = std::fs::read(&output).unwrap();

@@ -1,11 +1,12 @@
 //! `backup` and `restore`
 
-use crate::size::Size;
+use crate::size::{Size, SizeError};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 use warifu_core::plan::{Override, RuleError};
 use warifu_core::{IndividualId, SiteName, Threshold};
-use warifu_vault::ObjectPrefix;
+use warifu_vault::{ByteRange, Compression, ObjectPrefix};
 
 /// `backup`
 #[derive(Args, Debug)]
@@ -43,6 +44,16 @@ pub(crate) struct BackupArgs {
     /// How long standard input is, or an upper bound of it
     #[arg(long)]
     pub(crate) size: Option<Size>,
+    /// Compress before sharing, which saves key: auto compresses what is not compressed already
+    /// and gets shorter by a tenth
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    #[arg(value_parser = PossibleValuesParser::new(["auto", "none", "zstd"])
+        .try_map(|text| text.parse::<Compression>()))]
+    pub(crate) compress: Compression,
+    /// Round the length up coarsely, by 3 % of a gibibyte, so that it says less of what is stored.
+    /// What is compressed always is
+    #[arg(long)]
+    pub(crate) pad: bool,
     /// Only tell where shares would go and what they would cost
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -85,6 +96,39 @@ pub(crate) struct RestoreArgs {
     /// Where the data goes; `-` is standard output [default: its own name, in this folder]
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
+    /// Only bytes A up to but not including B, counted from 0, such as 4096-8192 or 1GiB-1025MiB;
+    /// `A-` goes to the end. Only the chunks that hold them are read. Needs -o
+    #[arg(long, value_name = "A-B", value_parser = byte_range, requires = "output")]
+    pub(crate) range: Option<ByteRange>,
+    /// Go on where a killed or stopped restore with --resume into the same folder ended; if this
+    /// one is, it leaves what it has in .warifu-restore-OBJECT.part there
+    #[arg(long, conflicts_with = "range")]
+    pub(crate) resume: bool,
+}
+
+/// Why a text is no range.
+#[derive(Debug, thiserror::Error)]
+enum RangeError {
+    /// Without a dash.
+    #[error("write A-B, such as 0-1MiB: B is not included; or A-, up to the end")]
+    NoDash,
+    /// An end that is no size.
+    #[error("{0}")]
+    NoSize(SizeError),
+    /// Nothing lies within.
+    #[error("the range is empty: B must be more than A, and is not included")]
+    Empty,
+}
+
+fn byte_range(text: &str) -> Result<ByteRange, RangeError> {
+    let (from, to) = text.split_once('-').ok_or(RangeError::NoDash)?;
+    let size = |text: &str| text.parse().map(|size: Size| size.bytes).map_err(RangeError::NoSize);
+    let from = size(from)?;
+    let to = if to.is_empty() { None } else { Some(size(to)?) };
+    match to {
+        Some(to) if to <= from => Err(RangeError::Empty),
+        to => Ok(ByteRange { from, to }),
+    }
 }
 
 /// Why a text is no override.

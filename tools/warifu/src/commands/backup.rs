@@ -54,6 +54,8 @@ fn request(args: &BackupArgs) -> BatchRequest {
         overrides: args.overrides.clone(),
         pins: args.pins.clone(),
         exclusions: args.exclusions.clone(),
+        compression: args.compress,
+        pad: args.pad,
     }
 }
 

@@ -22,7 +22,9 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
     let is_aside = matches!(output, Output::Stdout);
     let vault = context.open()?;
     let stop = Stop::install()?;
-    let request = RestoreRequest { object: vault.resolve(&args.object)?, output };
+    let (range, resume) = (args.range, args.resume);
+    let object = vault.resolve(&args.object)?;
+    let request = RestoreRequest { object, output, range, resume };
     let work = |watch: Watch<'_>| vault.restore(&request, watch);
     let outcome = watched(context.output, &stop, "restore", work);
     let report = match outcome {
@@ -63,6 +65,9 @@ fn restored(report: &RestoreReport) -> String {
     let mut text = format!("object      {}\n", report.object);
     if let Some(output) = &report.output {
         text += &format!("restored    {output}\n");
+    }
+    if let Some([from, to]) = report.range {
+        text += &format!("range       {from}-{to}\n");
     }
     text += &format!(
         "bytes       {}, in {:.1} s, {}\n",

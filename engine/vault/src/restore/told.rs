@@ -1,0 +1,75 @@
+//! Why a restore failed, and what is said of shares that were set aside.
+
+use crate::failure::{Class, Failure};
+use crate::plan::error_chain;
+use crate::report::Rejection;
+use warifu_catalog::Object;
+use warifu_pipeline::restore::driver::{Rejected, RestoreError};
+use warifu_pipeline::restore::lane::ReadError;
+use warifu_pipeline::sink::SinkError;
+
+pub(super) fn is_missing(error: &ReadError) -> bool {
+    use warifu_backend::Error as StoreError;
+    use warifu_link::Status;
+    use warifu_pipeline::peer::PeerError;
+    use warifu_pipeline::share::ShareError;
+    match error {
+        ReadError::Share { source: ShareError::Store(StoreError::NotFound), .. } => true,
+        ReadError::Peer(PeerError::Refused { status, .. }) => *status == Status::NoSuchShare,
+        _ => false,
+    }
+}
+
+/// Why nothing was delivered: forged or rotten shares, lost ones, or sites that are away.
+pub(super) fn failure(object: &Object, error: RestoreError, rejected: &[Rejected]) -> Failure {
+    let told: Vec<String> = rejected.iter().map(told).collect();
+    let told = told.join("; ");
+    let failure = match &error {
+        RestoreError::NotEnough { good, needed } => {
+            let bad = rejected.iter().filter(|rejected| rejected.error.is_bad_share());
+            let corrupt = bad.clone().filter(|rejected| !is_missing(&rejected.error)).count();
+            let (class, code, next) = match (corrupt, bad.count()) {
+                (0, 0) => (Class::Temporary, "sites-down", "try again when more sites are back"),
+                (0, lost) if object.threshold.n() - lost >= object.threshold.k() => {
+                    (Class::Temporary, "sites-down", "try again when more sites are back")
+                }
+                (0, _) => (Class::Unrecoverable, "shares-lost", "bring lost shares back"),
+                _ => (Class::Forged, "shares-corrupt", "bring sites with good shares back"),
+            };
+            let what = format!(
+                "only {good} good shares of {} are to be had where {needed} are needed: {told}",
+                object.object
+            );
+            Failure::new(class, code, what).next(next)
+        }
+        RestoreError::Sink(SinkError::Output(_)) => {
+            Failure::new(Class::Other, "output", "the output can't be written")
+        }
+        RestoreError::Sink(SinkError::BeyondEnd { data_bytes }) => {
+            let what = format!("the range lies beyond the end of {}", object.object);
+            Failure::new(Class::Usage, "range-beyond-end", what)
+                .next(format!("ask for a range within 0-{data_bytes}"))
+        }
+        RestoreError::Sink(_) => {
+            let what = "what was joined is not the object; nothing is delivered";
+            Failure::new(Class::Forged, "object-corrupt", what)
+        }
+        _ => Failure::new(Class::Temporary, "stopped", "stopped on request; nothing is delivered"),
+    };
+    match error {
+        RestoreError::NotEnough { .. } => failure,
+        error => failure.because(error),
+    }
+}
+
+fn told(rejected: &Rejected) -> String {
+    format!("{} (chunk {}): {}", rejected.site, rejected.chunk, error_chain(&rejected.error))
+}
+
+pub(super) fn rejection(rejected: &Rejected) -> Rejection {
+    Rejection {
+        site: rejected.site.to_string(),
+        chunk: rejected.chunk,
+        reason: error_chain(&rejected.error),
+    }
+}
