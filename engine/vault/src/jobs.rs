@@ -5,7 +5,7 @@ use crate::failure::{Class, Failure};
 use crate::find::only;
 use crate::report::time;
 use serde::Serialize;
-use warifu_catalog::{Intent, ObjectPrefix};
+use warifu_catalog::{CatalogError, Intent, ObjectPrefix};
 use warifu_core::ObjectId;
 
 /// A row of `jobs list`.
@@ -28,7 +28,7 @@ pub struct JobRow {
     /// Sites where parts of it may lie.
     pub sites: Vec<String>,
     /// Bytes to be protected, at most.
-    pub planned_bytes: u64,
+    pub total_bytes: Option<u64>,
     /// Key of links that is kept for it, both directions, its restore included.
     pub planned_key_bytes: u64,
     /// Key of the `random` pool that is kept for it.
@@ -37,20 +37,6 @@ pub struct JobRow {
     pub done_bytes: Option<u64>,
     /// What it reads; `null` where that is not recorded.
     pub source: Option<String>,
-}
-
-/// What `jobs cancel` answers.
-#[derive(Debug, Clone, Serialize)]
-pub struct Cancelled {
-    /// Version of this document.
-    pub v: u32,
-    /// `job-cancelled`.
-    pub r#type: &'static str,
-    /// The object.
-    pub object: String,
-    /// `cleared`: nothing of it is left. `listed`: so many sites had it whole that it was
-    /// completed instead.
-    pub outcome: &'static str,
 }
 
 impl Vault {
@@ -81,11 +67,11 @@ impl Vault {
 
     /// Clears an interrupted backup away: what it left at its sites, and the key kept for it. Where
     /// at least k sites have it whole it is completed and listed, as nothing that could be rebuilt
-    /// is removed so.
+    /// is removed so. Answers whether that happened.
     ///
     /// # Errors
     /// Where its process still runs, a site can't be asked, or no such backup is open.
-    pub fn cancel_job(&self, object: &ObjectId) -> Result<Cancelled, Failure> {
+    pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
         let intent = self.intent(object)?;
         if self.keys.is_live(intent.holder.incarnation)? {
             let what = format!("process {} is at work on {object}", intent.holder.pid);
@@ -93,9 +79,11 @@ impl Vault {
                 .next("end that process first: SIGINT or SIGTERM makes it clear up itself"));
         }
         self.settle(&intent)?;
-        let is_listed = self.catalog()?.object(object).is_ok();
-        let outcome = if is_listed { "listed" } else { "cleared" };
-        Ok(Cancelled { v: 1, r#type: "job-cancelled", object: object.to_string(), outcome })
+        match self.catalog()?.object(object) {
+            Ok(_) => Ok(true),
+            Err(CatalogError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn intent(&self, object: &ObjectId) -> Result<Intent, Failure> {
@@ -118,7 +106,7 @@ impl Vault {
             k: intent.threshold.k_byte(),
             n: intent.threshold.n_byte(),
             sites: intent.shares.iter().map(|(_, site, _)| site.to_string()).collect(),
-            planned_bytes: planned.payload_bytes,
+            total_bytes: Some(planned.payload_bytes),
             planned_key_bytes: planned
                 .key
                 .to_site_bytes

@@ -41,7 +41,7 @@ pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
 };
 pub use failure::{Class, Failure};
-pub use jobs::{Cancelled, JobRow};
+pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use outlook::PoolOutlook;
 pub use report::{

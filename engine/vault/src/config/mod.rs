@@ -398,6 +398,21 @@ pad = 1
     }
 
     #[test]
+    fn no_text_makes_the_check_panic() {
+        for at in 0..ALL.len() {
+            let _cut = check::check(&ALL[..at]);
+            for odd in ["[", "\"", "=", "\n", "é", "-", ".", "9"] {
+                let altered = format!("{}{odd}{}", &ALL[..at], &ALL[at + 1..]);
+                if check::check(&altered).mistakes.is_empty() {
+                    // What the check lets through is read too; of another version, it is not.
+                    let code = read(&altered).map_or_else(|failure| failure.code(), |_| "");
+                    assert!(["", "config-version"].contains(&code), "{altered}: {code}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_toml_is_told_with_its_line_alone() {
         let found = mistakes("v = 1\nname = \"g\nlimits = 3\n[x\n");
         assert!(!found.is_empty() && found.iter().all(|one| one.1.is_empty()), "{found:?}");

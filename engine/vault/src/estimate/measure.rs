@@ -174,7 +174,8 @@ mod tests {
         let bytes = object(1_000).geometry.payload_bytes();
         let one = Rate::measured(&[lasting(1_000, 8)]).unwrap();
         assert_eq!((one.bytes_per_second, one.objects), (bytes as f64 / 8.0, 1));
-        // An interrupted one of an hour does not move the median of three; of two the slower counts.
+        // An interrupted one of an hour does not move the median of three; of two the slower one
+        // counts.
         let three = [lasting(10_000, 8), lasting(10_001, 3_600), lasting(10_002, 10)];
         assert_eq!(Rate::measured(&three).unwrap().bytes_per_second, bytes as f64 / 10.0);
         assert_eq!(Rate::measured(&three[..2]).unwrap().bytes_per_second, bytes as f64 / 3_600.0);

@@ -198,7 +198,7 @@ fn an_interrupted_backup_is_a_job_that_can_be_cancelled() {
     let jobs = lab.ask(&["jobs", "list"]);
     let job = &jobs[0];
     assert_eq!((&job["state"], &job["individual"]), (&"running".into(), &"P1".into()));
-    assert!(job["planned_bytes"].as_u64() > Some(24_000_000), "{job:#}");
+    assert!(job["total_bytes"].as_u64() > Some(24_000_000), "{job:#}");
     assert_eq!(job["sites"].as_array().unwrap().len(), 3);
     let object = job["object"].as_str().unwrap().to_owned();
     let _busy = lab.run(&["jobs", "cancel", &object[..8]]).exits(11);

@@ -6,7 +6,19 @@ use crate::exit::Ending;
 use crate::output::versioned;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
+use serde::Serialize;
 use warifu_vault::JobRow;
+
+/// What `jobs cancel` answers.
+#[derive(Serialize)]
+struct Cancelled {
+    v: u32,
+    r#type: &'static str,
+    object: String,
+    /// `cleared`: nothing of it is left. `listed`: so many sites had it whole that it was
+    /// completed instead.
+    outcome: &'static str,
+}
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending> {
@@ -29,7 +41,10 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
             context.output.answer(&versioned(&row), human)
         }
         JobsCommand::Cancel { object, dry_run: false } => {
-            let done = vault.cancel_job(&vault.resolve_job(object)?)?;
+            let object = vault.resolve_job(object)?;
+            let outcome = if vault.cancel_job(&object)? { "listed" } else { "cleared" };
+            let object = object.to_string();
+            let done = Cancelled { v: 1, r#type: "job-cancelled", object, outcome };
             context.output.answer(&done, || match done.outcome {
                 "listed" => format!(
                     "{} was complete at its sites: it is listed now, and nothing was removed\n",
@@ -60,7 +75,7 @@ pub(super) fn table(rows: &[JobRow]) -> String {
             row.began.clone(),
             row.state.to_owned(),
             row.done_bytes.map_or_else(|| "?".to_owned(), human),
-            human(row.planned_bytes),
+            row.total_bytes.map_or_else(|| "?".to_owned(), human),
             human(row.planned_key_bytes),
             row.source.clone().unwrap_or_default(),
         ]
@@ -76,7 +91,8 @@ fn shown(row: &JobRow) -> String {
         text += &format!("source      {source}\n");
     }
     let done = row.done_bytes.map_or_else(|| "not recorded".to_owned(), human);
-    text += &format!("done        {done} of at most {}\n", human(row.planned_bytes));
+    let total = row.total_bytes.map_or_else(|| "what is not recorded".to_owned(), human);
+    text += &format!("done        {done} of at most {total}\n");
     text += &format!("scheme      {}/{} at {}\n", row.k, row.n, row.sites.join(", "));
     text += &format!(
         "key kept    {} of links, {} of the random pool\n",
@@ -101,7 +117,7 @@ mod tests {
             k: 2,
             n: 3,
             sites: vec!["a".to_owned(), "b".to_owned()],
-            planned_bytes: 2048,
+            total_bytes: Some(2048),
             planned_key_bytes: 4096,
             planned_random_bytes: 16,
             done_bytes: None,

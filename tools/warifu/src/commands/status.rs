@@ -102,7 +102,7 @@ fn told(report: &StatusReport) -> String {
         }
     }
     if report.alarms.is_empty() {
-        text += "all is well\n";
+        text += "no alarms\n";
     }
     text += &format!("\nobjects  {}, {} degraded\n", report.objects, report.degraded);
     let verified = report.oldest_verification.as_deref().unwrap_or("never");
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn alarms_come_first_each_with_what_to_do() {
         let mut report = report();
-        assert!(told(&report).starts_with("all is well\n"));
+        assert!(told(&report).starts_with("no alarms\n"));
         let alarm = |severity, next: &str| Finding {
             severity,
             what: "w".to_owned(),
