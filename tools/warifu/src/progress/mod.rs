@@ -10,7 +10,8 @@ use crate::table::printable;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use warifu_vault::{Class, Failure, Progress, Watch};
 
-const BAR: &str = "{prefix} {wide_bar} {percent:>3} %, {bytes} of {total_bytes}, {bytes_per_sec}, {msg}, {eta} to go";
+const BAR: &str = "{prefix} {wide_bar} {percent:>3} %, {bytes} of {total_bytes}, \
+                   {bytes_per_sec}, {msg}, {eta} to go";
 const COUNT: &str = "{prefix} {spinner} {bytes}, {bytes_per_sec}, {msg}, for {elapsed}";
 
 /// Longest name before a bar, in characters.
