@@ -143,3 +143,28 @@ impl Drafts {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warifu_core::{ObjectId, XCoord};
+
+    #[test]
+    fn a_connection_holds_the_share_that_it_works_on_and_none_before() {
+        let drafts = Drafts::default();
+        let link = LinkId::from_bytes([1; 16]);
+        let address = |number| ShareAddress {
+            object: ObjectId::from_bytes([number; 16]),
+            x: XCoord::new(1).unwrap(),
+        };
+        drafts.hold(link, address(1), 7);
+        drafts.hold(link, address(9), 8);
+        assert!(drafts.is_held(link, address(1), 8) && !drafts.is_held(link, address(1), 7));
+        drafts.hold(link, address(2), 7);
+        assert!(!drafts.is_held(link, address(1), 8), "that one is finished");
+        assert!(drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
+        drafts.let_go(7);
+        assert!(!drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
+        assert_eq!(drafts.holders().len(), 1, "one place for each connection");
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Input, Refused};
 use crate::Source;
 use crate::failure::{Class, Failure};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, FileType};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -73,10 +73,8 @@ impl<'a> Finder<'a> {
 
     fn add_matches(&self, pattern: &Path, found: &mut Found) {
         let refused = |failure: Failure| Refused { what: pattern.display().to_string(), failure };
-        let text = pattern.to_str().unwrap_or_default();
-        let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-        let matches = match glob::glob_with(text, options) {
-            Ok(matches) => matches,
+        let glob = match Glob::new(pattern) {
+            Ok(glob) => glob,
             Err(error) => {
                 let what = "neither a file nor a pattern";
                 let failure = Failure::new(Class::Usage, "pattern-invalid", what).because(error);
@@ -84,15 +82,7 @@ impl<'a> Finder<'a> {
             }
         };
         let before = found.inputs.len() + found.refused.len();
-        for matched in matches {
-            match matched {
-                Ok(path) => self.add_matched(&path, found),
-                Err(error) => {
-                    let folder = error.path().to_owned();
-                    found.refused.push(unreadable(&folder, error.into()));
-                }
-            }
-        }
+        self.search(&glob, found);
         if found.inputs.len() + found.refused.len() == before {
             let failure = Failure::new(Class::NotFound, "pattern-empty", "no file matches")
                 .next("check the pattern; `**` stands for folders at any depth");
@@ -100,12 +90,37 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// A file or folder that a pattern or a walk came upon: links are not followed here.
-    fn add_matched(&self, path: &Path, found: &mut Found) {
-        match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.is_dir() => self.walk(path, found),
-            Ok(metadata) => self.add_entry(path.to_owned(), metadata.file_type(), found),
-            Err(error) => found.refused.push(unreadable(path, error)),
+    /// All that `glob` matches, in the order of names; of folders that it matches, all files
+    /// below. Links are not followed.
+    fn search(&self, glob: &Glob, found: &mut Found) {
+        let mut folders = vec![(glob.base.clone(), 0)];
+        while let Some((folder, depth)) = folders.pop() {
+            if self.is_vault(&folder, found) {
+                continue;
+            }
+            let read_from = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+            let entries = match entries(read_from) {
+                Ok(entries) => entries,
+                // A pattern in a folder that is not there matches nothing.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    found.refused.push(unreadable(read_from, error));
+                    continue;
+                }
+            };
+            let mut below = Vec::new();
+            for (name, kind) in entries {
+                let path = folder.join(name);
+                match (glob.matches(&path), kind.is_dir()) {
+                    (true, true) => self.walk(&path, found),
+                    (true, false) => self.add_entry(path, kind, found),
+                    (false, true) if glob.depth_max.is_none_or(|max| depth + 1 < max) => {
+                        below.push((path, depth + 1));
+                    }
+                    (false, _) => {}
+                }
+            }
+            folders.extend(below.into_iter().rev());
         }
     }
 
@@ -119,14 +134,20 @@ impl<'a> Finder<'a> {
         }
     }
 
+    fn is_vault(&self, folder: &Path, found: &mut Found) -> bool {
+        let is_vault = fs::metadata(folder)
+            .is_ok_and(|metadata| self.vault == Some((metadata.dev(), metadata.ino())));
+        if is_vault {
+            found.note(folder, "the vault itself is never stored");
+        }
+        is_vault
+    }
+
     /// All files below `root`, in the order of their names. As no link is followed, it ends.
     fn walk(&self, root: &Path, found: &mut Found) {
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
-            let is_vault = fs::metadata(&folder)
-                .is_ok_and(|metadata| self.vault == Some((metadata.dev(), metadata.ino())));
-            if is_vault {
-                found.note(&folder, "the vault itself is never stored");
+            if self.is_vault(&folder, found) {
                 continue;
             }
             let entries = match entries(&folder) {
@@ -146,6 +167,39 @@ impl<'a> Finder<'a> {
             }
             folders.extend(below.into_iter().rev());
         }
+    }
+}
+
+/// A pattern, and where to look for what it matches.
+struct Glob {
+    pattern: glob::Pattern,
+    /// The folders before the first part that is not literal.
+    base: PathBuf,
+    /// Folders below `base` that names which it matches can reach down; `None` with `**`.
+    depth_max: Option<usize>,
+}
+
+impl Glob {
+    fn new(pattern: &Path) -> Result<Self, glob::PatternError> {
+        let parts: Vec<&OsStr> = pattern.components().map(|part| part.as_os_str()).collect();
+        let literal = parts.iter().take_while(|part| !is_pattern(Path::new(part))).count();
+        let (base, rest) = parts.split_at(literal);
+        let text: PathBuf = parts.iter().collect();
+        Ok(Self {
+            pattern: glob::Pattern::new(text.to_str().unwrap_or_default())?,
+            base: base.iter().collect(),
+            depth_max: (!rest.contains(&OsStr::new("**"))).then_some(rest.len()),
+        })
+    }
+
+    /// As a shell would: no wildcard stands for a separator, nor for a dot at the beginning.
+    fn matches(&self, path: &Path) -> bool {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: true,
+        };
+        path.to_str().is_some_and(|path| self.pattern.matches_with(path, options))
     }
 }
 
@@ -242,13 +296,40 @@ mod tests {
         assert_eq!(matched, [at("x*.bam"), at("x1.bam"), at("x2.bam")]);
         assert!(many.is_plural);
         let (deep, _, _) = found(nowhere, &at("d/**/x*.bam"));
-        assert_eq!(deep, [at("d/e/x4.bam"), at("d/x3.bam")], "links are not followed");
+        assert_eq!(deep, [at("d/x3.bam"), at("d/e/x4.bam")], "links are not followed");
+        let (whole, notes, _) = found(nowhere, &at("?"));
+        assert_eq!(whole, [at("d/x3.bam"), at("d/e/x4.bam")], "all of a folder that matches");
+        assert_eq!(notes.len(), 1, "the link is told: {notes:?}");
+        fs::write(at(".x9.bam"), "hidden").unwrap();
+        let (shown, _, _) = found(nowhere, &at("*9.bam"));
+        assert!(shown.is_empty(), "{shown:?}");
         let (none, _, empty) = found(nowhere, &at("y*"));
         assert!(none.is_empty());
         assert_eq!(empty.refused[0].failure.code(), "pattern-empty");
         let (wrong, _, invalid) = found(nowhere, &at("[y"));
         assert!(wrong.is_empty());
         assert_eq!(invalid.refused[0].failure.code(), "pattern-invalid");
+    }
+
+    #[test]
+    fn a_pattern_is_searched_from_its_literal_beginning() {
+        for (pattern, base, depth_max, matching, other) in [
+            ("*.bam", "", Some(1), "a.bam", "d/a.bam"),
+            ("./x?/*", "./", Some(2), "./x1/a", "./x12/a"),
+            ("d//e/../[ab]", "d/e/..", Some(1), "d/e/../a", "d/e/../c"),
+            ("/r/**/a*", "/r", None, "/r/d/e/a1", "/r/d/e/b"),
+        ] {
+            let glob = Glob::new(Path::new(pattern)).unwrap();
+            assert_eq!((&*glob.base, glob.depth_max), (Path::new(base), depth_max), "{pattern}");
+            assert!(glob.matches(Path::new(matching)) && !glob.matches(Path::new(other)));
+        }
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("vault/keys")).unwrap();
+        fs::write(root.path().join("vault/keys/pool"), "key").unwrap();
+        for pattern in ["**/pool", "va*", "*/*/pool"] {
+            let (paths, notes, _) = found(&root.path().join("vault"), &root.path().join(pattern));
+            assert!(paths.is_empty() && notes.len() == 1, "{pattern}: {paths:?}");
+        }
     }
 
     #[test]

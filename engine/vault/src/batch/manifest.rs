@@ -336,4 +336,37 @@ mod tests {
             assert_eq!((refused.class(), refused.code()), (Class::Usage, "manifest-header"));
         }
     }
+
+    #[test]
+    fn any_bytes_are_read_without_panic() {
+        let mut state = 1_u64;
+        let mut roll = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        const PIECES: [&[u8]; 12] = [
+            b"path",
+            b"individual",
+            b"scheme",
+            b"label",
+            b"\t",
+            b"\n",
+            b"\"",
+            b"\r\n",
+            b"P1",
+            b"2/3",
+            b"\xff\0",
+            b"../../x",
+        ];
+        let mut read_lines = 0;
+        for round in 0..20_000 {
+            let mut text = if round % 2 == 0 { b"path\tindividual\n".to_vec() } else { Vec::new() };
+            (0..roll(40)).for_each(|_| text.extend_from_slice(PIECES[roll(PIECES.len())]));
+            if let Ok(found) = lines(&text, None) {
+                read_lines += found.inputs.len();
+                assert!(found.refused.iter().all(|line| line.failure.code() == "manifest-line"));
+            }
+        }
+        assert!(read_lines > 100, "some of it made sense: {read_lines}");
+    }
 }

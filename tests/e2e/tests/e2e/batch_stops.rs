@@ -102,6 +102,20 @@ fn killed_again_and_again_each_input_is_stored_once() {
 }
 
 #[test]
+fn a_site_that_comes_back_is_spoken_to_again() {
+    let mut field = Field::new(192 << 20, &[300_000; 24]);
+    let mut running = field.lab.spawn(&field.words());
+    let _stored = running.first_line();
+    field.lab.sites[1].kill_nine();
+    field.lab.sites[1].start();
+    let done = running.wait();
+    // An input that is begun while the site is away fails; the others don't.
+    assert!([0, 3].contains(&done.code), "{done:?}");
+    let rest = field.run().ok();
+    field.is_whole(&rest);
+}
+
+#[test]
 fn what_key_does_not_cover_fails_and_the_others_go_on() {
     let field = Field::new(10 << 20, &[100_000, 30 * MIB, 200_000, 300_000]);
     let done = field.run().exits(3);

@@ -61,6 +61,56 @@ fn a_gateway_has_no_way_to_the_shares_of_another() {
     assert!(summary["frames"].as_u64().unwrap() > 0);
 }
 
+/// Writes files that a batch finds in a folder of this name.
+fn folder(lab: &Lab, name: &str, files: u64) -> Vec<Vec<u8>> {
+    std::fs::create_dir(lab.path(name)).unwrap();
+    let data: Vec<_> = (0..files).map(|at| sample(at + name.len() as u64 * 100, 90_000)).collect();
+    for (at, data) in data.iter().enumerate() {
+        std::fs::write(lab.path(name).join(format!("f{at:02}")), data).unwrap();
+    }
+    data
+}
+
+#[test]
+fn two_gateways_store_at_the_same_time_and_each_has_its_own() {
+    let lab = Lab::recorded(3, 32 << 20);
+    let hospital = Hospital::join(&lab);
+    let (ours, theirs) = (folder(&lab, "ours", 10), folder(&lab, "of-the-hospital", 10));
+    let batch = |vault: &std::path::Path, name: &str| {
+        let path = lab.path(name);
+        let words = ["--json", "backup", path.to_str().unwrap(), "--individual", "P1"];
+        Running::start(vault, &[&words[..], &["--scheme", "2/3", "--jobs", "2"]].concat())
+    };
+    let (our_run, their_run) =
+        (batch(&lab.gateway, "ours"), batch(&hospital.vault, "of-the-hospital"));
+    let objects = |done: Done| -> Vec<(usize, String)> {
+        let lines = done.ok().lines();
+        let stored = lines.iter().filter(|line| line["type"] == "object");
+        let pair = |line: &serde_json::Value| {
+            let number = line["path"].as_str().unwrap().rsplit_once('f').unwrap().1.to_owned();
+            (number.parse().unwrap(), line["object"].as_str().unwrap().to_owned())
+        };
+        stored.map(pair).collect()
+    };
+    let (our_objects, their_objects) = (objects(our_run.wait()), objects(their_run.wait()));
+    assert_eq!((our_objects.len(), their_objects.len()), (10, 10));
+    for (number, object) in &our_objects {
+        lab.expect_back(object, &ours[*number]);
+        let _unknown = hospital.run(&["restore", object, "-o", "-"]).exits(10);
+    }
+    for (number, object) in &their_objects {
+        let came = hospital.run(&["restore", object, "-o", "-"]).ok();
+        assert!(came.stdout == theirs[*number]);
+        let _unknown = lab.run(&["restore", object, "-o", "-"]).exits(10);
+    }
+    for site in &lab.sites {
+        assert_eq!(site.files("shares").len(), 20);
+        assert!(site.files("unfinished").is_empty());
+    }
+    let summary = lab.ledgers().vault(&hospital.vault).is_clean();
+    assert!(summary["frames"].as_u64().unwrap() > 0);
+}
+
 #[test]
 fn two_backups_of_one_vault_run_side_by_side() {
     let lab = Lab::recorded(3, 48 << 20);
