@@ -36,7 +36,10 @@ impl Campaign {
                 match outcome {
                     Ok(outcome) => {
                         campaign.0.add(seed, &outcome);
-                        stop.fetch_or(until_broken && outcome.violation.is_some(), Ordering::Relaxed);
+                        stop.fetch_or(
+                            until_broken && outcome.violation.is_some(),
+                            Ordering::Relaxed,
+                        );
                     }
                     Err(error) => {
                         campaign.1 = Some(error);

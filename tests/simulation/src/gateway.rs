@@ -119,7 +119,8 @@ impl GatewayHost {
             Self { name: name.clone(), dir, ground, network, machine, disks, running: None };
         let (world, process, fuse) = host.surroundings();
         drop(Vault::init_in(&host.dir, name.clone(), None, world)?);
-        let limits = Limits { lease_bytes: 4 << 20, answer_lease_bytes: 4 << 20, ..Limits::default() };
+        let limits =
+            Limits { lease_bytes: 4 << 20, answer_lease_bytes: 4 << 20, ..Limits::default() };
         let config = Config { v: 1, name: name.to_string(), site: None, limits };
         let written = std::fs::write(host.dir.join(CONFIG_FILE), config.to_toml()?);
         written.map_err(|error| {
@@ -321,9 +322,9 @@ impl GatewayHost {
         match site.with_keys(|keys| keys.import_drive(&read, site.name())) {
             None => Err("the site died over it".into()),
             Some(Ok(_)) => Ok(()),
-            Some(Err(KeyError::Drive {
-                reason: warifu_keystore::DriveRefusal::Twice, ..
-            })) => Ok(()),
+            Some(Err(KeyError::Drive { reason: warifu_keystore::DriveRefusal::Twice, .. })) => {
+                Ok(())
+            }
             Some(Err(error)) => Err(error.into()),
         }
     }

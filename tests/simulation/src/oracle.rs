@@ -37,7 +37,9 @@ impl Scenario {
         for row in &rows {
             let known = own().find(|stored| row.label.as_deref() == Some(&stored.label));
             match known.map(|stored| &stored.fate) {
-                None => self.ground.violated(format!("WHOLE: {} is listed from nowhere", row.object)),
+                None => {
+                    self.ground.violated(format!("WHOLE: {} is listed from nowhere", row.object))
+                }
                 Some(Fate::Reported(object)) if *object != row.object => {
                     self.ground.violated(format!("WHOLE: {} is listed twice", row.object));
                 }
@@ -55,7 +57,8 @@ impl Scenario {
         let Ok(id) = object.parse::<ObjectId>() else { return };
         let request = RestoreRequest { object: id, output: Output::Path(output.clone()) };
         let is_calm = !self.ground.is_stormy();
-        let delivered = self.gateways[gateway].operate(|vault, watch| vault.restore(&request, watch));
+        let delivered =
+            self.gateways[gateway].operate(|vault, watch| vault.restore(&request, watch));
         self.ground.count(|counters| counters.operations += 1);
         match delivered {
             Some(Ok(report)) => {
@@ -90,23 +93,26 @@ impl Scenario {
     /// that it is a copy.
     fn expect_excused(&self, gateway: usize, object: &str, failure: &Failure) {
         let is_copy = failure.class() == Class::Rollback || self.gateways_copied[gateway];
-        let is_short = failure.class() == Class::Key || chain(failure).contains("key store refuses");
+        let is_short =
+            failure.class() == Class::Key || chain(failure).contains("key store refuses");
         if !is_short && !is_copy {
             let what = format!("DURABLE: {object} is not delivered: {}", chain(failure));
             self.ground.violated(what);
         }
     }
 
-    /// Whether k shares of an object lie at sites that answer.
+    /// Whether k shares of an object lie at sites that answer and have key for it.
     fn could_be_restored(&mut self, gateway: usize, object: &str) -> bool {
         let Ok(id) = object.parse::<ObjectId>() else { return false };
         let shown = self.gateways[gateway].operate(|vault, _| vault.object(&id));
         let Some(Ok(shown)) = shown else { return false };
-        let up = shown.shares.iter().filter(|share| match self.site(&share.site) {
-            Some(site) => site.is_up(),
-            None => true,
-        });
-        up.count() >= usize::from(shown.row.k)
+        let sites: Vec<String> = shown.shares.iter().map(|share| share.site.clone()).collect();
+        let short = self.short_of_key(gateway, &sites, shown.row.bytes);
+        let can_answer = |site: &&String| {
+            let is_up = self.site(site).is_none_or(|host| host.is_up());
+            is_up && !short.contains(site)
+        };
+        sites.iter().filter(can_answer).count() >= usize::from(shown.row.k)
     }
 
     /// At the end, in calm weather with all sites up that there still are: everything listed is
@@ -168,7 +174,8 @@ impl Scenario {
             }
         }
         for site in &self.sites {
-            let is_clean = site.with_keys(|keys| keys.audit().is_ok_and(|report| report.is_clean()));
+            let is_clean =
+                site.with_keys(|keys| keys.audit().is_ok_and(|report| report.is_clean()));
             if is_clean == Some(false) {
                 self.ground.violated(format!("ONCE: the ledgers of {} are not clean", site.name()));
             }

@@ -124,8 +124,7 @@ impl SiteHost {
         match opened {
             Ended::Done(Ok(keys)) => {
                 let store = Arc::new(self.disk.store(fuse.clone()));
-                let site =
-                    Site::new(self.name.clone(), keys.clone(), store, entropy, Isa::best());
+                let site = Site::new(self.name.clone(), keys.clone(), store, entropy, Isa::best());
                 let site = Arc::new(site.with_clock(Arc::new(SimulatedClock(self.ground.clone()))));
                 let conversations = BTreeMap::new();
                 state.running = Some(Running { site, keys, process, fuse, conversations });
@@ -181,7 +180,8 @@ impl SiteHost {
             }
             Ended::Killed => {
                 drop(state);
-                let death = if self.ground.dice.permille(500) { Death::Kill } else { Death::PowerCut };
+                let death =
+                    if self.ground.dice.permille(500) { Death::Kill } else { Death::PowerCut };
                 self.die(death);
                 delivered.died = true;
                 return delivered;
