@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use warifu_core::Threshold;
-use warifu_vault::{BackupRequest, Class, Failure, NewSite, Source};
+use warifu_vault::{BackupRequest, Class, Failure, Source};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,11 @@ pub struct Scenario {
     pub(crate) gateways_copied: Vec<bool>,
     pub(crate) objects: Vec<Stored>,
     pub(crate) root: TempDir,
-    threshold: Threshold,
+    pub(crate) threshold: Threshold,
     /// Key delivered to a link at a time, in bytes for each direction.
-    key_bytes: u64,
-    lost_max: usize,
-    next_label: u32,
+    pub(crate) key_bytes: u64,
+    pub(crate) lost_max: usize,
+    pub(crate) next_label: u32,
 }
 
 impl Scenario {
@@ -115,80 +115,6 @@ impl Scenario {
         drop(scenario);
         let (trace, lines, counters) = ground.finish();
         Ok(Outcome { violation: ground.violation(), trace, lines, counters })
-    }
-
-    fn make(ground: Arc<Ground>) -> Result<Self, SetupError> {
-        let dice = ground.dice.clone();
-        let site_count = 4 + dice.below(3);
-        let schemes: &[&str] = match site_count {
-            4 => &["2/3", "2/4", "3/4"],
-            _ => &["2/3", "3/5", "2/4", "3/4"],
-        };
-        let threshold = schemes[dice.below(schemes.len())].parse::<Threshold>();
-        let threshold = threshold.map_err(|_| SetupError::Nonsense("scheme"))?;
-        let is_large = dice.permille(40);
-        let root = folder()?;
-        let mut sites = Vec::new();
-        for number in 0..site_count {
-            let name = format!("s{number}").parse();
-            let name = name.map_err(|_| SetupError::Nonsense("name"))?;
-            sites.push(Arc::new(SiteHost::new(name, ground.clone())?));
-        }
-        let network = Network::new(ground.clone(), sites.clone());
-        let lost_max = (threshold.n() - threshold.k()).min(site_count - threshold.n());
-        let mut scenario = Self {
-            ground,
-            network,
-            sites,
-            gateways: Vec::new(),
-            gateways_copied: Vec::new(),
-            objects: Vec::new(),
-            root,
-            threshold,
-            key_bytes: if is_large { 12 << 20 } else { 1 << 20 },
-            lost_max,
-            next_label: 0,
-        };
-        scenario.sites.iter().for_each(|site| _ = site.start());
-        scenario.add_gateway("g0", dice.permille(300))?;
-        if dice.permille(300) {
-            scenario.add_gateway("g1", false)?;
-        }
-        match scenario.ground.violation() {
-            None => Ok(scenario),
-            Some(what) => Err(SetupError::Broken(what)),
-        }
-    }
-
-    /// A gateway with key for all sites; with `has_room`, a site in its own room too.
-    fn add_gateway(&mut self, name: &str, has_room: bool) -> Result<(), SetupError> {
-        let dir = self.root.path().join(name);
-        let name = name.parse().map_err(|_| SetupError::Nonsense("name"))?;
-        let (ground, network) = (self.ground.clone(), self.network.clone());
-        let mut gateway = GatewayHost::new(name, dir, ground, network)?;
-        let mut new: Vec<NewSite> = Vec::new();
-        let site = |name, url| NewSite { name, url, zone: None, domain: None, channel: None };
-        for host in &self.sites {
-            new.push(site(host.name().clone(), format!("warifu://{}:1", host.name())));
-        }
-        if has_room {
-            let local = "room".parse().map_err(|_| SetupError::Nonsense("name"))?;
-            new.push(site(local, "file:///room".to_owned()));
-        }
-        let person = "P1".parse().map_err(|_| SetupError::Nonsense("individual"))?;
-        let prepared = gateway.operate(|vault, _| {
-            new.iter().try_for_each(|site| vault.add_site(site).map(drop))?;
-            vault.enroll(&person).map(drop)
-        });
-        let broken = || SetupError::Broken("killed".to_owned());
-        prepared.ok_or_else(broken)??;
-        for host in &self.sites {
-            gateway.courier(host, self.key_bytes).ok_or_else(broken)??;
-        }
-        gateway.generate_random(self.key_bytes).ok_or_else(broken)??;
-        self.gateways.push(gateway);
-        self.gateways_copied.push(false);
-        Ok(())
     }
 
     /// One operation, with what goes wrong meanwhile.
@@ -461,13 +387,4 @@ impl Scenario {
 /// Key in one direction that covers a restore of so many bytes in any case.
 fn ample(bytes: u64) -> u64 {
     2 * bytes + (1 << 19)
-}
-
-/// A folder for catalogs: in memory where the system has one, as their syncs are not what is
-/// simulated.
-fn folder() -> Result<TempDir, std::io::Error> {
-    match TempDir::with_prefix_in("warifu-simulation-", "/dev/shm") {
-        Ok(folder) => Ok(folder),
-        Err(_) => TempDir::with_prefix("warifu-simulation-"),
-    }
 }

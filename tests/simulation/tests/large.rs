@@ -1,7 +1,6 @@
 //! One very large object through the step machine, over sites that keep nothing: memory is flat.
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-#![expect(clippy::print_stdout, reason = "what a run has measured is for whoever reads its log")]
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
