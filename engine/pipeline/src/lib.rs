@@ -1,7 +1,7 @@
 //! The road of a byte: chunks, pads, shares, frames, stores.
 //!
 //! The way in is [`backup`], the way out [`restore`]; both are step machines without threads of
-//! their own, and [`driver`]s that run them. [`source`] and [`sink`] turn a stream into a payload and
+//! their own, and a [`driver`] runs them. [`source`] and [`sink`] turn a stream into a payload and
 //! back, [`share`] writes and reads share files, [`peer`] speaks to a site.
 
 #![forbid(unsafe_code)]

@@ -224,3 +224,23 @@ fn content_is_handed_to_the_store_and_back_without_a_copy() {
     assert!(target[144 + CHUNK..].iter().all(|byte| *byte == 0), "the foot's page is wiped");
     assert_eq!(warifu_buffers::copied_bytes(), before);
 }
+
+#[test]
+fn a_draft_whose_first_page_is_torn_belongs_to_nobody() {
+    let link = |number: u8| LinkId::from_bytes([number; 16]);
+    let tear = |store: &MemoryStore| {
+        drop(written(store));
+        let mut upload = store.resume(&name()).unwrap();
+        upload.write_at(2048, vec![0xEE; 2048].into()).unwrap();
+    };
+    let store = MemoryStore::new();
+    tear(&store);
+    Draft::abandon_left(&store, &name(), link(1)).unwrap();
+    assert!(store.unfinished().unwrap().is_empty(), "it can be thrown away");
+    tear(&store);
+    let writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+    assert!(writer.written().is_empty(), "nothing of it is believed");
+    drop(writer);
+    let other = Draft::abandon_left(&store, &name(), link(2));
+    assert!(matches!(other, Err(ShareError::OtherOwner)), "begun anew, it has an owner");
+}

@@ -165,6 +165,27 @@ mod tests {
         assert!(drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
         drafts.let_go(7);
         assert!(!drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
-        assert_eq!(drafts.holders().len(), 1, "one place for each connection");
+        assert_eq!(drafts.connections().holders.len(), 1, "one place for each connection");
+    }
+
+    #[test]
+    fn a_begin_that_was_overtaken_by_a_discard_begins_nothing() {
+        let (drafts, link) = (Drafts::default(), LinkId::from_bytes([1; 16]));
+        let address =
+            ShareAddress { object: ObjectId::from_bytes([2; 16]), x: XCoord::new(1).unwrap() };
+        (0..4).for_each(|connection| drafts.opened(connection));
+        drafts.discarded(link, address, 2);
+        assert!(!drafts.hold(link, address, 1), "an older connection was overtaken");
+        assert!(!drafts.is_held(link, address, 3));
+        assert!(drafts.hold(link, address, 3), "a later one begins anew");
+        drafts.let_go(3);
+        drafts.let_go(0);
+        assert!(!drafts.hold(link, address, 1), "1 is still there");
+        drafts.let_go(1);
+        assert!(drafts.connections().discarders.is_empty(), "nobody can come too late any more");
+        drafts.let_go(2);
+        drafts.opened(4);
+        drafts.discarded(link, address, 4);
+        assert!(drafts.connections().discarders.is_empty(), "there is no older connection");
     }
 }

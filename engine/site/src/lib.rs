@@ -3,7 +3,8 @@
 //!
 //! A site holds its own vault: the key of its links, and shares. It never sees plaintext. Every
 //! connection is a [`Conversation`], which does no I/O: it begins with the handshake in
-//! [`greeting`]; [`desk`] then answers requests one by one; [`drafts`] are the shares that are still being written.
+//! [`greeting`]; [`desk`] then answers requests one by one; [`drafts`] are the shares that are
+//! still being written.
 
 #![forbid(unsafe_code)]
 

@@ -8,6 +8,7 @@ mod fuse;
 mod gateway;
 mod ground;
 mod judge;
+mod making;
 mod medium;
 mod network;
 mod oracle;

@@ -49,7 +49,9 @@ impl Medium for MortalMedium {
             Opening::Create | Opening::CreateNew => self.fuse.burn()?,
         }
         let file = self.process.open(path, opening)?;
-        let is_ledger = path.file_name().is_some_and(|name| name == "ledger");
+        // One that is only being made is left alone: the engine would miss it at once.
+        let is_ledger =
+            opening == Opening::Existing && path.file_name().is_some_and(|name| name == "ledger");
         let (fuse, ground) = (self.fuse.clone(), self.ground.clone());
         Ok(Arc::new(MortalFile { file, fuse, ground, is_ledger }))
     }

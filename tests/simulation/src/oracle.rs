@@ -102,16 +102,18 @@ impl Scenario {
         }
     }
 
-    /// Whether k shares of an object lie at sites that answer.
+    /// Whether k shares of an object lie at sites that answer and have key for it.
     fn could_be_restored(&mut self, gateway: usize, object: &str) -> bool {
         let Ok(id) = object.parse::<ObjectId>() else { return false };
         let shown = self.gateways[gateway].operate(|vault, _| vault.object(&id));
         let Some(Ok(shown)) = shown else { return false };
-        let up = shown.shares.iter().filter(|share| match self.site(&share.site) {
-            Some(site) => site.is_up(),
-            None => true,
-        });
-        up.count() >= usize::from(shown.row.k)
+        let sites: Vec<String> = shown.shares.iter().map(|share| share.site.clone()).collect();
+        let short = self.short_of_key(gateway, &sites, shown.row.bytes);
+        let can_answer = |site: &&String| {
+            let is_up = self.site(site).is_none_or(|host| host.is_up());
+            is_up && !short.contains(site)
+        };
+        sites.iter().filter(can_answer).count() >= usize::from(shown.row.k)
     }
 
     /// At the end, in calm weather with all sites up that there still are: everything listed is

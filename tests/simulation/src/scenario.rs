@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use warifu_core::Threshold;
-use warifu_vault::{BackupRequest, Class, Compression, Failure, NewSite, Source};
+use warifu_vault::{BackupRequest, Class, Compression, Failure, Source};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -86,11 +86,11 @@ pub struct Scenario {
     pub(crate) gateways_copied: Vec<bool>,
     pub(crate) objects: Vec<Stored>,
     pub(crate) root: TempDir,
-    threshold: Threshold,
+    pub(crate) threshold: Threshold,
     /// Key delivered to a link at a time, in bytes for each direction.
-    key_bytes: u64,
-    lost_max: usize,
-    next_label: u32,
+    pub(crate) key_bytes: u64,
+    pub(crate) lost_max: usize,
+    pub(crate) next_label: u32,
 }
 
 impl Scenario {
@@ -115,80 +115,6 @@ impl Scenario {
         drop(scenario);
         let (trace, lines, counters) = ground.finish();
         Ok(Outcome { violation: ground.violation(), trace, lines, counters })
-    }
-
-    fn make(ground: Arc<Ground>) -> Result<Self, SetupError> {
-        let dice = ground.dice.clone();
-        let site_count = 4 + dice.below(3);
-        let schemes: &[&str] = match site_count {
-            4 => &["2/3", "2/4", "3/4"],
-            _ => &["2/3", "3/5", "2/4", "3/4"],
-        };
-        let threshold = schemes[dice.below(schemes.len())].parse::<Threshold>();
-        let threshold = threshold.map_err(|_| SetupError::Nonsense("scheme"))?;
-        let is_large = dice.permille(40);
-        let root = folder()?;
-        let mut sites = Vec::new();
-        for number in 0..site_count {
-            let name = format!("s{number}").parse();
-            let name = name.map_err(|_| SetupError::Nonsense("name"))?;
-            sites.push(Arc::new(SiteHost::new(name, ground.clone())?));
-        }
-        let network = Network::new(ground.clone(), sites.clone());
-        let lost_max = (threshold.n() - threshold.k()).min(site_count - threshold.n());
-        let mut scenario = Self {
-            ground,
-            network,
-            sites,
-            gateways: Vec::new(),
-            gateways_copied: Vec::new(),
-            objects: Vec::new(),
-            root,
-            threshold,
-            key_bytes: if is_large { 12 << 20 } else { 1 << 20 },
-            lost_max,
-            next_label: 0,
-        };
-        scenario.sites.iter().for_each(|site| _ = site.start());
-        scenario.add_gateway("g0", dice.permille(300))?;
-        if dice.permille(300) {
-            scenario.add_gateway("g1", false)?;
-        }
-        match scenario.ground.violation() {
-            None => Ok(scenario),
-            Some(what) => Err(SetupError::Broken(what)),
-        }
-    }
-
-    /// A gateway with key for all sites; with `has_room`, a site in its own room too.
-    fn add_gateway(&mut self, name: &str, has_room: bool) -> Result<(), SetupError> {
-        let dir = self.root.path().join(name);
-        let name = name.parse().map_err(|_| SetupError::Nonsense("name"))?;
-        let (ground, network) = (self.ground.clone(), self.network.clone());
-        let mut gateway = GatewayHost::new(name, dir, ground, network)?;
-        let mut new: Vec<NewSite> = Vec::new();
-        let site = |name, url| NewSite { name, url, zone: None, domain: None, channel: None };
-        for host in &self.sites {
-            new.push(site(host.name().clone(), format!("warifu://{}:1", host.name())));
-        }
-        if has_room {
-            let local = "room".parse().map_err(|_| SetupError::Nonsense("name"))?;
-            new.push(site(local, "file:///room".to_owned()));
-        }
-        let person = "P1".parse().map_err(|_| SetupError::Nonsense("individual"))?;
-        let prepared = gateway.operate(|vault, _| {
-            new.iter().try_for_each(|site| vault.add_site(site).map(drop))?;
-            vault.enroll(&person).map(drop)
-        });
-        let broken = || SetupError::Broken("killed".to_owned());
-        prepared.ok_or_else(broken)??;
-        for host in &self.sites {
-            gateway.courier(host, self.key_bytes).ok_or_else(broken)??;
-        }
-        gateway.generate_random(self.key_bytes).ok_or_else(broken)??;
-        self.gateways.push(gateway);
-        self.gateways_copied.push(false);
-        Ok(())
     }
 
     /// One operation, with what goes wrong meanwhile.
@@ -383,7 +309,8 @@ impl Scenario {
 
     /// A person decides that the original goes on.
     pub(crate) fn accept_rollback(&mut self, gateway: usize) {
-        if !self.gateways_copied[gateway] {
+        let is_due = self.gateways_copied[gateway] || self.ground.lies(Canary::ForgetfulLedgers);
+        if !is_due {
             return self.ground.violated("a rollback is noticed where there was none");
         }
         let decided = self.gateways[gateway].operate(|vault, _| vault.doctor(true));
@@ -412,19 +339,29 @@ impl Scenario {
 
     /// Key for a restore of `bytes` from these sites, where there may be too little.
     pub(crate) fn deliver_key_for(&mut self, gateway: usize, names: &[String], bytes: u64) {
-        let Some(Ok(rows)) = self.gateways[gateway].operate(|vault, _| vault.key_status()) else {
-            return;
-        };
-        let needed = 2 * bytes + (1 << 20);
-        for name in names {
-            let short = rows
-                .iter()
-                .any(|row| row.site.as_deref() == Some(name.as_str()) && row.bytes_left < needed);
-            let site = self.sites.iter().find(|site| site.name().as_str() == name).cloned();
-            if let Some(site) = site.filter(|site| short && site.is_up()) {
-                drop(self.gateways[gateway].courier(&site, needed.max(self.key_bytes)));
+        let needed = ample(bytes).max(self.key_bytes);
+        for name in self.short_of_key(gateway, names, bytes) {
+            if let Some(site) = self.site(&name).filter(|site| site.is_up()).cloned() {
+                drop(self.gateways[gateway].courier(&site, needed));
             }
         }
+    }
+
+    /// Those of these sites whose key may be too little for a restore of `bytes`.
+    pub(crate) fn short_of_key(
+        &mut self,
+        gateway: usize,
+        names: &[String],
+        bytes: u64,
+    ) -> Vec<String> {
+        let Some(Ok(rows)) = self.gateways[gateway].operate(|vault, _| vault.key_status()) else {
+            return names.to_vec();
+        };
+        let is_short = |name: &&String| {
+            let mut own = rows.iter().filter(|row| row.site.as_ref() == Some(*name));
+            own.any(|row| row.bytes_left < ample(bytes))
+        };
+        names.iter().filter(is_short).cloned().collect()
     }
 
     /// The weather calms down, everybody comes back, and everything under way arrives.
@@ -433,7 +370,11 @@ impl Scenario {
         self.sites.iter().for_each(|site| site.disk().leave_free(ROOM_BYTES));
         self.start_sites();
         self.network.settle();
-        self.gateways.iter_mut().for_each(|gateway| _ = gateway.start());
+        // What a process could not clear away itself is litter once it has ended.
+        for gateway in &mut self.gateways {
+            gateway.close();
+            gateway.start();
+        }
         self.ground.note("rest");
         (0..self.gateways.len()).for_each(|gateway| self.deliver_key(gateway));
     }
@@ -447,11 +388,7 @@ impl Scenario {
     }
 }
 
-/// A folder for catalogs: in memory where the system has one, as their syncs are not what is
-/// simulated.
-fn folder() -> Result<TempDir, std::io::Error> {
-    match TempDir::with_prefix_in("warifu-simulation-", "/dev/shm") {
-        Ok(folder) => Ok(folder),
-        Err(_) => TempDir::with_prefix("warifu-simulation-"),
-    }
+/// Key in one direction that covers a restore of so many bytes in any case.
+fn ample(bytes: u64) -> u64 {
+    2 * bytes + (1 << 19)
 }
