@@ -1,4 +1,5 @@
 //! The books of memory and copies. One test, as they are the whole process's.
+
 use warifu_buffers::{Block, copied_bytes, copy_payload, reserve, set_limit, slot_of, stats};
 
 #[test]

@@ -1,4 +1,5 @@
 //! Blocks: aligned, zero, wiped when they are let go, and recycled.
+
 use std::collections::BTreeSet;
 use warifu_buffers::{ALIGNMENT, Block, SLOT_BYTES, slot_of, stats};
 
