@@ -1,7 +1,5 @@
 //! The books of memory and copies. One test, as they are the whole process's.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-
 use warifu_buffers::{Block, copied_bytes, copy_payload, reserve, set_limit, slot_of, stats};
 
 #[test]

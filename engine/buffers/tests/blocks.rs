@@ -1,7 +1,5 @@
 //! Blocks: aligned, zero, wiped when they are let go, and recycled.
 
-#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
-
 use std::collections::BTreeSet;
 use warifu_buffers::{ALIGNMENT, Block, SLOT_BYTES, slot_of, stats};
 

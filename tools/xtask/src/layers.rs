@@ -125,7 +125,7 @@ const TABLE: &[Row] = &[
     row("warifu-backend", "backends/api", &["warifu-buffers"], &[]),
     row("warifu-backend-local", "backends/local", &["warifu-backend", "warifu-buffers"], &[]),
     row("warifu-remote", "backends/remote", &["warifu-backend", "warifu-buffers"], &[]),
-    // tools and tests
+    // tools, benches and tests
     row(
         "warifu",
         "tools/warifu",
@@ -133,6 +133,12 @@ const TABLE: &[Row] = &[
         &["warifu-backend", "warifu-backend-local"],
     ),
     row("xtask", "tools/xtask", &[], &[]),
+    row(
+        "warifu-bench-local",
+        "benches/local",
+        &["warifu-backend", "warifu-backend-local", "warifu-buffers"],
+        &[],
+    ),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),
     row("warifu-vectors", "tests/vectors", ALL, &[]),

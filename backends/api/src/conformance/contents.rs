@@ -11,7 +11,8 @@ super::cases! {
         overwritten_after_a_sync, read_in_ranges, read_past_the_end, read_at_huge_offsets,
         a_write_beyond_every_offset, many_chunks_from_aligned_memory,
         a_later_write_lies_over_an_earlier_one, aligned_and_unaligned_in_turn,
-        the_length_follows_the_writes, truncated_then_written_on, read_while_others_are_written, room_is_told_or_not;
+        the_length_follows_the_writes, truncated_then_written_on,
+        read_while_others_are_written, room_is_told_or_not;
 }
 
 fn an_empty_store_is_empty(store: &dyn ShareStore) {

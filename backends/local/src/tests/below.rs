@@ -139,7 +139,9 @@ impl Failing {
 
 impl Drop for Failing {
     fn drop(&mut self) {
-        let _gone = Command::new("umount").arg("-l").arg(self.at("mount")).output();
+        if !is_done(Command::new("umount").arg("-l").arg(self.at("mount"))) {
+            let _gone = Command::new("fusermount").arg("-uz").arg(self.at("mount")).output();
+        }
         let _dead = self.server.kill();
         let _reaped = self.server.wait();
     }

@@ -33,7 +33,7 @@ impl Dice {
     fn bytes(&mut self, len: u64) -> Bytes {
         let mut block = Block::zeroed(len as usize);
         let seed = self.below(1 << 40);
-        block.iter_mut().zip(seed..).for_each(|(byte, at)| *byte = (at * 151 >> 7) as u8);
+        block.iter_mut().zip(seed..).for_each(|(byte, at)| *byte = ((at * 151) >> 7) as u8);
         block.into_bytes()
     }
 }

@@ -67,8 +67,8 @@ impl<'a> ShareReader<'a> {
         }
     }
 
-    /// Reads a chunk or mask into the start of `target`. Where `target` has room for a page more, the
-    /// slot is read at once, by way of that room, which is zero afterwards.
+    /// Reads a chunk or mask into the start of `target`. Where `target` has room for a page more,
+    /// the slot is read at once, by way of that room, which is zero afterwards.
     ///
     /// # Errors
     /// Where there is no such slot, its checksum is wrong, or the store fails.

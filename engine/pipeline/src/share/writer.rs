@@ -229,9 +229,9 @@ impl ShareWriter {
         &self.written
     }
 
-    /// Writes a slot; a later attempt replaces an earlier one, which only for a piece of the capsule
-    /// may have had another length. `blind` is not used for these, which have none. The content is
-    /// handed on without a copy; a failure to write it may come with a later call.
+    /// Writes a slot; a later attempt replaces an earlier one, which may have had another length
+    /// only for a piece of the capsule. `blind` is not used for these, which have none. The content
+    /// is handed on without a copy; a failure to write it may come with a later call.
     ///
     /// # Errors
     /// Where the slot doesn't fit, an equal or later attempt is there, or the store fails.

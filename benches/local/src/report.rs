@@ -1,0 +1,106 @@
+//! Medians and ratios, for people and for scripts.
+
+use crate::Pair;
+use crate::measure::{Cost, Run};
+use serde_json::{Value, json};
+
+const GIB: f64 = (1_u64 << 30) as f64;
+
+pub(crate) fn text(bytes: u64, pairs: &[Pair]) -> String {
+    let line = |name: &str, pass: fn(&Run) -> Cost| {
+        let of = figures(bytes, pairs, pass);
+        format!(
+            "{name}: ring {:.3} s of processor for each GiB, plain {:.3} s, ratio {:.2} \
+             ({:.2} to {:.2}); by the clock {:.2} s and {:.2} s",
+            of.ring_cpu, of.plain_cpu, of.ratio, of.least, of.most, of.ring_wall, of.plain_wall
+        )
+    };
+    let pair_count = pairs.len();
+    let lines = [line("write", |run| run.write), line("read", |run| run.read)];
+    format!("medians of {pair_count} pairs of {} GiB\n{}", bytes >> 30, lines.join("\n"))
+}
+
+pub(crate) fn json(bytes: u64, pairs: &[Pair]) -> String {
+    let pass = |pass: fn(&Run) -> Cost| -> Value {
+        let of = figures(bytes, pairs, pass);
+        json!({
+            "ring_cpu_seconds_per_gib": of.ring_cpu,
+            "plain_cpu_seconds_per_gib": of.plain_cpu,
+            "cpu_ratio": of.ratio,
+            "cpu_ratio_min": of.least,
+            "cpu_ratio_max": of.most,
+            "ring_wall_seconds_per_gib": of.ring_wall,
+            "plain_wall_seconds_per_gib": of.plain_wall,
+        })
+    };
+    let (write, read) = (pass(|run| run.write), pass(|run| run.read));
+    json!({
+        "v": 1, "type": "bench-local", "bytes": bytes, "pairs": pairs.len(),
+        "write": write, "read": read,
+    })
+    .to_string()
+}
+
+/// Medians over the pairs; the ratio is that of each pair, ring by plain.
+struct Figures {
+    ring_cpu: f64,
+    plain_cpu: f64,
+    ring_wall: f64,
+    plain_wall: f64,
+    ratio: f64,
+    least: f64,
+    most: f64,
+}
+
+fn figures(bytes: u64, pairs: &[Pair], pass: fn(&Run) -> Cost) -> Figures {
+    let gib = bytes as f64 / GIB;
+    let sorted = |of: &dyn Fn(&Pair) -> f64| {
+        let mut values: Vec<f64> = pairs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let median = |of: &dyn Fn(&Pair) -> f64| middle(&sorted(of));
+    let ratio = |pair: &Pair| pass(&pair.ring).cpu_s / pass(&pair.plain).cpu_s;
+    let ratios = sorted(&ratio);
+    Figures {
+        ring_cpu: median(&|pair| pass(&pair.ring).cpu_s / gib),
+        plain_cpu: median(&|pair| pass(&pair.plain).cpu_s / gib),
+        ring_wall: median(&|pair| pass(&pair.ring).wall_s / gib),
+        plain_wall: median(&|pair| pass(&pair.plain).wall_s / gib),
+        ratio: middle(&ratios),
+        least: ratios[0],
+        most: ratios[ratios.len() - 1],
+    }
+}
+
+fn middle(sorted: &[f64]) -> f64 {
+    let half = sorted.len() / 2;
+    match sorted.len() % 2 {
+        0 => f64::midpoint(sorted[half - 1], sorted[half]),
+        _ => sorted[half],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(ring: f64, plain: f64) -> Pair {
+        let run = |cpu_s| {
+            let cost = Cost { cpu_s, wall_s: 2.0 };
+            Run { write: cost, read: cost }
+        };
+        Pair { ring: run(ring), plain: run(plain) }
+    }
+
+    #[test]
+    fn the_ratio_is_that_of_the_pairs() {
+        let pairs = [pair(1.0, 4.0), pair(3.0, 4.0), pair(10.0, 20.0)];
+        let answer: Value = serde_json::from_str(&json(2 << 30, &pairs)).unwrap();
+        assert_eq!(answer["write"]["cpu_ratio"], 0.5);
+        assert_eq!(answer["write"]["cpu_ratio_min"], 0.25);
+        assert_eq!(answer["read"]["ring_cpu_seconds_per_gib"], 1.5);
+        assert_eq!(answer["read"]["plain_wall_seconds_per_gib"], 1.0);
+        assert!(text(2 << 30, &pairs[..2]).contains("ratio 0.50 (0.25 to 0.75)"));
+    }
+}
