@@ -9,6 +9,7 @@
 mod alarm;
 pub mod backup;
 pub mod hashes;
+pub mod held;
 pub mod peer;
 pub mod random;
 pub mod restore;

@@ -145,15 +145,35 @@ fn an_unfinished_share_is_taken_up_by_its_owner_and_nobody_else() {
 }
 
 #[test]
-fn a_torn_chunk_ends_what_is_taken_up() {
+fn a_torn_chunk_is_a_hole_in_what_is_taken_up() {
     let store = MemoryStore::new();
     drop(written(&store));
     let mut upload = store.resume(&name()).unwrap();
     upload.write_at(4096 + (CHUNK as u64 + 4096) + 5, &[0xEE]).unwrap();
     drop(upload);
-    let writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
-    assert_eq!(writer.written().keys().copied().collect::<Vec<_>>(), [data(0)]);
-    drop(writer);
+    let mut writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+    assert_eq!(writer.written().keys().copied().collect::<Vec<_>>(), [data(0), data(2)]);
+    writer.put(data(1), 1 << 16, &[1; 16], &content(1, 1, CHUNK)).unwrap();
+    put_capsule(&mut writer);
+    commit(writer, 1 << 16).unwrap();
+}
+
+#[test]
+fn a_later_attempt_at_the_capsule_may_be_longer() {
+    let store = MemoryStore::new();
+    let mut writer = written(&store);
+    writer.put(CAPSULE, 0, &[0; 16], &[0xAB; 48]).unwrap();
+    assert!(writer.put(CAPSULE, 0, &[0; 16], &[0xAB; 64]).is_err(), "the same attempt again");
+    let bytes = shape(&geometry()).capsule_bytes(draft(1).threshold) as usize;
+    writer.put(CAPSULE, 1 << 16, &[0; 16], &vec![0xCA; bytes]).unwrap();
+    commit(writer, 1).unwrap();
+    ShareReader::open(&store, &name()).unwrap().scrub_capsule().unwrap();
+}
+
+#[test]
+fn what_a_stranger_left_is_removed_by_its_owner() {
+    let store = MemoryStore::new();
+    drop(written(&store));
     Draft::abandon_left(&store, &name(), LinkId::from_bytes([1; 16])).unwrap();
     assert!(store.unfinished().unwrap().is_empty());
 }

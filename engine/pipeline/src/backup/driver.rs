@@ -1,11 +1,10 @@
 //! Runs the step machine: one thread for each lane, one for reading and computing.
 
-use super::lane::{Lane, LaneError};
-use super::weave::{Order, Slot, Weaver};
+use super::lane::{Lane, LaneError, Receipt};
+use super::weave::{Admission, Finished, Order, Slot, Weaver};
 use crate::alarm::PanicAlarm;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
-use warifu_buffers::Block;
 use warifu_core::{Kept, SiteName};
 
 /// Why a run ended early.
@@ -29,6 +28,9 @@ pub enum RunError {
         /// Payload bytes planned.
         planned_bytes: u64,
     },
+    /// The journal of the backup can't be written, so nothing more may be sent.
+    #[error("the journal of the backup could not be written")]
+    Journal(#[source] io::Error),
     /// The operator or a signal asked to stop.
     #[error("stopped on request")]
     Stopped,
@@ -37,7 +39,7 @@ pub enum RunError {
 /// What a lane's thread tells the machine.
 enum Event {
     Drawn { lane: usize, slot: Slot, attempt: u32, pad: Kept },
-    Held { lane: usize, slot: Slot, attempt: u32 },
+    Held { lane: usize, receipt: Receipt },
     Doubtful { slots: Vec<(Slot, u32)> },
     Failed { lane: usize, error: LaneError },
     Panicked,
@@ -52,8 +54,8 @@ pub fn run(
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
-    next: &mut dyn FnMut() -> Result<Option<(Slot, Block)>, RunError>,
-    done: &mut dyn FnMut(Slot),
+    next: &mut dyn FnMut() -> Result<Option<Admission>, RunError>,
+    done: &mut dyn FnMut(Finished),
 ) -> Result<(), RunError> {
     let sites: Vec<SiteName> = lanes.iter().map(|lane| lane.site().clone()).collect();
     let (told, events) = unbounded();
@@ -74,8 +76,8 @@ pub fn run(
         loop {
             while !ended && machine.weaver.underway() < window {
                 match next()? {
-                    Some((slot, payload)) => {
-                        let orders = machine.weaver.admit(slot, payload);
+                    Some(admission) => {
+                        let orders = machine.weaver.admit(admission);
                         machine.give(orders);
                     }
                     None => ended = true,
@@ -98,7 +100,7 @@ pub fn run(
 struct Machine<'a> {
     weaver: &'a mut Weaver,
     orders: &'a [Sender<Order>],
-    done: &'a mut dyn FnMut(Slot),
+    done: &'a mut dyn FnMut(Finished),
 }
 
 impl Machine<'_> {
@@ -108,9 +110,9 @@ impl Machine<'_> {
                 let orders = self.weaver.drawn(lane, slot, attempt, pad);
                 self.give(orders);
             }
-            Event::Held { lane, slot, attempt } => {
-                if self.weaver.acknowledged(lane, slot, attempt) {
-                    (self.done)(slot);
+            Event::Held { lane, receipt } => {
+                if let Some(finished) = self.weaver.acknowledged(lane, receipt) {
+                    (self.done)(finished);
                 }
             }
             Event::Doubtful { slots } => {
@@ -147,9 +149,7 @@ fn serve_lane(number: usize, lane: &mut dyn Lane, orders: &Receiver<Order>, told
         let about = order.as_ref().map(Order::about);
         let outcome = match order {
             Some(order) => carry_out(number, lane, order),
-            None => lane
-                .settle()
-                .map(|(slot, attempt)| Some(Event::Held { lane: number, slot, attempt })),
+            None => lane.settle().map(|receipt| Some(Event::Held { lane: number, receipt })),
         };
         let event = match outcome {
             Ok(event) => event,

@@ -143,34 +143,46 @@ impl ShareWriter {
         Ok(writer)
     }
 
-    /// Counts the whole data chunks and masks, from the first of each, that an earlier process
-    /// left.
+    /// Counts the whole data chunks that an earlier process left, and its masks where no chunk is
+    /// missing: else nobody knows where masks begin.
     fn take_up_written(&mut self) {
         let mut content = Block::zeroed(CHUNK_BYTES as usize);
         let step = PAYLOAD_STEP as usize;
         for index in 0.. {
             let slot = Slot { class: ShareClass::Data, index };
-            let Some(offset) = data_slot_offset(index) else { break };
+            let Some(offset) = data_slot_offset(index).filter(|offset| self.reaches(*offset))
+            else {
+                break;
+            };
             let lengths = (1..=CHUNK_BYTES as usize / step).rev().map(|pages| pages * step);
             let found = lengths.into_iter().find_map(|bytes| {
                 let attempt = self.whole_slot(slot, offset, &mut content[..bytes])?;
                 Some(WrittenSlot { attempt, bytes: bytes as u32 })
             });
-            let Some(found) = found else { break };
+            let Some(found) = found else { continue };
             self.written.insert(slot, found);
             self.payload_bytes += u64::from(found.bytes);
             if found.bytes < CHUNK_BYTES {
                 break;
             }
         }
+        let data_end = self.written.keys().next_back().map_or(0, |last| last.index + 1);
+        if data_end > self.count(ShareClass::Data) {
+            return;
+        }
         let Ok(geometry) = Geometry::new(self.payload_bytes) else { return };
         for index in 0..u64::from(geometry.mask_count()) {
             let slot = Slot { class: ShareClass::Mask, index };
             let offset = mask_slot_offset(&geometry, index);
             let attempt = offset.and_then(|offset| self.whole_slot(slot, offset, &mut content));
-            let Some(attempt) = attempt else { return };
+            let Some(attempt) = attempt else { continue };
             self.written.insert(slot, WrittenSlot { attempt, bytes: CHUNK_BYTES });
         }
+    }
+
+    /// Whether anything was written at `offset` or beyond.
+    fn reaches(&self, offset: u64) -> bool {
+        self.upload.read_at(offset, &mut [0]).is_ok()
     }
 
     /// The attempt of a slot if it stands at `offset` whole with this length.
@@ -214,7 +226,8 @@ impl ShareWriter {
             if held.attempt >= attempt {
                 return Err(misfit("the same or a later attempt is there already"));
             }
-            if held.bytes as usize != content.len() {
+            // A capsule grows with the list of attempts that it holds.
+            if held.bytes as usize != content.len() && slot.class != ShareClass::Capsule {
                 return Err(misfit("an attempt never changes the length"));
             }
         }
