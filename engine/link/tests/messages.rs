@@ -6,8 +6,8 @@ use warifu_core::id::Incarnation;
 use warifu_core::{KeyRange, ObjectId, RangeSet, Threshold, XCoord};
 use warifu_link::body::{
     ATTEMPTS_MAX, Attempt, Commit, Confirm, Confirmed, Grant, HELD_RUNS_MAX, HeldRun,
-    RELEASED_RANGES_MAX, Release,
-    SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text, decode_site_name, failure_text,
+    RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text,
+    decode_site_name, failure_text,
 };
 use warifu_link::hello::{HelloEcho, Marks, Nonce};
 use warifu_link::message::BODY_BYTES_MAX;

@@ -49,6 +49,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// How long to look for a site that was lost, in seconds.
     pub patience_seconds: u64,
+    /// How long an interrupted backup is kept so that it can go on, in days.
+    pub resume_days: u64,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             answer_lease_bytes: 16 * MIB,
             memory_bytes: 256 * MIB,
             patience_seconds: 30,
+            resume_days: 7,
         }
     }
 }
@@ -132,6 +135,9 @@ impl Config {
         }
         if limits.patience_seconds > 86_400 {
             return Err(wrong("limits.patience_seconds", "must be at most a day"));
+        }
+        if limits.resume_days > 3660 {
+            return Err(wrong("limits.resume_days", "must be at most ten years, in days"));
         }
         match &self.site {
             Some(site) => site.store.as_deref().map_or(Ok(()), |url| file_url(url).map(drop)),

@@ -13,6 +13,8 @@ pub mod config;
 mod dial;
 mod doctor;
 mod failure;
+mod jobs;
+mod journal;
 mod keys;
 mod output;
 mod plan;
@@ -27,6 +29,7 @@ pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use config::Config;
 pub use doctor::{Finding, Severity};
 pub use failure::{Class, Failure};
+pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use report::{
     IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport, ShareRow,
@@ -74,6 +77,7 @@ pub struct Vault {
     name: SiteName,
     keys: Arc<KeyStore>,
     catalog: Option<Catalog>,
+    in_hand: jobs::InHand,
     entropy: Arc<dyn Entropy>,
     isa: Isa,
 }
@@ -121,7 +125,8 @@ impl Vault {
                 .next("unset WARIFU_ISA, or name one that this machine has")
         })?;
         let keys = Arc::new(keys);
-        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, entropy, isa })
+        let in_hand = jobs::InHand::default();
+        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, in_hand, entropy, isa })
     }
 
     /// Where it lies.

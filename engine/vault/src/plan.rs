@@ -8,7 +8,7 @@ use crate::keys::left_bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
+use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, PlannedShare, plan};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::hello_reserve_bytes;
@@ -35,9 +35,9 @@ pub(crate) struct Placed {
 }
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
-struct Reached {
-    peer: Peer,
-    name: SiteName,
+pub(crate) struct Reached {
+    pub(crate) peer: Peer,
+    pub(crate) name: SiteName,
     room_bytes: u64,
 }
 
@@ -90,7 +90,7 @@ impl Vault {
         }
         match found {
             Ok(plan) => {
-                let class = self.class_of(&plan, &sites)?;
+                let class = self.class_of(&plan.shares, &sites)?;
                 Ok(Placed { plan, sites, peers: reached, class, lock })
             }
             Err(failure) => {
@@ -103,7 +103,7 @@ impl Vault {
     }
 
     /// Connects to every site on a link, all at once, and asks each who it is and how full.
-    fn reach<'a>(
+    pub(crate) fn reach<'a>(
         &self,
         sites: impl Iterator<Item = &'a Site>,
     ) -> Result<BTreeMap<SiteName, Result<Reached, PeerError>>, Failure> {
@@ -168,7 +168,7 @@ impl Vault {
     }
 
     /// Waits for its turn to plan.
-    fn lock_planning(&self) -> Result<File, Failure> {
+    pub(crate) fn lock_planning(&self) -> Result<File, Failure> {
         let path = self.dir.join("planning.lock");
         let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
         locked.map_err(|error| {
@@ -199,9 +199,13 @@ impl Vault {
     }
 
     /// The worst class of the pools that a plan draws from.
-    fn class_of(&self, plan: &Plan, sites: &BTreeMap<SiteName, Site>) -> Result<KeyClass, Failure> {
+    pub(crate) fn class_of(
+        &self,
+        shares: &[PlannedShare],
+        sites: &BTreeMap<SiteName, Site>,
+    ) -> Result<KeyClass, Failure> {
         let mut class = KeyClass::InformationTheoretic;
-        let links = plan.shares.iter().filter_map(|share| sites.get(&share.site)?.link);
+        let links = shares.iter().filter_map(|share| sites.get(&share.site)?.link);
         for pool in self.keys.pools()? {
             let used = pool.kind == PoolKind::Random
                 || links.clone().any(|link| PoolId::from(link) == pool.pool);

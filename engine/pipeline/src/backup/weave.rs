@@ -336,7 +336,10 @@ mod tests {
         weaver.take_up(Slot { index: 8, ..SLOT }, 3);
         let generation = 2 << 16;
         assert_eq!(draws(&weaver.admit(admission(generation))), [(0, generation), (2, generation)]);
-        assert_eq!(draws(&weaver.redraw(SLOT, generation)), [(0, generation + 1), (2, generation + 1)]);
+        assert_eq!(
+            draws(&weaver.redraw(SLOT, generation)),
+            [(0, generation + 1), (2, generation + 1)]
+        );
         let named: Vec<_> = weaver.attempts().iter().map(|(slot, at)| (slot.index, *at)).collect();
         assert_eq!(named, [(0, generation + 1), (8, 3)]);
     }

@@ -48,7 +48,8 @@ impl Peer {
             let reply = self.call(message, &[], runs_wanted * HELD_RUN_BYTES)?;
             let runs = HeldRun::decode_all(reply.body())?;
             let first = runs.first().map(|run| (run.class, run.start));
-            if runs.len() > runs_wanted || first.is_some_and(|first| first < (from.class, from.index))
+            if runs.len() > runs_wanted
+                || first.is_some_and(|first| first < (from.class, from.index))
             {
                 return Err(PeerError::Unexpected("it names other slots than were asked for"));
             }

@@ -2,37 +2,44 @@
 
 use super::Source;
 use crate::failure::{Class, Failure};
+use crate::journal::SourceIdentity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use warifu_core::payload::{Attributes, PayloadLayout, prologue};
+
+/// How long the clock may stand still by which a file system notes times.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
     pub(super) stream: Box<dyn Read + 'a>,
     pub(super) attributes: Attributes,
     pub(super) layout: PayloadLayout,
-    /// The file itself, to see whether it changed, and what it was like when it was opened.
-    file: Option<(File, (u64, i64, i64))>,
+    /// Of a file, what it was like when it was opened.
+    pub(super) identity: Option<SourceIdentity>,
+    /// The file itself, to see whether it changed.
+    file: Option<File>,
 }
 
 impl<'a> OpenSource<'a> {
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
     pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
-        let planned = self.layout;
-        (self.stream, self.attributes, Watched { planned, file: self.file })
+        let watched = Watched { planned: self.layout, file: self.file.zip(self.identity) };
+        (self.stream, self.attributes, watched)
     }
 }
 
 /// A source being read.
 pub(super) struct Watched {
     pub(super) planned: PayloadLayout,
-    file: Option<(File, (u64, i64, i64))>,
+    file: Option<(File, SourceIdentity)>,
 }
 
 impl Watched {
@@ -42,7 +49,10 @@ impl Watched {
     /// Where its length or time of change differ, or it gave another number of bytes.
     pub(super) fn expect_unchanged(&self, data_bytes: u64) -> Result<(), Failure> {
         let Some((file, before)) = &self.file else { return Ok(()) };
-        let same = fingerprint(file).is_ok_and(|now| now == *before);
+        let same = file.metadata().is_ok_and(|now| {
+            let modified = (now.mtime(), now.mtime_nsec());
+            (now.len(), modified) == (before.size_bytes, before.modified)
+        });
         match same && data_bytes == self.planned.data_bytes {
             true => Ok(()),
             false => Err(Failure::new(
@@ -102,7 +112,7 @@ fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
             .next("give files, or pipe a stream: tar c DIR | warifu backup - --size SIZE ..."));
     }
     let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    let metadata = settled(&file).map_err(unreadable)?;
     let name = path.file_name().map(|name| name.as_bytes().to_vec());
     let modified = metadata.mtime().checked_mul(1_000_000_000);
     let attributes = Attributes {
@@ -111,9 +121,10 @@ fn open_file(path: &Path) -> Result<OpenSource<'static>, Failure> {
         mode: Some(metadata.mode() & 0o7777),
     };
     let layout = layout(&attributes, metadata.len())?;
-    let before = fingerprint(&file).map_err(unreadable)?;
+    let path = std::path::absolute(path).map_err(unreadable)?;
+    let identity = Some(identity(path, &metadata));
     let stream = Box::new(file.try_clone().map_err(unreadable)?);
-    Ok(OpenSource { stream, attributes, layout, file: Some((file, before)) })
+    Ok(OpenSource { stream, attributes, layout, identity, file: Some(file) })
 }
 
 fn open_stdin(size_bytes: Option<u64>, stop: &AtomicBool) -> Result<OpenSource<'_>, Failure> {
@@ -126,7 +137,8 @@ fn open_stdin(size_bytes: Option<u64>, stop: &AtomicBool) -> Result<OpenSource<'
     })?;
     let attributes = Attributes::default();
     let layout = layout(&attributes, size_bytes)?;
-    Ok(OpenSource { stream: Box::new(StoppableStdin { stop }), attributes, layout, file: None })
+    let stream = Box::new(StoppableStdin { stop });
+    Ok(OpenSource { stream, attributes, layout, identity: None, file: None })
 }
 
 fn layout(attributes: &Attributes, data_bytes: u64) -> Result<PayloadLayout, Failure> {
@@ -137,8 +149,39 @@ fn layout(attributes: &Attributes, data_bytes: u64) -> Result<PayloadLayout, Fai
     PayloadLayout::new(head.len() as u64 - 64, data_bytes).map_err(wrong)
 }
 
-/// Length and time of change: enough to see that a file is not what it was.
-fn fingerprint(file: &File) -> std::io::Result<(u64, i64, i64)> {
+/// What a file is like, once the clock of its file system has ticked since it was last changed: a
+/// change that comes later then shows in its times.
+fn settled(file: &File) -> std::io::Result<Metadata> {
     let metadata = file.metadata()?;
-    Ok((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+    let changed =
+        u64::try_from(metadata.ctime()).ok().zip(u32::try_from(metadata.ctime_nsec()).ok());
+    let changed = changed.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let age = changed.and_then(|changed| now.checked_sub(changed));
+    match age.and_then(|age| CLOCK_TICK.checked_sub(age)) {
+        None => Ok(metadata),
+        Some(rest) => {
+            std::thread::sleep(rest);
+            file.metadata()
+        }
+    }
+}
+
+fn identity(path: PathBuf, metadata: &Metadata) -> SourceIdentity {
+    SourceIdentity {
+        path,
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size_bytes: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+/// What the file at `path` is like now.
+///
+/// # Errors
+/// Where it is gone or can't be looked at.
+pub(crate) fn identify(path: &Path) -> std::io::Result<SourceIdentity> {
+    Ok(identity(std::path::absolute(path)?, &std::fs::metadata(path)?))
 }

@@ -10,11 +10,11 @@ use warifu_core::{IndividualId, ObjectId, SiteName, Threshold};
 #[derive(Args, Debug)]
 pub(crate) struct BackupArgs {
     /// Files, each of which becomes an object; `-` is standard input
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(required_unless_present = "resume", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Whose they are
-    #[arg(long, value_name = "ID")]
-    pub(crate) individual: IndividualId,
+    #[arg(long, value_name = "ID", required_unless_present = "resume")]
+    pub(crate) individual: Option<IndividualId>,
     /// How many shares rebuild, and how many are made
     #[arg(long, value_name = "K/N", default_value = "3/5")]
     pub(crate) scheme: Threshold,
@@ -36,6 +36,10 @@ pub(crate) struct BackupArgs {
     /// Only tell where shares would go and what they would cost
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Go on with interrupted backups and begin none: with those of the PATHs, which must be there,
+    /// or without PATH with all. (A backup that is given again goes on by itself.)
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) resume: bool,
 }
 
 /// `restore`

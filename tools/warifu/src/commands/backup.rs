@@ -10,7 +10,8 @@ use crate::size::{human, human_rate};
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use std::path::Path;
-use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, PlanReport, Source, Vault};
+use warifu_core::IndividualId;
+use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, PlanReport, Source, Vault, Watch};
 
 /// What became of one input.
 #[derive(Serialize)]
@@ -24,15 +25,25 @@ enum Report {
 pub(super) fn backup(context: &Context, args: &BackupArgs) -> Result<(), Ending> {
     let sources = sources(args)?;
     let vault = context.open()?;
+    if args.resume && args.paths.is_empty() {
+        return resume_all(context, &vault);
+    }
+    let individual = args.individual.as_ref().ok_or_else(|| {
+        let what = "--individual is missing";
+        Failure::new(Class::Usage, "usage", what).next("say whose the files are")
+    })?;
     // A plan takes no time: it ends at once by a signal.
     let stop = if args.dry_run { Stop::never() } else { Stop::install()? };
     let mut failures = Vec::new();
     let inputs = sources.len();
     for (path, source) in args.paths.iter().zip(sources) {
-        let request = request(args, source);
+        let request = request(args, individual, source);
         let outcome = match args.dry_run {
             true => vault.dry_run(&request).map(Report::Planned).map_err(Ending::from),
-            false => store(context, &vault, &stop, path, &request).map(Report::Stored),
+            false => {
+                let whose = (path.as_path(), args.resume);
+                store(context, &vault, &stop, whose, &request).map(Report::Stored)
+            }
         };
         match outcome {
             Ok(report) => context.output.answer(&report, || match &report {
@@ -53,15 +64,52 @@ fn store(
     context: &Context,
     vault: &Vault,
     stop: &Stop,
-    path: &Path,
+    (path, resume): (&Path, bool),
     request: &BackupRequest,
 ) -> Result<ObjectReport, Ending> {
-    if stop.signal().is_some() {
-        let what = "stopped on request before this one was begun";
-        return Err(stop.ending(Failure::new(Class::Temporary, "stopped", what)));
-    }
+    expect_no_stop(stop)?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    watched(context.output, stop, &name, |watch| vault.backup(request, watch))
+    watched(context.output, stop, &name, |watch| match resume {
+        true => vault.resume_backup(request, watch),
+        false => vault.backup(request, watch),
+    })
+}
+
+fn expect_no_stop(stop: &Stop) -> Result<(), Ending> {
+    match stop.signal() {
+        None => Ok(()),
+        Some(_) => {
+            let what = "stopped on request before this one was begun";
+            Err(stop.ending(Failure::new(Class::Temporary, "stopped", what)))
+        }
+    }
+}
+
+/// Goes on with every interrupted backup that can go on. One that fails does not keep the others
+/// from it.
+fn resume_all(context: &Context, vault: &Vault) -> Result<(), Ending> {
+    let jobs = vault.jobs()?.into_iter();
+    let jobs: Vec<_> = jobs.filter(|job| job.state == "interrupted" && job.resumable).collect();
+    let stop = Stop::install()?;
+    let mut failures = Vec::new();
+    for job in &jobs {
+        expect_no_stop(&stop)?;
+        let name = Path::new(job.source.as_deref().unwrap_or(&job.object));
+        let object = job.object.parse().map_err(|error| {
+            Failure::new(Class::Other, "internal", "a job has no object").because(error)
+        })?;
+        let bar = name.file_name().unwrap_or(name.as_os_str()).to_string_lossy();
+        let resume = |watch: Watch<'_>| vault.resume_job(&object, watch);
+        match watched(context.output, &stop, &bar, resume) {
+            Ok(report) => context.output.answer(&report, || stored(&report))?,
+            Err(Ending::Failed(failure)) if jobs.len() > 1 => {
+                context.output.warn(&format!("{}: {}", name.display(), told(&failure)));
+                failures.push((name, failure));
+            }
+            Err(ending) => return Err(ending),
+        }
+    }
+    ending(jobs.len(), failures)
 }
 
 /// What each path stands for.
@@ -85,10 +133,10 @@ fn sources(args: &BackupArgs) -> Result<Vec<Source>, Failure> {
     Ok(args.paths.iter().map(source).collect())
 }
 
-fn request(args: &BackupArgs, source: Source) -> BackupRequest {
+fn request(args: &BackupArgs, individual: &IndividualId, source: Source) -> BackupRequest {
     BackupRequest {
         source,
-        individual: args.individual.clone(),
+        individual: individual.clone(),
         threshold: args.scheme,
         label: args.name.clone(),
         overrides: args.overrides.clone(),

@@ -1,0 +1,183 @@
+//! Interrupted backups: which there are, who works on them, giving them up, going on with them.
+
+use crate::backup::{Wish, identify, request_of};
+use crate::collect::Settled;
+use crate::failure::{Class, Failure};
+use crate::journal::{Header, Journals};
+use crate::report::{ObjectReport, time};
+use crate::{Vault, Watch, now_unix_s};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use warifu_catalog::{Holder, Intent};
+use warifu_core::ObjectId;
+
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// A backup that was begun and is not listed yet.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobRow {
+    /// The object that it will be.
+    pub object: String,
+    /// Whose it is.
+    pub individual: String,
+    /// When it was begun.
+    pub began: String,
+    /// `running`, or `interrupted`: its process is gone.
+    pub state: &'static str,
+    /// Whether another process can go on with it; else it is cleared away by the next backup.
+    pub resumable: bool,
+    /// Where its shares go.
+    pub sites: Vec<String>,
+    /// What is being stored; unknown for a stream.
+    pub source: Option<String>,
+    /// Payload bytes that all sites hold.
+    pub done_bytes: Option<u64>,
+    /// Payload bytes in all, or an upper bound of them.
+    pub total_bytes: Option<u64>,
+    /// How often it was taken up again.
+    pub generation: Option<u16>,
+}
+
+/// Objects that this process works on.
+#[derive(Default)]
+pub(crate) struct InHand(Mutex<BTreeSet<ObjectId>>);
+
+impl InHand {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ObjectId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That this thread, and no other of this process, works on an object.
+pub(crate) struct Claim<'a> {
+    in_hand: &'a InHand,
+    object: ObjectId,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.in_hand.lock().remove(&self.object);
+    }
+}
+
+impl Vault {
+    /// All backups that were begun and are not listed, the oldest first.
+    ///
+    /// # Errors
+    /// Where the catalog or the key store fails, or this is a site's vault.
+    pub fn jobs(&self) -> Result<Vec<JobRow>, Failure> {
+        let intents = self.catalog()?.intents()?;
+        intents.iter().map(|intent| self.job_row(intent)).collect()
+    }
+
+    fn job_row(&self, intent: &Intent) -> Result<JobRow, Failure> {
+        let is_running = self.is_in_hand(intent)?;
+        let story = self.journals().read(intent.object, &mut |_| ()).ok();
+        let source = story.as_ref().and_then(|story| story.header.source.as_ref());
+        Ok(JobRow {
+            object: intent.object.to_string(),
+            individual: intent.individual.to_string(),
+            began: time(intent.created_unix_s),
+            state: if is_running { "running" } else { "interrupted" },
+            resumable: story.as_ref().is_some_and(|story| self.may_go_on(&story.header)),
+            sites: intent.shares.iter().map(|(_, site, _)| site.to_string()).collect(),
+            source: source.map(|source| source.path.display().to_string()),
+            done_bytes: story.as_ref().map(|story| story.standing.done_bytes()),
+            total_bytes: story.as_ref().map(|story| story.header.geometry.payload_bytes()),
+            generation: story.as_ref().map(|story| story.standing.generation()),
+        })
+    }
+
+    /// Gives an interrupted backup up: what its sites hold of it is removed, unless so many hold
+    /// it whole that it can be listed instead. True where it was listed.
+    ///
+    /// # Errors
+    /// Where there is no such backup, it is running, or a site can't be reached: what is left is
+    /// then removed later.
+    pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
+        let intents = self.catalog()?.intents()?;
+        let intent = intents.into_iter().find(|intent| intent.object == *object);
+        let intent = intent.ok_or_else(|| unknown_job(object))?;
+        if self.is_in_hand(&intent)? {
+            return Err(running(object));
+        }
+        let _claim = self.claim(*object)?;
+        let holder = self.holder();
+        if !self.catalog()?.take_over(object, &intent.holder, &holder)? {
+            return Err(running(object));
+        }
+        self.journals().erase(*object)?;
+        Ok(self.settle(&Intent { holder, ..intent })? == Settled::Listed)
+    }
+
+    /// Goes on with an interrupted backup.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup); also where there is no such backup, or it can't be gone on
+    /// with: its source has changed, or it came from a stream.
+    pub fn resume_job(&self, object: &ObjectId, watch: Watch<'_>) -> Result<ObjectReport, Failure> {
+        let is_open = self.catalog()?.intents()?.iter().any(|intent| intent.object == *object);
+        if !is_open {
+            return Err(unknown_job(object));
+        }
+        let header = self.journals().header(*object)?;
+        let request = request_of(&header).ok_or_else(|| unknown_job(object))?;
+        self.store(&request, watch, Wish::ResumeOf(*object))
+    }
+
+    /// Whether the backup of this header can be gone on with, as far as this end knows: it is not
+    /// too old, and its source is what it was.
+    pub(crate) fn may_go_on(&self, header: &Header) -> bool {
+        let age_s = now_unix_s().saturating_sub(header.created_unix_s);
+        let Some(source) = &header.source else { return false };
+        if age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
+            return false;
+        }
+        match identify(&source.path) {
+            Ok(now) => now == *source,
+            // It may come back: a file system that is not mounted looks otherwise.
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
+    }
+
+    pub(crate) fn journals(&self) -> Journals {
+        Journals::of(&self.dir)
+    }
+
+    /// This process as holder of intents.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { incarnation: self.keys.incarnation(), pid: std::process::id() }
+    }
+
+    /// Whether anybody works on an intent.
+    pub(crate) fn is_in_hand(&self, intent: &Intent) -> Result<bool, Failure> {
+        if intent.holder.incarnation == self.keys.incarnation() {
+            return Ok(self.in_hand.lock().contains(&intent.object));
+        }
+        Ok(self.keys.is_live(intent.holder.incarnation)?)
+    }
+
+    /// Works on an object, until the claim is dropped.
+    ///
+    /// # Errors
+    /// Where another thread does.
+    pub(crate) fn claim(&self, object: ObjectId) -> Result<Claim<'_>, Failure> {
+        match self.in_hand.lock().insert(object) {
+            true => Ok(Claim { in_hand: &self.in_hand, object }),
+            false => Err(running(&object)),
+        }
+    }
+}
+
+/// Somebody works on it.
+pub(crate) fn running(object: &ObjectId) -> Failure {
+    let what = format!("another process is storing this, as object {object}");
+    Failure::new(Class::Busy, "job-running", what).next("wait for its end; see `warifu jobs list`")
+}
+
+fn unknown_job(object: &ObjectId) -> Failure {
+    let what = format!("there is no interrupted backup {object}");
+    Failure::new(Class::NotFound, "job-unknown", what).next("see `warifu jobs list`")
+}
