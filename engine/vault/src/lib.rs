@@ -9,6 +9,7 @@ mod adopt;
 mod backup;
 mod causes;
 mod collect;
+mod complete;
 pub mod config;
 mod dial;
 mod doctor;

@@ -146,12 +146,12 @@ impl Job<'_> {
 
     /// Makes the object listed.
     pub(super) fn record(&self, woven: Woven, lanes: &[Box<dyn Lane>]) -> Result<(), Failure> {
-        let add = |(lane, before): (&Box<dyn Lane>, &Spent)| {
+        let in_all = lanes.iter().zip(&self.standing.spent).map(|(lane, before)| {
             let spent = lane.spent();
             let key_bytes = before.key_bytes + spent.key_bytes;
             Spent { key_bytes, sent_bytes: before.sent_bytes + spent.sent_bytes, ..spent }
-        };
-        let spent: Vec<Spent> = lanes.iter().zip(&self.standing.spent).map(add).collect();
+        });
+        let spent: Vec<Spent> = in_all.collect();
         let random_bytes = self.standing.random_bytes + self.random.drawn_bytes();
         let record = commit_record(&self.shares, woven, &spent, random_bytes);
         Ok(self.vault.catalog()?.commit(&self.header.object, &record)?)

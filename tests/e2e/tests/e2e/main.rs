@@ -10,5 +10,6 @@ mod gateways;
 mod kills;
 mod lab_lines;
 mod large;
+mod resume;
 mod schemes;
 mod sizes;
