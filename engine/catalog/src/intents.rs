@@ -1,8 +1,8 @@
 //! How a backup starts: the intent, recorded before anything is spent.
 
 use crate::objects::no_object;
-use crate::{Catalog, CatalogError, rows};
-use rusqlite::{Row, Transaction};
+use crate::{Catalog, CatalogError, KeyBytes, rows};
+use rusqlite::{OptionalExtension, Row, Transaction};
 use std::collections::BTreeSet;
 use warifu_core::capsule::LABEL_BYTES_MAX;
 use warifu_core::id::Incarnation;
@@ -125,6 +125,60 @@ impl Catalog {
             0 => Err(no_object("unfinished object", object)),
             _ => Ok(()),
         }
+    }
+
+    /// Makes `to` the holder of an intent that `from` holds. Of several processes that try, one
+    /// gets it. False where somebody else was faster, or the intent is gone.
+    ///
+    /// # Errors
+    /// [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn take_over(
+        &self,
+        object: &ObjectId,
+        from: &Holder,
+        to: &Holder,
+    ) -> Result<bool, CatalogError> {
+        let taken = self.connection.execute(
+            "UPDATE objects SET holder = ?3, holder_pid = ?4
+             WHERE object = ?1 AND committed_unix_s IS NULL AND holder = ?2",
+            (object.bytes(), from.incarnation.bytes(), to.incarnation.bytes(), to.pid),
+        )?;
+        Ok(taken > 0)
+    }
+
+    /// Plans anew what an intent still takes: of the `random` pool, and at each of its sites by x.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`] where no such intent with such shares is open.
+    pub fn replan(
+        &self,
+        object: &ObjectId,
+        random_bytes: u64,
+        shares: &[(XCoord, KeyBytes)],
+    ) -> Result<(), CatalogError> {
+        let writing = self.writing()?;
+        let query = "UPDATE objects SET random_bytes = ?2
+                     WHERE object = ?1 AND committed_unix_s IS NULL RETURNING number";
+        let number: Option<i64> = writing
+            .query_row(query, (object.bytes(), rows::stored(random_bytes)?), |row| row.get(0))
+            .optional()?;
+        let number = number.ok_or_else(|| no_object("unfinished object", object))?;
+        for (x, planned) in shares {
+            let changed = writing.execute(
+                "UPDATE shares SET planned_to_site_bytes = ?3, planned_from_site_bytes = ?4
+                 WHERE object = ?1 AND x = ?2",
+                (
+                    number,
+                    x.get(),
+                    rows::stored(planned.to_site_bytes)?,
+                    rows::stored(planned.from_site_bytes)?,
+                ),
+            )?;
+            if changed == 0 {
+                return Err(no_object("unfinished object with such a share", object));
+            }
+        }
+        Ok(writing.commit()?)
     }
 
     /// All intents, the oldest first.

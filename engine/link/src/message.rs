@@ -294,6 +294,7 @@ impl Message {
             (Op::Release, _) => 0..=body::RELEASED_RANGES_MAX * body::RANGE_BYTES,
             (Op::Store, false) => 1..=CONTENT_BYTES_MAX,
             (Op::Keep, true) => BLIND_BYTES..=BLIND_BYTES,
+            (Op::Begin, true) => 0..=body::HELD_RUNS_MAX * body::HELD_RUN_BYTES,
             (Op::Commit, false) => body::COMMIT_HEAD_BYTES..=BODY_BYTES_MAX,
             (Op::Read, true) => match self.class {
                 ShareClass::Data | ShareClass::Mask => {
@@ -304,9 +305,9 @@ impl Message {
             (Op::Stat, true) => 0..=BODY_BYTES_MAX,
             (Op::Ping, true) => 1..=body::NAME_BYTES_MAX,
             (Op::Witness, false) => 8..=8,
-            (Op::Begin | Op::Discard, _)
+            (Op::Discard, _)
             | (Op::Store | Op::Commit, true)
-            | (Op::Keep | Op::Read | Op::Stat | Op::Ping, false) => 0..=0,
+            | (Op::Begin | Op::Keep | Op::Read | Op::Stat | Op::Ping, false) => 0..=0,
         }
     }
 }

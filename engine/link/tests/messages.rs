@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use warifu_core::id::Incarnation;
 use warifu_core::{KeyRange, ObjectId, RangeSet, Threshold, XCoord};
 use warifu_link::body::{
-    ATTEMPTS_MAX, Attempt, Commit, Confirm, Confirmed, Grant, RELEASED_RANGES_MAX, Release,
-    SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text, decode_site_name, failure_text,
+    ATTEMPTS_MAX, Attempt, Commit, Confirm, Confirmed, Grant, HELD_RUNS_MAX, HeldRun,
+    RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text,
+    decode_site_name, failure_text,
 };
 use warifu_link::hello::{HelloEcho, Marks, Nonce};
 use warifu_link::message::BODY_BYTES_MAX;
@@ -70,7 +71,7 @@ proptest! {
                 assert_eq!(again, body);
             }
         }
-        for len in [8, 16, 44, 88, 104, 112, body.len()] {
+        for len in [8, 16, 24, 44, 48, 88, 104, 112, body.len()] {
             let Some(body) = body.get(..len) else { continue };
             same(body, Confirm::decode(body), Confirm::encode);
             same(body, Confirmed::decode(body), Confirmed::encode);
@@ -79,6 +80,9 @@ proptest! {
             same(body, Witness::decode(body), Witness::encode);
             same(body, ShareStat::decode_all(body), |all, target| {
                 all.iter().for_each(|stat| stat.encode(target));
+            });
+            same(body, HeldRun::decode_all(body), |all, target| {
+                all.iter().for_each(|run| run.encode(target));
             });
             let _ = (Release::decode(body), decode_failure_text(body), decode_site_name(body));
         }
@@ -191,7 +195,7 @@ fn bodies_have_the_lengths_of_the_format_and_no_other() {
         (Op::Confirm, 112..=112, 104..=104),
         (Op::Lease, 16..=16, 16..=16),
         (Op::Release, 0..=65_536, 0..=65_536),
-        (Op::Begin, 0..=0, 0..=0),
+        (Op::Begin, 0..=0, 0..=HELD_RUNS_MAX * 24),
         (Op::Store, 1..=CHUNK, 0..=0),
         (Op::Keep, 0..=0, 16..=16),
         (Op::Commit, 8..=BODY_BYTES_MAX, 0..=0),
@@ -264,6 +268,18 @@ fn lists_are_refused_out_of_order_empty_cut_or_too_long() {
     assert!(Commit::decode(&[0; 7]).is_err() && Commit::decode(&[0; 19]).is_err());
     assert_eq!((BODY_BYTES_MAX - 8) / 12, ATTEMPTS_MAX);
     assert_eq!(BODY_BYTES_MAX / 44, SHARE_STATS_MAX);
+    let runs = |runs: &[(u8, u64, u64)]| {
+        let mut body = Vec::new();
+        for &(class, start, end) in runs {
+            let class = ShareClass::from_number(class).unwrap();
+            HeldRun { class, attempt: 7, start, end }.encode(&mut body);
+        }
+        HeldRun::decode_all(&body).is_ok()
+    };
+    assert!(runs(&[(0, 0, 5), (0, 5, 6), (0, 9, u64::MAX), (1, 0, 1), (2, 0, 3)]));
+    assert!(!runs(&[(0, 5, 5)]) && !runs(&[(0, 6, 5)]) && !runs(&[(0, 0, 5), (0, 4, 6)]));
+    assert!(!runs(&[(1, 0, 1), (0, 0, 1)]) && HeldRun::decode_all(&[0; 23]).is_err());
+    assert!(HeldRun::decode_all(&vec![0; 24 * (HELD_RUNS_MAX + 1)]).is_err());
     assert!(ShareStat::decode_all(&vec![1; 44 * (SHARE_STATS_MAX + 1)]).is_err());
 }
 

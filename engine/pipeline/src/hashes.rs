@@ -7,11 +7,12 @@ use warifu_core::capsule::Verdict;
 use warifu_core::sharing::chunk_hash;
 use warifu_kernels::{Isa, PolyHash};
 use warifu_link::ShareClass;
+use zeroize::Zeroizing;
 
 /// The secret `r` of one share, and the hash of every chunk and mask under it so far.
 pub struct ShareHashes {
     x: XCoord,
-    r: [u8; 16],
+    r: Zeroizing<[u8; 16]>,
     key: PolyHash,
     by_slot: BTreeMap<Slot, [u8; 16]>,
 }
@@ -20,7 +21,8 @@ impl ShareHashes {
     /// No hash yet, under the fresh uniform `r`.
     #[must_use]
     pub fn new(isa: Isa, x: XCoord, r: [u8; 16]) -> Self {
-        Self { x, r, key: PolyHash::new(isa, &r), by_slot: BTreeMap::new() }
+        let key = PolyHash::new(isa, &r);
+        Self { x, r: Zeroizing::new(r), key, by_slot: BTreeMap::new() }
     }
 
     /// Hashes a slot; a later attempt replaces the earlier one.
@@ -41,6 +43,17 @@ impl ShareHashes {
         self.by_slot.insert(slot, std::array::from_fn(|at| begun[at] ^ term[at]));
     }
 
+    /// Takes over the hash of a slot from an earlier process, made under the same `r`.
+    pub fn restore(&mut self, slot: Slot, hash: [u8; 16]) {
+        self.by_slot.insert(slot, hash);
+    }
+
+    /// The hash of a slot; zero for what has none, such as a piece of the capsule.
+    #[must_use]
+    pub fn of(&self, slot: Slot) -> [u8; 16] {
+        self.by_slot.get(&slot).copied().unwrap_or_default()
+    }
+
     /// The verdict over `chunks` data chunks and `masks` masks.
     ///
     /// # Panics
@@ -51,7 +64,7 @@ impl ShareHashes {
             |class, count| (0..count).map(|index| self.by_slot[&Slot { class, index }]).collect();
         Verdict {
             x: self.x,
-            r: self.r,
+            r: *self.r,
             hashes: of(ShareClass::Data, chunks),
             masks: of(ShareClass::Mask, u64::from(masks)),
         }

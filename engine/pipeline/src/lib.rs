@@ -11,6 +11,7 @@ pub mod backup;
 pub mod clock;
 pub mod driver;
 pub mod hashes;
+pub mod held;
 pub mod peer;
 pub mod random;
 pub mod restore;

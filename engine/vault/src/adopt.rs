@@ -4,21 +4,20 @@
 //! together.
 
 use crate::Vault;
+use crate::complete::Whole;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
 use warifu_buffers::Block;
 use warifu_catalog::{CommitRecord, CommittedShare, Intent, KeyBytes};
-use warifu_core::capsule::{Capsule, CapsuleHead, recover_capsule};
+use warifu_core::capsule::{Capsule, recover_capsule};
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::plan::need;
 use warifu_core::share_file::{CapsuleShape, ShareHeader};
 use warifu_core::{Channel, Geometry, SiteName, Threshold, XCoord};
-use warifu_link::ShareClass;
 use warifu_link::body::ShareStat;
-use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::peer::ShareAddress;
-use warifu_pipeline::share::{CommitOrder, ShareReader};
+use warifu_pipeline::share::ShareReader;
 
 /// What a site says of a share that it holds whole.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,6 +29,11 @@ pub(crate) struct CompletedShape {
 }
 
 impl CompletedShape {
+    /// The lengths of the capsule's parts.
+    pub(crate) fn capsule(&self) -> CapsuleShape {
+        self.capsule
+    }
+
     /// From a share's own header.
     pub(crate) fn of(header: &ShareHeader) -> Self {
         let (threshold, geometry) = (header.threshold, header.geometry);
@@ -73,13 +77,17 @@ impl Vault {
         let shares: Vec<(XCoord, &[u8])> =
             shares.iter().map(|(x, share)| (*x, &share[..])).collect();
         let recovered = recover_capsule(self.isa, shape.threshold, shape.capsule, &shares);
-        let capsule = recovered.map_err(|error| differ().because(error))?.capsule;
+        let recovered = recovered.map_err(|error| differ().because(error))?;
+        let capsule = recovered.capsule;
+        let agrees = |(x, _): &&(XCoord, &[u8])| !recovered.outliers.contains(x);
+        let agreeing: Vec<(XCoord, &[u8])> = shares.iter().filter(agrees).copied().collect();
         if capsule.head().object != intent.object || capsule.head().individual != intent.individual
         {
             return Err(differ());
         }
         for (x, site) in missing {
-            self.complete(intent, *x, site, capsule.head(), &shape).map_err(|error| {
+            let whole = Whole { head: capsule.head(), shape, capsules: &agreeing };
+            self.complete(&whole, *x, site).map_err(|error| {
                 let what = format!(
                     "object {} is complete at {} of {} sites, not at {site}: it stays there, \
                      unlisted",
@@ -94,44 +102,6 @@ impl Vault {
         self.catalog()?.commit(&intent.object, &record)?;
         tracing::warn!(object = %intent.object, "it was complete at all its sites: now listed");
         Ok(())
-    }
-
-    /// Has a site complete a share of which it has all but the word to do so.
-    fn complete(
-        &self,
-        intent: &Intent,
-        x: XCoord,
-        site: &SiteName,
-        head: &CapsuleHead,
-        shape: &CompletedShape,
-    ) -> Result<(), Failure> {
-        let site = self.site_row(site)?;
-        let role = head.shares.iter().find(|share| share.x == x).map(|share| share.role);
-        let role = role.ok_or_else(|| {
-            Failure::new(Class::Damage, "object-disputed", "the capsule knows no such share")
-        })?;
-        let slot = |chunk: u64| match chunk.checked_sub(head.geometry.chunk_count()) {
-            None => Slot { class: ShareClass::Data, index: chunk },
-            Some(index) => Slot { class: ShareClass::Mask, index },
-        };
-        let attempts =
-            head.attempts.iter().map(|(chunk, attempt)| (slot(*chunk), *attempt)).collect();
-        let order = CommitOrder {
-            geometry: head.geometry,
-            masks: head.masks,
-            capsule: shape.capsule,
-            attempts: &attempts,
-        };
-        let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
-        let address = ShareAddress { object: intent.object, x };
-        let begun = peer.begin(address, head.threshold, role);
-        let completed = begun.and_then(|_| peer.commit(address, &order));
-        if completed.is_err() {
-            // What can't be completed is worth nothing there.
-            drop(peer.discard(address));
-        }
-        hang_up(peer);
-        Ok(completed?)
     }
 
     fn read_capsule(

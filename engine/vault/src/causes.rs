@@ -1,6 +1,7 @@
 //! How failures of the parts become failures of an operation.
 
 use crate::failure::{Class, Failure};
+use crate::journal::JournalError;
 use warifu_backend::Error as StoreError;
 use warifu_catalog::CatalogError;
 use warifu_core::plan::{Health, Refusal};
@@ -148,6 +149,14 @@ fn store_class(error: &StoreError) -> (Class, &'static str) {
     }
 }
 
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::new(Class::Other, "journal", "the journal of the backup can't be used")
+            .because(error)
+            .next("see that the vault's folder is writable and not full")
+    }
+}
+
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
@@ -166,7 +175,7 @@ impl From<RunError> for Failure {
                     _ => (Class::Other, "site"),
                 };
                 let failure =
-                    Self::new(class, code, format!("site {site} failed; nothing was stored"));
+                    Self::new(class, code, format!("site {site} failed before all was stored"));
                 match &source {
                     LaneError::KeyDiverged { .. } => failure.next(format!(
                         "the two ends of the link to {site} hold different key: deliver new key"
@@ -182,7 +191,10 @@ impl From<RunError> for Failure {
                 .next(
                     "nothing was stored; give a larger --size, or wait until the file is complete",
                 ),
-            _ => Self::new(Class::Temporary, "stopped", "stopped on request; nothing was stored"),
+            RunError::Journal(error) => JournalError::Io(error).into(),
+            _ => {
+                Self::new(Class::Temporary, "stopped", "stopped on request, before all was stored")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::adopt::CompletedShape;
 use crate::backup::share_name;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::journal::JournalError;
 use crate::plan::{error_chain, hang_up};
 use warifu_backend::Error as StoreError;
 use warifu_catalog::{CatalogError, Intent};
@@ -12,23 +13,46 @@ use warifu_core::{Channel, ObjectId, SiteName, XCoord};
 use warifu_pipeline::peer::{Peer, ShareAddress};
 use warifu_pipeline::share::{ShareError, ShareReader};
 
+/// What became of an interrupted backup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Settled {
+    /// It could be rebuilt: it is listed now.
+    Listed,
+    /// Nothing of it is left.
+    Removed,
+}
+
 impl Vault {
     /// Collects the litter of every intent whose process is gone, as far as its sites can be
-    /// reached; what can't be reached is tried again the next time. Answers how many intents
-    /// were cleared and how many remain.
+    /// reached; what can't be reached is tried again the next time. Backups that can go on are left
+    /// alone. Answers how many intents were cleared and how many remain.
     ///
     /// # Errors
     /// Where the catalog fails.
     pub fn collect_litter(&self) -> Result<(usize, usize), Failure> {
         let catalog = self.catalog()?;
         let (mut cleared, mut remaining) = (0, 0);
-        for intent in catalog.intents()? {
-            if self.keys.is_live(intent.holder.incarnation)? {
+        // In this order: a journal is begun after its intent, so one that is listed here and has
+        // none below has outlived it.
+        let journals = self.journals().list()?;
+        let intents = catalog.intents()?;
+        for object in journals {
+            if !intents.iter().any(|intent| intent.object == object) {
+                self.journals().erase(object)?;
+            }
+        }
+        for intent in intents {
+            if self.is_in_hand(&intent)? || self.waits(&intent) {
+                continue;
+            }
+            let (Ok(_claim), holder) = (self.claim(intent.object), self.holder()) else { continue };
+            if !catalog.take_over(&intent.object, &intent.holder, &holder)? {
                 continue;
             }
             tracing::info!(object = %intent.object, "settling an interrupted backup");
-            match self.settle(&intent) {
-                Ok(()) => cleared += 1,
+            let erased = self.journals().erase(intent.object).map_err(Failure::from);
+            match erased.and_then(|()| self.settle(&Intent { holder, ..intent.clone() })) {
+                Ok(_) => cleared += 1,
                 Err(error) => {
                     let told = error_chain(&error);
                     tracing::warn!(object = %intent.object, error = told, "it stays for now");
@@ -39,10 +63,22 @@ impl Vault {
         Ok((cleared, remaining))
     }
 
-    /// Settles one intent. Where so many shares are complete that the object can be rebuilt, it is
+    /// Whether an interrupted backup is kept so that it can go on.
+    fn waits(&self, intent: &Intent) -> bool {
+        match self.journals().header(intent.object) {
+            Ok(header) => self.may_go_on(&header),
+            Err(JournalError::Missing | JournalError::Damaged { .. }) => false,
+            Err(JournalError::Io(error)) => {
+                tracing::warn!(object = %intent.object, %error, "its journal can't be read");
+                true
+            }
+        }
+    }
+
+    /// Settles one intent, which this process holds. Where so many shares are complete that the object can be rebuilt, it is
     /// completed and listed: its process may have reported success before this vault was rolled
     /// back, and nothing that could be rebuilt is ever removed here.
-    pub(crate) fn settle(&self, intent: &Intent) -> Result<(), Failure> {
+    pub(crate) fn settle(&self, intent: &Intent) -> Result<Settled, Failure> {
         let (mut held, mut missing) = (Vec::new(), Vec::new());
         for (x, site, _) in &intent.shares {
             match self.completed(intent.object, *x, site)? {
@@ -57,12 +93,12 @@ impl Vault {
             }
         }
         if held.len() >= intent.threshold.k() {
-            return self.adopt(intent, &held, &missing);
+            return self.adopt(intent, &held, &missing).map(|()| Settled::Listed);
         }
         self.discard_all(intent)?;
         match self.catalog()?.abandon(&intent.object) {
             // Somebody else settled it meanwhile.
-            Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(CatalogError::NotFound { .. }) => Ok(Settled::Removed),
             Err(error) => Err(error.into()),
         }
     }

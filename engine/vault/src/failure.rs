@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use warifu_core::ObjectId;
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $name:ident = $code:literal $word:literal $retryable:literal,)+) => {
@@ -89,6 +90,19 @@ impl Failure {
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();
+        self
+    }
+
+    /// Says that what is done of the backup of `object` is kept, and how to go on.
+    #[must_use]
+    pub(crate) fn kept(mut self, object: ObjectId) -> Self {
+        if !self.next.is_empty() {
+            self.next += "; ";
+        }
+        self.next += &format!(
+            "what is done is kept: run the same backup again and it goes on (`warifu jobs cancel \
+             {object}` gives it up)"
+        );
         self
     }
 

@@ -1,23 +1,31 @@
-//! Backups that are not complete: those that run, and those that were interrupted.
+//! Interrupted backups: which there are, who works on them, giving them up, going on with them.
 
-use crate::Vault;
+use crate::backup::{Wish, identify, request_of};
+use crate::collect::Settled;
 use crate::failure::{Class, Failure};
 use crate::find::only;
-use crate::report::time;
+use crate::journal::{Header, Journals};
+use crate::report::{ObjectReport, time};
+use crate::{Vault, Watch};
 use serde::Serialize;
-use warifu_catalog::{CatalogError, Intent, ObjectPrefix};
+use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use warifu_catalog::{Holder, Intent, ObjectPrefix};
 use warifu_core::ObjectId;
 
-/// A row of `jobs list`.
+const DAY_S: u64 = 24 * 60 * 60;
+
+/// A backup that was begun and is not listed yet.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobRow {
-    /// The object that would be made.
+    /// The object that it will be.
     pub object: String,
     /// Whose it is.
     pub individual: String,
-    /// When it began.
+    /// When it was begun.
     pub began: String,
-    /// `running`, or `interrupted` where its process is gone.
+    /// `running`, or `interrupted`: its process is gone.
     pub state: &'static str,
     /// Process that works on it, or did.
     pub pid: u32,
@@ -25,28 +33,81 @@ pub struct JobRow {
     pub k: u8,
     /// Shares to be made.
     pub n: u8,
-    /// Sites where parts of it may lie.
-    pub sites: Vec<String>,
-    /// Bytes to be protected, at most.
-    pub total_bytes: Option<u64>,
     /// Key of links that is kept for it, both directions, its restore included.
     pub planned_key_bytes: u64,
     /// Key of the `random` pool that is kept for it.
     pub planned_random_bytes: u64,
-    /// Bytes known to be done; `null` where that is not recorded.
-    pub done_bytes: Option<u64>,
-    /// What it reads; `null` where that is not recorded.
+    /// Whether another process can go on with it; else it is cleared away by the next backup.
+    pub resumable: bool,
+    /// Where its shares go.
+    pub sites: Vec<String>,
+    /// What is being stored; unknown for a stream.
     pub source: Option<String>,
+    /// Payload bytes that all sites hold.
+    pub done_bytes: Option<u64>,
+    /// Payload bytes in all, or an upper bound of them.
+    pub total_bytes: Option<u64>,
+    /// How often it was taken up again.
+    pub generation: Option<u16>,
+}
+
+/// Objects that this process works on.
+#[derive(Default)]
+pub(crate) struct InHand(Mutex<BTreeSet<ObjectId>>);
+
+impl InHand {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<ObjectId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That this thread, and no other of this process, works on an object.
+pub(crate) struct Claim<'a> {
+    in_hand: &'a InHand,
+    object: ObjectId,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.in_hand.lock().remove(&self.object);
+    }
 }
 
 impl Vault {
-    /// All backups that are not complete, the oldest first.
+    /// All backups that were begun and are not listed, the oldest first.
     ///
     /// # Errors
-    /// Where the catalog or key store fails, or this is a site's vault.
+    /// Where the catalog or the key store fails, or this is a site's vault.
     pub fn jobs(&self) -> Result<Vec<JobRow>, Failure> {
         let intents = self.catalog()?.intents()?;
         intents.iter().map(|intent| self.job_row(intent)).collect()
+    }
+
+    fn job_row(&self, intent: &Intent) -> Result<JobRow, Failure> {
+        let is_running = self.is_in_hand(intent)?;
+        let planned = self.catalog()?.planned_of(&intent.object)?;
+        let story = self.journals().read(intent.object, &mut |_| ()).ok();
+        let source = story.as_ref().and_then(|story| story.header.source.as_ref());
+        Ok(JobRow {
+            object: intent.object.to_string(),
+            individual: intent.individual.to_string(),
+            began: time(intent.created_unix_s),
+            state: if is_running { "running" } else { "interrupted" },
+            pid: intent.holder.pid,
+            k: intent.threshold.k_byte(),
+            n: intent.threshold.n_byte(),
+            planned_key_bytes: planned
+                .key
+                .to_site_bytes
+                .saturating_add(planned.key.from_site_bytes),
+            planned_random_bytes: intent.random_bytes,
+            resumable: story.as_ref().is_some_and(|story| self.may_go_on(&story.header)),
+            sites: intent.shares.iter().map(|(_, site, _)| site.to_string()).collect(),
+            source: source.map(|source| source.path.display().to_string()),
+            done_bytes: story.as_ref().map(|story| story.standing.done_bytes()),
+            total_bytes: Some(planned.payload_bytes),
+            generation: story.as_ref().map(|story| story.standing.generation()),
+        })
     }
 
     /// One of them.
@@ -65,55 +126,94 @@ impl Vault {
         only(prefix, self.catalog()?.resolve_intent(prefix)?)
     }
 
-    /// Clears an interrupted backup away: what it left at its sites, and the key kept for it. Where
-    /// at least k sites have it whole it is completed and listed, as nothing that could be rebuilt
-    /// is removed so. Answers whether that happened.
-    ///
-    /// # Errors
-    /// Where its process still runs, a site can't be asked, or no such backup is open.
-    pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
-        let intent = self.intent(object)?;
-        if self.keys.is_live(intent.holder.incarnation)? {
-            let what = format!("process {} is at work on {object}", intent.holder.pid);
-            return Err(Failure::new(Class::Busy, "job-running", what)
-                .next("end that process first: SIGINT or SIGTERM makes it clear up itself"));
-        }
-        self.settle(&intent)?;
-        match self.catalog()?.object(object) {
-            Ok(_) => Ok(true),
-            Err(CatalogError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn intent(&self, object: &ObjectId) -> Result<Intent, Failure> {
         let found = self.catalog()?.intents()?.into_iter().find(|intent| intent.object == *object);
-        found.ok_or_else(|| {
-            let what = format!("there is no unfinished backup {object}");
-            Failure::new(Class::NotFound, "job-unknown", what).next("see `warifu jobs list`")
-        })
+        found.ok_or_else(|| unknown_job(object))
     }
 
-    fn job_row(&self, intent: &Intent) -> Result<JobRow, Failure> {
-        let planned = self.catalog()?.planned_of(&intent.object)?;
-        let is_live = self.keys.is_live(intent.holder.incarnation)?;
-        Ok(JobRow {
-            object: intent.object.to_string(),
-            individual: intent.individual.to_string(),
-            began: time(intent.created_unix_s),
-            state: if is_live { "running" } else { "interrupted" },
-            pid: intent.holder.pid,
-            k: intent.threshold.k_byte(),
-            n: intent.threshold.n_byte(),
-            sites: intent.shares.iter().map(|(_, site, _)| site.to_string()).collect(),
-            total_bytes: Some(planned.payload_bytes),
-            planned_key_bytes: planned
-                .key
-                .to_site_bytes
-                .saturating_add(planned.key.from_site_bytes),
-            planned_random_bytes: intent.random_bytes,
-            done_bytes: None,
-            source: None,
-        })
+    /// Gives an interrupted backup up: what its sites hold of it is removed, unless so many hold
+    /// it whole that it can be listed instead. True where it was listed.
+    ///
+    /// # Errors
+    /// Where there is no such backup, it is running, or a site can't be reached: what is left is
+    /// then removed later.
+    pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
+        let intent = self.intent(object)?;
+        if self.is_in_hand(&intent)? {
+            return Err(running(object));
+        }
+        let _claim = self.claim(*object)?;
+        let holder = self.holder();
+        if !self.catalog()?.take_over(object, &intent.holder, &holder)? {
+            return Err(running(object));
+        }
+        self.journals().erase(*object)?;
+        Ok(self.settle(&Intent { holder, ..intent })? == Settled::Listed)
     }
+
+    /// Goes on with an interrupted backup.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup); also where there is no such backup, or it can't be gone on
+    /// with: its source has changed, or it came from a stream.
+    pub fn resume_job(&self, object: &ObjectId, watch: Watch<'_>) -> Result<ObjectReport, Failure> {
+        self.intent(object)?;
+        let header = self.journals().header(*object)?;
+        let request = request_of(&header).ok_or_else(|| unknown_job(object))?;
+        self.store_alone(&request, watch, Wish::ResumeOf(*object))
+    }
+
+    /// Whether the backup of this header can be gone on with, as far as this end knows: it is not
+    /// too old, and its source is what it was.
+    pub(crate) fn may_go_on(&self, header: &Header) -> bool {
+        let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
+        let Some(source) = &header.source else { return false };
+        if age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
+            return false;
+        }
+        match identify(&source.path) {
+            Ok(now) => now == *source,
+            // It may come back: a file system that is not mounted looks otherwise.
+            Err(error) => error.kind() != ErrorKind::NotFound,
+        }
+    }
+
+    pub(crate) fn journals(&self) -> Journals {
+        Journals::of(&self.dir)
+    }
+
+    /// This process as holder of intents.
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { incarnation: self.keys.incarnation(), pid: std::process::id() }
+    }
+
+    /// Whether anybody works on an intent.
+    pub(crate) fn is_in_hand(&self, intent: &Intent) -> Result<bool, Failure> {
+        if intent.holder.incarnation == self.keys.incarnation() {
+            return Ok(self.in_hand.lock().contains(&intent.object));
+        }
+        Ok(self.keys.is_live(intent.holder.incarnation)?)
+    }
+
+    /// Works on an object, until the claim is dropped.
+    ///
+    /// # Errors
+    /// Where another thread does.
+    pub(crate) fn claim(&self, object: ObjectId) -> Result<Claim<'_>, Failure> {
+        match self.in_hand.lock().insert(object) {
+            true => Ok(Claim { in_hand: &self.in_hand, object }),
+            false => Err(running(&object)),
+        }
+    }
+}
+
+/// Somebody works on it.
+pub(crate) fn running(object: &ObjectId) -> Failure {
+    let what = format!("another process is storing this, as object {object}");
+    Failure::new(Class::Busy, "job-running", what).next("wait for its end; see `warifu jobs list`")
+}
+
+fn unknown_job(object: &ObjectId) -> Failure {
+    let what = format!("there is no interrupted backup {object}");
+    Failure::new(Class::NotFound, "job-unknown", what).next("see `warifu jobs list`")
 }

@@ -11,6 +11,7 @@ mod backup;
 mod batch;
 mod causes;
 mod collect;
+mod complete;
 pub mod config;
 mod dial;
 mod doctor;
@@ -18,6 +19,7 @@ mod estimate;
 mod failure;
 mod find;
 mod jobs;
+mod journal;
 mod keys;
 mod outlook;
 mod output;
@@ -98,6 +100,7 @@ pub struct Vault {
     keys: Arc<KeyStore>,
     catalog: Option<Catalog>,
     world: Arc<dyn World>,
+    in_hand: Arc<jobs::InHand>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     isa: Isa,
@@ -167,7 +170,9 @@ impl Vault {
                 .next("unset WARIFU_ISA, or name one that this machine has")
         })?;
         let keys = Arc::new(keys);
-        Ok(Self { dir: dir.to_owned(), config, name, keys, catalog, world, entropy, clock, isa })
+        let in_hand = Arc::default();
+        let dir = dir.to_owned();
+        Ok(Self { dir, config, name, keys, catalog, in_hand, world, entropy, clock, isa })
     }
 
     /// Where it lies.

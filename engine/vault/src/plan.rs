@@ -169,7 +169,7 @@ impl Vault {
     }
 
     /// Waits for its turn to plan.
-    fn lock_planning(&self) -> Result<File, Failure> {
+    pub(crate) fn lock_planning(&self) -> Result<File, Failure> {
         let path = self.dir.join("planning.lock");
         let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
         locked.map_err(|error| {

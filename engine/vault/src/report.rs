@@ -52,10 +52,17 @@ pub struct ObjectReport {
     /// Rules gone against by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<String>,
+    /// Payload bytes that were stored before this run and not again; 0 where it began afresh.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resumed_bytes: u64,
     /// Wall time.
     pub seconds: f64,
     /// Source bytes over wall time.
     pub bytes_per_second: f64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// A share that a restore set aside.

@@ -14,10 +14,11 @@ use warifu_core::{Kept, Role, SiteName, Threshold, XCoord};
 use warifu_kernels::Isa;
 use warifu_link::{ShareClass, TAG_BYTES};
 use warifu_pipeline::backup::driver::{RunError, run};
-use warifu_pipeline::backup::lane::{Lane, LaneError, Spent};
-use warifu_pipeline::backup::weave::{CONTENT_OFFSET, Slot, Weaver};
+use warifu_pipeline::backup::lane::{Lane, LaneError, Receipt, Spent};
+use warifu_pipeline::backup::weave::{Admission, CONTENT_OFFSET, Finished, Slot, Weaver};
 use warifu_pipeline::driver::{Chooser, Driver};
 use warifu_pipeline::hashes::ShareHashes;
+use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::Peer;
 use warifu_pipeline::share::CommitOrder;
 use warifu_pipeline::source::PayloadSource;
@@ -47,15 +48,17 @@ impl Read for Endless {
 struct NullLane {
     site: SiteName,
     hashes: ShareHashes,
-    held: VecDeque<(Slot, u32)>,
+    held: Held,
+    taken: VecDeque<Receipt>,
     spent: Spent,
 }
 
 impl NullLane {
     fn take(&mut self, slot: Slot, attempt: u32, content: &[u8]) {
         self.hashes.record(slot, content, &[0; 16]);
+        let hash = self.hashes.of(slot);
         self.spent.sent_bytes += content.len() as u64;
-        self.held.push_back((slot, attempt));
+        self.taken.push_back(Receipt { slot, attempt, hash, spent: self.spent });
     }
 }
 
@@ -80,11 +83,19 @@ impl Lane for NullLane {
     }
 
     fn outstanding(&self) -> usize {
-        self.held.len()
+        self.taken.len()
     }
 
-    fn settle(&mut self) -> Result<(Slot, u32), LaneError> {
-        Ok(self.held.pop_front().unwrap())
+    fn settle(&mut self) -> Result<Receipt, LaneError> {
+        Ok(self.taken.pop_front().unwrap())
+    }
+
+    fn held(&self) -> &Held {
+        &self.held
+    }
+
+    fn take_up(&mut self, slot: Slot, _attempt: u32, hash: [u8; 16]) {
+        self.hashes.restore(slot, hash);
     }
 
     fn recover(&mut self, _about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError> {
@@ -135,20 +146,22 @@ fn stream(driver: &Driver, bytes: u64) -> Vec<u64> {
         lanes.push(Box::new(NullLane {
             site: format!("s{number}").parse().unwrap(),
             hashes: ShareHashes::new(isa, x(number), [number; 16]),
-            held: VecDeque::new(),
+            held: Held::default(),
+            taken: VecDeque::new(),
             spent: Spent::default(),
         }));
     }
     let source = Endless { left: bytes };
     let mut payload = PayloadSource::new(source, &Attributes::default(), Shape::PLAIN).unwrap();
     let mut index = 0;
-    let mut next = || -> Result<Option<(Slot, Block)>, RunError> {
+    let mut next = || -> Result<Option<Admission>, RunError> {
         let Some(chunk) = payload.next_chunk()? else { return Ok(None) };
         index += 1;
-        Ok(Some((Slot { class: ShareClass::Data, index: index - 1 }, chunk)))
+        let slot = Slot { class: ShareClass::Data, index: index - 1 };
+        Ok(Some(Admission { slot, attempt: 0, payload: chunk }))
     };
     let mut done = 0;
-    let mut count = |_: Slot| done += 1;
+    let mut count = |_: Finished| done += 1;
     run(driver, &mut weaver, &mut lanes, WINDOW, &mut next, &mut count).unwrap();
     assert_eq!(done, index, "every chunk is told of once");
     assert_eq!(weaver.underway(), 0);

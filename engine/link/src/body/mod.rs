@@ -1,11 +1,11 @@
-//! The bodies that are more than bytes: what confirm, lease, release, commit, stat, ping and
-//! witness say. All of it is control, none of it key or share.
+//! The bodies that are more than bytes: what confirm, lease, release, begin, commit, stat, ping
+//! and witness say. All of it is control, none of it key or share.
 
 mod keys;
 mod shares;
 
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
-pub use shares::{Attempt, Commit, ShareStat};
+pub use shares::{Attempt, Commit, HeldRun, ShareStat};
 
 use crate::error::MessageError;
 use crate::fields::Fields;
@@ -28,6 +28,10 @@ pub const COMMIT_HEAD_BYTES: usize = 8;
 pub const ATTEMPT_BYTES: usize = 12;
 /// Most attempts that one commit names.
 pub const ATTEMPTS_MAX: usize = (BODY_BYTES_MAX - COMMIT_HEAD_BYTES) / ATTEMPT_BYTES;
+/// Bytes of one run of slots in the answer to begin.
+pub const HELD_RUN_BYTES: usize = 24;
+/// Most runs in one answer to begin.
+pub const HELD_RUNS_MAX: usize = BODY_BYTES_MAX / HELD_RUN_BYTES;
 /// Bytes of one share in the answer to stat.
 pub const SHARE_STAT_BYTES: usize = 44;
 /// Most shares in one answer to stat.

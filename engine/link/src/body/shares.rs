@@ -1,13 +1,61 @@
-//! Bodies about shares: commit, stat.
+//! Bodies about shares: begin, commit, stat.
 
 use super::{
-    ATTEMPT_BYTES, ATTEMPTS_MAX, COMMIT_HEAD_BYTES, SHARE_STAT_BYTES, SHARE_STATS_MAX, put_u32,
-    put_u64, records,
+    ATTEMPT_BYTES, ATTEMPTS_MAX, COMMIT_HEAD_BYTES, HELD_RUN_BYTES, HELD_RUNS_MAX,
+    SHARE_STAT_BYTES, SHARE_STATS_MAX, put_u32, put_u64, records,
 };
 use crate::error::MessageError;
 use crate::fields::Fields;
+use crate::message::ShareClass;
 use warifu_core::geometry::PAYLOAD_BYTES_MAX as OBJECT_BYTES_MAX;
 use warifu_core::{ObjectId, Threshold, XCoord};
+
+/// Slots of an unfinished share that the site holds, all of one attempt and without a gap: a run in
+/// the answer to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeldRun {
+    /// Chunks, masks, or pieces of the capsule.
+    pub class: ShareClass,
+    /// The attempt that is held.
+    pub attempt: u32,
+    /// The first slot.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+}
+
+impl HeldRun {
+    /// Appends this run to `target`.
+    pub fn encode(&self, target: &mut Vec<u8>) {
+        target.extend_from_slice(&[self.class.number(), 0, 0, 0]);
+        put_u32(target, self.attempt);
+        put_u64(target, self.start);
+        put_u64(target, self.end);
+    }
+
+    /// Reads a whole body: all runs in it.
+    ///
+    /// # Errors
+    /// Where the list is cut or too long, a run is empty or of no known class, a zero field is not
+    /// zero, or a run does not begin at or after the end of the one before, by class and slot.
+    pub fn decode_all(body: &[u8]) -> Result<Vec<Self>, MessageError> {
+        let malformed = |field| MessageError::Malformed { field };
+        let mut runs: Vec<Self> = Vec::with_capacity(body.len() / HELD_RUN_BYTES);
+        for mut fields in records("an answer to begin", body, HELD_RUN_BYTES, HELD_RUNS_MAX)? {
+            let class = ShareClass::from_number(fields.u8()?).ok_or(malformed("class"))?;
+            if fields.array()? != [0; 3] {
+                return Err(malformed("zero"));
+            }
+            let (attempt, start, end) = (fields.u32()?, fields.u64()?, fields.u64()?);
+            let ascends = runs.last().is_none_or(|last| (last.class, last.end) <= (class, start));
+            if start >= end || !ascends {
+                return Err(malformed("runs of slots"));
+            }
+            runs.push(Self { class, attempt, start, end });
+        }
+        Ok(runs)
+    }
+}
 
 /// The attempt under which a chunk was kept, where it is not 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,14 +1,13 @@
 //! Runs the step machine: one thread for each lane and one for reading and computing, or all on
 //! one thread, step by step.
 
-use super::lane::{Lane, LaneError};
-use super::weave::{Order, Slot, Weaver};
+use super::lane::{Lane, LaneError, Receipt};
+use super::weave::{Admission, Finished, Order, Slot, Weaver};
 use crate::alarm::PanicAlarm;
 use crate::driver::{Chooser, Driver};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::collections::VecDeque;
 use std::io;
-use warifu_buffers::Block;
 use warifu_core::{Kept, SiteName};
 
 /// Why a run ended early.
@@ -32,6 +31,9 @@ pub enum RunError {
         /// Payload bytes planned.
         planned_bytes: u64,
     },
+    /// The journal of the backup can't be written, so nothing more may be sent.
+    #[error("the journal of the backup could not be written")]
+    Journal(#[source] io::Error),
     /// The operator or a signal asked to stop.
     #[error("stopped on request")]
     Stopped,
@@ -43,7 +45,7 @@ pub enum RunError {
 /// What a lane tells the machine.
 enum Event {
     Drawn { lane: usize, slot: Slot, attempt: u32, pad: Kept },
-    Held { lane: usize, slot: Slot, attempt: u32 },
+    Held { lane: usize, receipt: Receipt },
     Doubtful { slots: Vec<(Slot, u32)> },
     Failed { lane: usize, error: LaneError },
     Panicked,
@@ -59,8 +61,8 @@ pub fn run(
     weaver: &mut Weaver,
     lanes: &mut [Box<dyn Lane>],
     window: usize,
-    next: &mut dyn FnMut() -> Result<Option<(Slot, Block)>, RunError>,
-    done: &mut dyn FnMut(Slot),
+    next: &mut dyn FnMut() -> Result<Option<Admission>, RunError>,
+    done: &mut dyn FnMut(Finished),
 ) -> Result<(), RunError> {
     let sites = lanes.iter().map(|lane| lane.site().clone()).collect();
     let machine = Machine { weaver, sites, window, next, done, ended: false };
@@ -75,8 +77,8 @@ struct Machine<'a> {
     weaver: &'a mut Weaver,
     sites: Vec<SiteName>,
     window: usize,
-    next: &'a mut dyn FnMut() -> Result<Option<(Slot, Block)>, RunError>,
-    done: &'a mut dyn FnMut(Slot),
+    next: &'a mut dyn FnMut() -> Result<Option<Admission>, RunError>,
+    done: &'a mut dyn FnMut(Finished),
     ended: bool,
 }
 
@@ -85,8 +87,8 @@ impl Machine<'_> {
     fn go_on(&mut self, give: &mut dyn FnMut(Order)) -> Result<bool, RunError> {
         while !self.ended && self.weaver.underway() < self.window {
             match (self.next)()? {
-                Some((slot, payload)) => {
-                    self.weaver.admit(slot, payload).into_iter().for_each(&mut *give);
+                Some(admission) => {
+                    self.weaver.admit(admission).into_iter().for_each(&mut *give);
                 }
                 None => self.ended = true,
             }
@@ -100,9 +102,9 @@ impl Machine<'_> {
                 let orders = self.weaver.drawn(lane, slot, attempt, pad);
                 orders.into_iter().for_each(give);
             }
-            Event::Held { lane, slot, attempt } => {
-                if self.weaver.acknowledged(lane, slot, attempt) {
-                    (self.done)(slot);
+            Event::Held { lane, receipt } => {
+                if let Some(finished) = self.weaver.acknowledged(lane, receipt) {
+                    (self.done)(finished);
                 }
             }
             Event::Doubtful { slots } => {
@@ -192,9 +194,7 @@ fn act(number: usize, lane: &mut dyn Lane, order: Option<Order>) -> Option<Event
     let about = order.as_ref().map(Order::about);
     let outcome = match order {
         Some(order) => carry_out(number, lane, order),
-        None => {
-            lane.settle().map(|(slot, attempt)| Some(Event::Held { lane: number, slot, attempt }))
-        }
+        None => lane.settle().map(|receipt| Some(Event::Held { lane: number, receipt })),
     };
     match outcome {
         Ok(event) => event,

@@ -1,6 +1,7 @@
 //! One site's side of a backup: what a lane can do, whatever leads to the site.
 
 use super::weave::Slot;
+use crate::held::Held;
 use crate::peer::{Peer, PeerError};
 use crate::share::{CommitOrder, ShareError};
 use warifu_buffers::Block;
@@ -62,6 +63,19 @@ pub struct Spent {
     pub is_computational: bool,
 }
 
+/// A site's word that it holds a slot.
+#[derive(Clone, Copy, Debug)]
+pub struct Receipt {
+    /// Which slot.
+    pub slot: Slot,
+    /// Under which attempt.
+    pub attempt: u32,
+    /// The slot's at-rest hash; zero for a piece of the capsule, which has none.
+    pub hash: [u8; 16],
+    /// What the lane had spent by then.
+    pub spent: Spent,
+}
+
 /// A way to put one share of one object at one site.
 ///
 /// `draw`, `store` and `mask` may return before the site has answered; `settle` collects the
@@ -91,11 +105,18 @@ pub trait Lane: Send {
     /// Answers that are still to come.
     fn outstanding(&self) -> usize;
 
-    /// Waits for the next answer: the slot and attempt that the site now holds.
+    /// Waits for the next answer: what the site now holds.
     ///
     /// # Errors
     /// Where the site refuses, holds other key, or is lost.
-    fn settle(&mut self) -> Result<(Slot, u32), LaneError>;
+    fn settle(&mut self) -> Result<Receipt, LaneError>;
+
+    /// What the site held of the share when this lane was begun.
+    fn held(&self) -> &Held;
+
+    /// Counts a slot that the site holds since an earlier process as acknowledged, with its at-rest
+    /// hash.
+    fn take_up(&mut self, slot: Slot, attempt: u32, hash: [u8; 16]);
 
     /// Finds the way to the site again after it was lost, `about` a slot that was being sent; gives
     /// back all slots in doubt.

@@ -1,8 +1,9 @@
 //! A lane to a store in the gateway's own trusted room: channel `local`.
 
-use super::lane::{Lane, LaneError, Spent};
+use super::lane::{Lane, LaneError, Receipt, Spent};
 use super::weave::{CONTENT_OFFSET, Slot};
 use crate::hashes::ShareHashes;
+use crate::held::Held;
 use crate::peer::Peer;
 use crate::random::RandomSource;
 use crate::share::{CommitOrder, ShareWriter};
@@ -19,7 +20,8 @@ pub struct LocalLane {
     writer: Option<ShareWriter>,
     random: RandomSource,
     hashes: ShareHashes,
-    held: VecDeque<(Slot, u32)>,
+    held_before: Held,
+    written: VecDeque<(Slot, u32)>,
     spent: Spent,
 }
 
@@ -33,7 +35,10 @@ impl LocalLane {
         hashes: ShareHashes,
     ) -> Self {
         let spent = Spent::default();
-        Self { site, writer: Some(writer), random, hashes, held: VecDeque::new(), spent }
+        let slots = writer.written().iter();
+        let held_before = slots.map(|(slot, written)| (*slot, written.attempt)).collect();
+        let written = VecDeque::new();
+        Self { site, writer: Some(writer), random, hashes, held_before, written, spent }
     }
 
     fn put(&mut self, slot: Slot, attempt: u32, content: Bytes) -> Result<(), LaneError> {
@@ -47,7 +52,7 @@ impl LocalLane {
         let bytes = content.len() as u64;
         writer.put(slot, attempt, &blind, content)?;
         self.spent.sent_bytes += bytes;
-        self.held.push_back((slot, attempt));
+        self.written.push_back((slot, attempt));
         Ok(())
     }
 }
@@ -79,11 +84,20 @@ impl Lane for LocalLane {
     }
 
     fn outstanding(&self) -> usize {
-        self.held.len()
+        self.written.len()
     }
 
-    fn settle(&mut self) -> Result<(Slot, u32), LaneError> {
-        self.held.pop_front().ok_or_else(finished)
+    fn settle(&mut self) -> Result<Receipt, LaneError> {
+        let (slot, attempt) = self.written.pop_front().ok_or_else(finished)?;
+        Ok(Receipt { slot, attempt, hash: self.hashes.of(slot), spent: self.spent })
+    }
+
+    fn held(&self) -> &Held {
+        &self.held_before
+    }
+
+    fn take_up(&mut self, slot: Slot, _attempt: u32, hash: [u8; 16]) {
+        self.hashes.restore(slot, hash);
     }
 
     fn recover(&mut self, _about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError> {

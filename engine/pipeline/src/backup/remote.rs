@@ -1,12 +1,13 @@
 //! A lane to a site daemon over its link: channel `otp`.
 
-use super::lane::{Lane, LaneError, Spent};
+use super::lane::{Lane, LaneError, Receipt, Spent};
 use super::weave::{CONTENT_OFFSET, Slot};
 use crate::clock::{Clock, SystemClock};
 use crate::hashes::ShareHashes;
+use crate::held::Held;
 use crate::peer::{Peer, PeerError, ShareAddress};
 use crate::share::CommitOrder;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use warifu_buffers::Block;
@@ -50,9 +51,10 @@ pub struct RemoteLane {
     clock: Arc<dyn Clock>,
     peer: Option<Peer>,
     sent: VecDeque<Sent>,
-    /// Chunks acknowledged, from the first without a gap, and those beyond the gap.
-    acknowledged_chunks: u64,
-    acknowledged: BTreeSet<u64>,
+    /// What the site held when this lane was begun.
+    held_before: Held,
+    /// What the site has acknowledged, here or to an earlier process.
+    acknowledged: Held,
     losses: u32,
     hashes: ShareHashes,
     spent_before: Spent,
@@ -81,13 +83,13 @@ impl RemoteLane {
             clock: Arc::new(SystemClock::new()),
             peer: Some(peer),
             sent: VecDeque::new(),
-            acknowledged_chunks: 0,
-            acknowledged: BTreeSet::new(),
+            held_before: Held::default(),
+            acknowledged: Held::default(),
             losses: 0,
             hashes,
             spent_before: Spent::default(),
         };
-        lane.begin_share()?;
+        lane.held_before = lane.begin_share()?;
         Ok(lane)
     }
 
@@ -101,8 +103,8 @@ impl RemoteLane {
         self.peer.as_mut().ok_or(LaneError::Peer(PeerError::NotConnected))
     }
 
-    /// Begins or takes up the share at the site; answers how many whole chunks it holds.
-    fn begin_share(&mut self) -> Result<u64, LaneError> {
+    /// Begins or takes up the share at the site; answers what it holds.
+    fn begin_share(&mut self) -> Result<Held, LaneError> {
         let (address, threshold, role) = (self.address, self.threshold, self.role);
         Ok(self.peer()?.begin(address, threshold, role)?)
     }
@@ -131,7 +133,17 @@ impl RemoteLane {
             Err(LaneError::Peer(PeerError::Refused { status: Status::ExistsAlready, .. })) => {
                 Ok(())
             }
-            begun => begun.map(drop),
+            begun => self.expect_remembered(&begun?, &[]),
+        }
+    }
+
+    /// Whether the site holds all that it acknowledged, but for what is in doubt anyway. Loss of
+    /// power may take from it what it had not synced.
+    fn expect_remembered(&self, held: &Held, doubtful: &[(Slot, u32)]) -> Result<(), LaneError> {
+        let in_doubt = |slot: &Slot| doubtful.iter().any(|(doubted, _)| doubted == slot);
+        match self.acknowledged.lacking(held).filter(|slot| !in_doubt(slot)).count() {
+            0 => Ok(()),
+            lost => Err(LaneError::Forgot { lost: lost as u64 }),
         }
     }
 
@@ -188,7 +200,16 @@ impl Lane for RemoteLane {
         self.sent.len()
     }
 
-    fn settle(&mut self) -> Result<(Slot, u32), LaneError> {
+    fn held(&self) -> &Held {
+        &self.held_before
+    }
+
+    fn take_up(&mut self, slot: Slot, attempt: u32, hash: [u8; 16]) {
+        self.hashes.restore(slot, hash);
+        self.acknowledged.insert(slot, attempt);
+    }
+
+    fn settle(&mut self) -> Result<Receipt, LaneError> {
         let reply = self.peer()?.receive()?;
         let sent = self.sent.pop_front().ok_or(PeerError::Unexpected("an answer to nothing"))?;
         if let Some(expected) = sent.receipt
@@ -196,13 +217,9 @@ impl Lane for RemoteLane {
         {
             return Err(LaneError::KeyDiverged { slot: sent.slot });
         }
-        if sent.slot.class == ShareClass::Data {
-            self.acknowledged.insert(sent.slot.index);
-            while self.acknowledged.remove(&self.acknowledged_chunks) {
-                self.acknowledged_chunks += 1;
-            }
-        }
-        Ok((sent.slot, sent.attempt))
+        let (slot, attempt) = (sent.slot, sent.attempt);
+        self.acknowledged.insert(slot, attempt);
+        Ok(Receipt { slot, attempt, hash: self.hashes.of(slot), spent: self.spent() })
     }
 
     fn recover(&mut self, about: Option<(Slot, u32)>) -> Result<Vec<(Slot, u32)>, LaneError> {
@@ -216,15 +233,8 @@ impl Lane for RemoteLane {
         let mut doubtful: Vec<(Slot, u32)> =
             self.sent.drain(..).map(|sent| (sent.slot, sent.attempt)).collect();
         doubtful.extend(about);
-        let in_doubt = |index: &u64| {
-            let slot = Slot { class: ShareClass::Data, index: *index };
-            doubtful.iter().any(|(doubted, _)| *doubted == slot)
-        };
-        let lost = (held..self.acknowledged_chunks).filter(|index| !in_doubt(index)).count();
-        match lost {
-            0 => Ok(doubtful),
-            lost => Err(LaneError::Forgot { lost: lost as u64 }),
-        }
+        self.expect_remembered(&held, &doubtful)?;
+        Ok(doubtful)
     }
 
     fn verdict(&self, chunks: u64, masks: u32) -> Verdict {

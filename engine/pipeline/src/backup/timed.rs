@@ -1,7 +1,8 @@
 //! How long sites take: a lane that is timed, from an order to its receipt.
 
-use super::lane::{Lane, LaneError, Spent};
+use super::lane::{Lane, LaneError, Receipt, Spent};
 use super::weave::Slot;
+use crate::held::Held;
 use crate::peer::Peer;
 use crate::share::CommitOrder;
 use hdrhistogram::Histogram;
@@ -122,14 +123,22 @@ impl Lane for Timed {
         self.order(|lane| lane.mask(index, attempt))
     }
 
+    fn held(&self) -> &Held {
+        self.lane.held()
+    }
+
+    fn take_up(&mut self, slot: Slot, attempt: u32, hash: [u8; 16]) {
+        self.lane.take_up(slot, attempt, hash);
+    }
+
     fn outstanding(&self) -> usize {
         self.lane.outstanding()
     }
 
-    fn settle(&mut self) -> Result<(Slot, u32), LaneError> {
+    fn settle(&mut self) -> Result<Receipt, LaneError> {
         let held = self.lane.settle()?;
         if let Some(given) = self.given.pop_front()
-            && held.0.class == ShareClass::Data
+            && held.slot.class == ShareClass::Data
         {
             self.times.record(self.lane.site(), given.elapsed());
         }

@@ -3,11 +3,12 @@
 //! It has no thread, clock or connection. A driver tells it what happened and carries out the
 //! [`Order`]s that it answers; so the same machine runs on threads and in a simulation.
 //!
-//! A chunk is *admitted* with its payload, its pads are *drawn* at the pad lanes, the computed
+//! A chunk is *admitted* with its payload under a first attempt, its pads are *drawn* at the pad lanes, the computed
 //! shares are made and *stored*, and when all lanes have *acknowledged* it, it is forgotten. A
 //! chunk in doubt is *redrawn*: the next attempt begins from its payload with fresh pads at every
 //! lane, since the old ones may have been seen.
 
+use super::lane::Receipt;
 use std::collections::BTreeMap;
 use warifu_buffers::Block;
 use warifu_core::sharing::SplitPlan;
@@ -25,6 +26,26 @@ pub struct Slot {
     pub class: ShareClass,
     /// Which one of its class.
     pub index: u64,
+}
+
+/// A slot that is to be brought to all lanes.
+pub struct Admission {
+    /// Which.
+    pub slot: Slot,
+    /// The attempt to begin with: later than any that may have reached anyone.
+    pub attempt: u32,
+    /// The payload; empty for a mask, every lane draws its own.
+    pub payload: Block,
+}
+
+/// A slot that all lanes hold.
+pub struct Finished {
+    /// Which.
+    pub slot: Slot,
+    /// The attempt that they hold.
+    pub attempt: u32,
+    /// What each lane said, in lane order.
+    pub receipts: Vec<Receipt>,
 }
 
 /// What a driver must do next at one lane.
@@ -87,7 +108,7 @@ struct Underway {
     payload: Block,
     attempt: u32,
     pads: Vec<Option<Kept>>,
-    waiting: Vec<bool>,
+    receipts: Vec<Option<Receipt>>,
 }
 
 /// The step machine. Lanes are numbered as in the plan, by ascending x.
@@ -113,22 +134,30 @@ impl Weaver {
         self.underway.len()
     }
 
-    /// The attempt of every slot that needed more than one, ascending.
+    /// The attempt of every slot where it is not 0, ascending.
     #[must_use]
     pub fn attempts(&self) -> &BTreeMap<Slot, u32> {
         &self.attempts
     }
 
-    /// Takes up a slot with its payload; a mask has an empty one, every lane draws its own.
+    /// Counts a slot that all lanes have held since before.
+    pub fn take_up(&mut self, slot: Slot, attempt: u32) {
+        if attempt > 0 {
+            self.attempts.insert(slot, attempt);
+        }
+    }
+
+    /// Takes a slot in hand.
     ///
     /// # Panics
-    /// Where the slot was taken up before.
-    pub fn admit(&mut self, slot: Slot, payload: Block) -> Vec<Order> {
-        let lanes = self.roles.len();
+    /// Where the slot was admitted before.
+    pub fn admit(&mut self, admission: Admission) -> Vec<Order> {
+        let Admission { slot, attempt, payload } = admission;
         let pads = (0..self.pad_lanes().count()).map(|_| None).collect();
-        let waiting = vec![true; lanes];
-        let before = self.underway.insert(slot, Underway { payload, attempt: 0, pads, waiting });
+        let receipts = self.roles.iter().map(|_| None).collect();
+        let before = self.underway.insert(slot, Underway { payload, attempt, pads, receipts });
         assert!(before.is_none(), "{slot:?} was admitted twice");
+        self.take_up(slot, attempt);
         self.draw_orders(slot)
     }
 
@@ -147,18 +176,19 @@ impl Weaver {
         }
     }
 
-    /// A lane holds its share of `slot`. True when all lanes do and the slot is done.
-    pub fn acknowledged(&mut self, lane: usize, slot: Slot, attempt: u32) -> bool {
-        let Some(underway) = self.underway.get_mut(&slot) else { return false };
+    /// A lane holds its share of a slot; the slot, once all lanes do.
+    pub fn acknowledged(&mut self, lane: usize, receipt: Receipt) -> Option<Finished> {
+        let Receipt { slot, attempt, .. } = receipt;
+        let underway = self.underway.get_mut(&slot)?;
         if underway.attempt != attempt {
-            return false;
+            return None;
         }
-        underway.waiting[lane] = false;
-        let done = !underway.waiting.iter().any(|waits| *waits);
-        if done {
-            self.underway.remove(&slot);
+        underway.receipts[lane] = Some(receipt);
+        if underway.receipts.iter().any(Option::is_none) {
+            return None;
         }
-        done
+        let receipts = self.underway.remove(&slot)?.receipts.into_iter().flatten().collect();
+        Some(Finished { slot, attempt, receipts })
     }
 
     /// A slot may have reached someone and its fate is not known: draws it anew everywhere. A
@@ -170,7 +200,7 @@ impl Weaver {
         }
         underway.attempt += 1;
         underway.pads.iter_mut().for_each(|pad| *pad = None);
-        underway.waiting.fill(true);
+        underway.receipts.fill(None);
         self.attempts.insert(slot, underway.attempt);
         self.draw_orders(slot)
     }
@@ -237,6 +267,15 @@ mod tests {
         Weaver::new(Isa::best(), split.unwrap(), roles.to_vec())
     }
 
+    fn admission(attempt: u32) -> Admission {
+        Admission { slot: SLOT, attempt, payload: Block::copy_of(&[9; 48]) }
+    }
+
+    fn receipt(lane: usize, attempt: u32) -> Receipt {
+        let spent = crate::backup::lane::Spent::default();
+        Receipt { slot: SLOT, attempt, hash: [lane as u8; 16], spent }
+    }
+
     fn pad(seed: u8) -> Kept {
         Kept::tail(Block::copy_of(&[seed; 64]), 0)
     }
@@ -254,7 +293,7 @@ mod tests {
     #[test]
     fn shares_are_made_when_the_last_pad_is_there() {
         let mut weaver = weaver();
-        let orders = weaver.admit(SLOT, Block::copy_of(&[9; 48]));
+        let orders = weaver.admit(admission(0));
         assert_eq!(draws(&orders), [(0, 0), (2, 0)]);
         assert!(weaver.drawn(2, SLOT, 0, pad(33)).is_empty());
         let stores = weaver.drawn(0, SLOT, 0, pad(11));
@@ -268,24 +307,44 @@ mod tests {
             dot(Isa::best(), &row, &mut [&mut secret], &[&[11; 48], &[33; 48], share]);
             assert_eq!(secret, [9; 48]);
         }
-        assert!((0..4).all(|lane| !weaver.acknowledged(lane, SLOT, 0)));
-        assert!(weaver.acknowledged(4, SLOT, 0));
+        assert!((0..4).all(|lane| weaver.acknowledged(lane, receipt(lane, 0)).is_none()));
+        let finished = weaver.acknowledged(4, receipt(4, 0)).unwrap();
+        assert_eq!((finished.slot, finished.attempt), (SLOT, 0));
+        let hashes: Vec<u8> = finished.receipts.iter().map(|receipt| receipt.hash[0]).collect();
+        assert_eq!(hashes, [0, 1, 2, 3, 4], "in lane order");
         assert_eq!(weaver.underway(), 0);
+        assert!(weaver.attempts().is_empty());
     }
 
     #[test]
     fn a_redrawn_chunk_takes_no_pad_of_the_attempt_before() {
         let mut weaver = weaver();
-        weaver.admit(SLOT, Block::copy_of(&[9; 48]));
+        weaver.admit(admission(0));
         assert!(weaver.drawn(0, SLOT, 0, pad(11)).is_empty());
         assert_eq!(draws(&weaver.redraw(SLOT, 0)), [(0, 1), (2, 1)]);
         assert!(weaver.redraw(SLOT, 0).is_empty(), "the same doubt told twice");
         assert!(weaver.drawn(2, SLOT, 0, pad(33)).is_empty(), "a pad of attempt 0 came late");
         assert!(weaver.drawn(2, SLOT, 1, pad(34)).is_empty());
         assert_eq!(weaver.drawn(0, SLOT, 1, pad(12)).len(), 3);
-        assert!((0..5).all(|lane| !weaver.acknowledged(lane, SLOT, 0)), "late receipts");
-        assert!((0..4).all(|lane| !weaver.acknowledged(lane, SLOT, 1)));
-        assert!(weaver.acknowledged(4, SLOT, 1));
+        let late = |lane| receipt(lane, 0);
+        assert!((0..5).all(|lane| weaver.acknowledged(lane, late(lane)).is_none()));
+        assert!((0..4).all(|lane| weaver.acknowledged(lane, receipt(lane, 1)).is_none()));
+        assert_eq!(weaver.acknowledged(4, receipt(4, 1)).unwrap().attempt, 1);
         assert_eq!(weaver.attempts().get(&SLOT), Some(&1));
+    }
+
+    #[test]
+    fn a_slot_in_doubt_begins_above_all_that_went_before() {
+        let mut weaver = weaver();
+        weaver.take_up(Slot { index: 7, ..SLOT }, 0);
+        weaver.take_up(Slot { index: 8, ..SLOT }, 3);
+        let generation = 2 << 16;
+        assert_eq!(draws(&weaver.admit(admission(generation))), [(0, generation), (2, generation)]);
+        assert_eq!(
+            draws(&weaver.redraw(SLOT, generation)),
+            [(0, generation + 1), (2, generation + 1)]
+        );
+        let named: Vec<_> = weaver.attempts().iter().map(|(slot, at)| (slot.index, *at)).collect();
+        assert_eq!(named, [(0, generation + 1), (8, 3)]);
     }
 }

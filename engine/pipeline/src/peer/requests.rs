@@ -2,32 +2,66 @@
 
 use super::{Peer, PeerError, ShareAddress};
 use crate::backup::weave::{CONTENT_OFFSET, Slot};
+use crate::held::Held;
 use crate::share::CommitOrder;
 use warifu_buffers::Block;
 use warifu_core::{Kept, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold};
 use warifu_link::body::{
-    Attempt, Commit, Grant, KEEP_FOOT_BYTES, ShareStat, Witness, decode_site_name,
+    ATTEMPTS_MAX, Attempt, Commit, Grant, HELD_RUN_BYTES, HeldRun, KEEP_FOOT_BYTES, ShareStat,
+    Witness, decode_site_name,
 };
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{FRAME_HEADER_BYTES, Message, Op, ShareClass, TAG_BYTES, key_bytes_needed};
 
+/// Runs of slots that the first answer to begin may name: as many as fit where a failure would.
+const FIRST_RUNS: usize = FAILURE_BYTES_MAX / HELD_RUN_BYTES;
+
+/// Runs of slots that every further answer may name.
+const RUNS_AT_A_TIME: usize = 2048;
+
+/// Runs of slots that a share can have and still be completed: a commit names no more attempts.
+const RUNS_MAX: usize = 2 * ATTEMPTS_MAX + RUNS_AT_A_TIME;
+
 impl Peer {
-    /// Begins a share, or takes it up again; answers how many whole chunks the site holds.
+    /// Begins a share, or takes it up again; answers what the site holds of it.
     ///
     /// # Errors
-    /// Where the site is lost or refuses.
+    /// Where the site is lost or refuses, or names slots in disorder or without end.
     pub fn begin(
         &mut self,
         address: ShareAddress,
         threshold: Threshold,
         role: Role,
-    ) -> Result<u64, PeerError> {
+    ) -> Result<Held, PeerError> {
         let scheme = u64::from(threshold.k_byte()) | u64::from(threshold.n_byte()) << 8;
-        let message = Message {
-            argument0: scheme | u64::from(role.to_byte()) << 16,
-            ..addressed(Op::Begin, address)
-        };
-        Ok(self.call(message, &[], 0)?.message.argument0)
+        let mut held = Held::default();
+        let mut from = Slot { class: ShareClass::Data, index: 0 };
+        let mut runs_wanted = FIRST_RUNS;
+        loop {
+            let message = Message {
+                class: from.class,
+                index: from.index,
+                argument0: scheme | u64::from(role.to_byte()) << 16,
+                argument1: runs_wanted as u64,
+                ..addressed(Op::Begin, address)
+            };
+            let reply = self.call(message, &[], runs_wanted * HELD_RUN_BYTES)?;
+            let runs = HeldRun::decode_all(reply.body())?;
+            let first = runs.first().map(|run| (run.class, run.start));
+            if runs.len() > runs_wanted
+                || first.is_some_and(|first| first < (from.class, from.index))
+            {
+                return Err(PeerError::Unexpected("it names other slots than were asked for"));
+            }
+            runs.iter().for_each(|run| held.push(run));
+            if reply.message.argument0 == 0 {
+                return Ok(held);
+            }
+            let last = runs.last().filter(|_| held.run_count() <= RUNS_MAX);
+            let last = last.ok_or(PeerError::Unexpected("it names slots without end"))?;
+            from = Slot { class: last.class, index: last.end };
+            runs_wanted = RUNS_AT_A_TIME;
+        }
     }
 
     /// Sends a share chunk, which stands in `frame` at `CONTENT_OFFSET`; what both ends keep is

@@ -11,9 +11,10 @@ use warifu_core::share_file::{CapsuleShape, PAGE_BYTES, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Geometry, Role, Threshold};
 use warifu_kernels::PolyHash;
-use warifu_link::body::{Commit, SHARE_STATS_MAX, ShareStat};
+use warifu_link::body::{Commit, HELD_RUNS_MAX, SHARE_STATS_MAX, ShareStat};
 use warifu_link::{Message, ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::Slot;
+use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::ShareAddress;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareReader};
 
@@ -38,14 +39,16 @@ impl Desk {
         let draft = draft.map_err(declined)?.ok_or_else(|| {
             Declined::new(Status::Limit, "this link has too many unfinished shares here")
         })?;
-        let held = writer(&draft).as_ref().map_or(0, |writer| {
-            let mut held = 0;
-            while writer.written().contains_key(&Slot { class: ShareClass::Data, index: held }) {
-                held += 1;
-            }
-            held
+        let from = Slot { class: message.class, index: message.index };
+        let held: Held = writer(&draft).as_ref().map_or_else(Held::default, |writer| {
+            let slots = writer.written().range(from..);
+            slots.map(|(slot, written)| (*slot, written.attempt)).collect()
         });
-        Ok(Answer { argument0: held, ..Answer::default() })
+        let wanted = usize::try_from(message.argument1).unwrap_or(usize::MAX).min(HELD_RUNS_MAX);
+        let mut body = Vec::new();
+        held.runs().take(wanted).for_each(|run| run.encode(&mut body));
+        let more = u64::from(held.run_count() > wanted);
+        Ok(Answer { argument0: more, body, ..Answer::default() })
     }
 
     pub(super) fn store(&self, opened: Opened) -> Result<Answer, Declined> {

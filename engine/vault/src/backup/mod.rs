@@ -1,28 +1,37 @@
 //! `backup`: a source becomes n shares at n sites, or nothing.
 
 mod job;
+mod rest;
+mod resume;
 mod source;
+mod weaving;
 
 pub(crate) use job::{MEMORY_FIXED_BYTES, expect_room_for_hashes, share_name, window};
+pub(crate) use resume::request_of;
+pub(crate) use source::identify;
 
 use crate::batch::Carried;
 use crate::failure::{Class, Failure};
+use crate::journal::{Header, SharePlace, Standing};
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch};
 use job::Job;
+use resume::{Ready, Taken, encoding};
 use serde::Serialize;
 use source::OpenSource;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use warifu_catalog::{Holder, NewObject, NewShare};
-use warifu_core::plan::{Override, PlannedShare};
-use warifu_core::{Geometry, IndividualId, SiteName, Threshold};
-use warifu_pipeline::backup::lane::Spent;
+use std::time::Duration;
+use warifu_catalog::{NewObject, NewShare, StoredShare};
+use warifu_core::plan::{Override, Plan, PlannedShare};
+use warifu_core::{Channel, Geometry, IndividualId, ObjectId, SiteName, Threshold};
 use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::source::Compression;
+use weaving::Diary;
+use zeroize::Zeroizing;
 
 /// What is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,74 +104,156 @@ pub struct PlanReport {
     pub shares: Vec<PlannedRow>,
 }
 
+/// Whether to begin afresh or to go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// To go on where there is something to go on with.
+    Either,
+    /// To go on and not to begin.
+    Resume,
+    /// To go on with this very object.
+    ResumeOf(ObjectId),
+}
+
 impl Vault {
     /// Stores one source. When it returns, n shares are durable at n sites and the catalog knows.
+    /// A backup of the same unchanged file that was interrupted goes on where it stopped.
     ///
     /// # Errors
     /// Where no placement is admissible, key does not cover it, the source can't be read or
-    /// changes, or a site fails. Nothing is listed then, and what was written is cleared away.
+    /// changes, another process stores it already, or a site fails. Nothing is listed then. What
+    /// was written is kept where it can go on, and cleared away else.
     pub fn backup(
         &self,
         request: &BackupRequest,
         watch: Watch<'_>,
     ) -> Result<ObjectReport, Failure> {
+        self.store_alone(request, watch, Wish::Either)
+    }
+
+    /// As [`backup`](Self::backup), for a backup that was interrupted: a new one is not begun.
+    ///
+    /// # Errors
+    /// As `backup`, and where there is nothing to go on with.
+    pub fn resume_backup(
+        &self,
+        request: &BackupRequest,
+        watch: Watch<'_>,
+    ) -> Result<ObjectReport, Failure> {
+        self.store_alone(request, watch, Wish::Resume)
+    }
+
+    /// Stores one source over connections of its own.
+    pub(crate) fn store_alone(
+        &self,
+        request: &BackupRequest,
+        watch: Watch<'_>,
+        wish: Wish,
+    ) -> Result<ObjectReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
         let mut nobody = |_| ();
         let mut carried = Carried::nothing(&mut nobody);
-        let stored = self.backup_carrying(request, watch, &mut carried);
+        let stored = self.store(request, watch, wish, &mut carried);
         carried.hang_up();
         stored
     }
 
-    /// As [`backup`](Self::backup), for one of several objects: over the connections that are
-    /// `carried` from the one before. Litter is left to the caller.
-    pub(crate) fn backup_carrying(
+    /// Stores one source, over the connections that are `carried` from the one before. Litter is
+    /// left to the caller.
+    pub(crate) fn store(
         &self,
         request: &BackupRequest,
         watch: Watch<'_>,
+        wish: Wish,
         carried: &mut Carried<'_>,
     ) -> Result<ObjectReport, Failure> {
         let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
         let mut source = source::open(request, watch.stop)?;
+        let found = self.interrupted(request, &source, wish)?;
+        let object = found.as_ref().map(|intent| intent.object);
+        let taken = match found {
+            None if wish == Wish::Either => Taken::Gone,
+            None => return Err(nothing_to_resume(&request.source)),
+            Some(intent) => self.take_up(request, intent)?,
+        };
+        match (taken, object) {
+            (Taken::Ready(ready), _) => {
+                let Ready { job, lanes, journal } = *ready;
+                source.layout.payload_bytes = job.header.geometry.payload_bytes();
+                let diary = Diary::new(Some(journal), &job, &source, watch);
+                let lanes = carried.timed(lanes);
+                let data_bytes = job.carry_out(lanes, source, &diary, carried)?;
+                self.stored(&job.header.object, data_bytes, job.standing.done_bytes(), started)
+            }
+            (Taken::Listed, Some(object)) => {
+                (carried.before_listing)(object);
+                self.journals().erase(object)?;
+                let stored_bytes = self.catalog()?.object(&object)?.geometry.payload_bytes();
+                self.stored(&object, source.layout.data_bytes, stored_bytes, started)
+            }
+            (Taken::Listed | Taken::Gone, _) => {
+                self.store_afresh(request, source, (watch, started), carried)
+            }
+        }
+    }
+
+    fn store_afresh(
+        &self,
+        request: &BackupRequest,
+        mut source: OpenSource<'_>,
+        (watch, started): (Watch<'_>, Duration),
+        carried: &mut Carried<'_>,
+    ) -> Result<ObjectReport, Failure> {
         let placed = self.place_source(request, &mut source, &mut carried.peers, watch.stop)?;
-        let planned = source.layout.geometry();
-        let plan = placed.plan.clone();
-        let (job, peers) = self.begin(request, planned, placed, carried)?;
-        let mut lanes = match job.lanes(peers) {
+        let (job, peers) = self.begin(request, &source, placed, carried)?;
+        let journal = match &job.header.source {
+            Some(_) => self.journals().create(&job.header).map(Some),
+            None => Ok(None),
+        };
+        let journal = match journal {
+            Ok(journal) => journal,
+            Err(error) => {
+                peers.into_values().for_each(hang_up);
+                return Err(job.give_up(Vec::new(), error.into()));
+            }
+        };
+        let diary = Diary::new(journal, &job, &source, watch);
+        let lanes = match job.lanes(peers, BTreeMap::new()) {
             Ok(lanes) => carried.timed(lanes),
             Err(failure) => return Err(job.give_up(Vec::new(), failure)),
         };
-        let woven = match job.weave(&mut lanes, source, watch) {
-            Ok(woven) => woven,
-            Err(failure) => return Err(job.give_up(lanes, failure)),
-        };
-        let (woven, data_bytes) = woven;
-        (carried.before_listing)(job.object);
-        if let Err(failure) = job.commit(&mut lanes, &woven) {
-            return Err(job.give_up(lanes, failure));
-        }
-        let spent: Vec<Spent> = lanes.iter().map(|lane| lane.spent()).collect();
-        let (stored_bytes, class) = (woven.geometry.payload_bytes(), woven.capsule.head().class);
-        job.record(woven, &spent)?;
-        carried.take_back(lanes);
-        self.return_random(&job.random);
+        let data_bytes = job.carry_out(lanes, source, &diary, carried)?;
+        self.stored(&job.header.object, data_bytes, 0, started)
+    }
+
+    /// What is said of an object that was just listed.
+    fn stored(
+        &self,
+        object: &ObjectId,
+        data_bytes: u64,
+        resumed_bytes: u64,
+        started: Duration,
+    ) -> Result<ObjectReport, Failure> {
+        let object = self.catalog()?.object(object)?;
         let seconds = (self.clock.elapsed() - started).as_secs_f64();
+        let tls = object.shares.iter().filter(|share| share.channel == Channel::Tls).count();
         Ok(ObjectReport {
             v: 1,
             r#type: "object",
-            object: job.object.to_string(),
-            individual: request.individual.to_string(),
+            object: object.object.to_string(),
+            individual: object.individual.to_string(),
             bytes: data_bytes,
-            stored_bytes,
-            k: request.threshold.k_byte(),
-            n: request.threshold.n_byte(),
-            class: class.as_str(),
-            tolerates_corrupt_sites: plan.tolerates_corrupt_sites,
-            shares: plan.shares.iter().zip(&spent).map(share_report).collect(),
-            random_bytes: job.random.drawn_bytes(),
-            overridden: plan.overridden.iter().map(overridden).collect(),
+            stored_bytes: object.geometry.payload_bytes(),
+            k: object.threshold.k_byte(),
+            n: object.threshold.n_byte(),
+            class: object.class.as_str(),
+            tolerates_corrupt_sites: object.threshold.pads().saturating_sub(tls),
+            shares: object.shares.iter().map(share_report).collect(),
+            random_bytes: object.random_bytes,
+            overridden: object.overridden.iter().map(overridden).collect(),
+            resumed_bytes,
             seconds,
             bytes_per_second: data_bytes as f64 / seconds.max(1e-9),
         })
@@ -217,7 +308,7 @@ impl Vault {
     fn begin<'a>(
         &'a self,
         request: &'a BackupRequest,
-        geometry: Geometry,
+        source: &OpenSource<'_>,
         mut placed: Placed,
         carried: &mut Carried<'_>,
     ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>), Failure> {
@@ -229,31 +320,81 @@ impl Vault {
         let chosen: Vec<&SiteName> = placed.plan.shares.iter().map(|share| &share.site).collect();
         let (peers, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
             placed.peers.into_iter().partition(|(site, _)| chosen.contains(&site));
-        let (object, created_unix_s) = (self.fresh_object()?, self.now_unix_s());
-        let shares = placed.plan.shares.iter().map(|planned| NewShare {
-            link: placed.sites.get(&planned.site).and_then(|site| site.link),
-            planned: planned.clone(),
-        });
-        self.catalog()?.begin(&NewObject {
+        let object = self.fresh_object()?;
+        let claim = self.claim(object)?;
+        let place = |share: &PlannedShare| {
+            Ok(SharePlace {
+                x: share.x,
+                role: share.role,
+                channel: share.channel,
+                link: placed.sites.get(&share.site).and_then(|site| site.link),
+                r: Zeroizing::new(random.block()?),
+                site: share.site.clone(),
+                zone: share.zone.clone(),
+                domain: share.domain.clone(),
+            })
+        };
+        let header = Header {
             object,
-            individual: request.individual.clone(),
+            created_unix_s: self.now_unix_s(),
             threshold: request.threshold,
             class: placed.class,
-            label: request.label.clone(),
-            created_unix_s,
-            geometry,
+            geometry: source.layout.geometry(),
             random_bytes: placed.plan.random_bytes,
-            overridden: placed.plan.overridden.clone(),
-            shares: shares.collect(),
-            holder: Holder { incarnation: self.keys.incarnation(), pid: std::process::id() },
-        })?;
+            individual: request.individual.clone(),
+            label: request.label.clone(),
+            encoding: encoding(source.shape),
+            source: source.identity.clone(),
+            shares: placed.plan.shares.iter().map(place).collect::<Result<_, Failure>>()?,
+        };
+        self.catalog()?.begin(&self.intent_of(&header, &placed.plan))?;
         drop(placed.lock);
-        carried.take_idle(idle, geometry);
+        carried.take_idle(idle, header.geometry);
+        let standing = Standing::new(&header);
         let (shares, sites, class) = (placed.plan.shares, placed.sites, placed.class);
-        let job =
-            Job { vault: self, request, object, created_unix_s, shares, sites, class, random };
+        let job = Job {
+            vault: self,
+            request,
+            header,
+            shares,
+            sites,
+            class,
+            random,
+            standing,
+            _claim: claim,
+        };
         Ok((job, peers))
     }
+
+    fn intent_of(&self, header: &Header, plan: &Plan) -> NewObject {
+        let places = plan.shares.iter().zip(&header.shares);
+        let shares =
+            places.map(|(planned, place)| NewShare { planned: planned.clone(), link: place.link });
+        NewObject {
+            object: header.object,
+            individual: header.individual.clone(),
+            threshold: header.threshold,
+            class: header.class,
+            label: header.label.clone(),
+            created_unix_s: header.created_unix_s,
+            geometry: header.geometry,
+            random_bytes: header.random_bytes,
+            overridden: plan.overridden.clone(),
+            shares: shares.collect(),
+            holder: self.holder(),
+        }
+    }
+}
+
+fn nothing_to_resume(source: &Source) -> Failure {
+    let what = match source {
+        Source::File(path) => {
+            format!("there is no interrupted backup of {} as it is asked for", path.display())
+        }
+        Source::Stdin { .. } => "a stream can't be gone on with: it can't be read again".to_owned(),
+    };
+    Failure::new(Class::NotFound, "nothing-to-resume", what)
+        .next("see `warifu jobs list`; without --resume it is stored from its beginning")
 }
 
 /// Whether less to store could have gone through.
@@ -271,14 +412,14 @@ fn wanted(request: &BackupRequest, geometry: Geometry) -> Wanted<'_> {
     }
 }
 
-fn share_report((share, spent): (&PlannedShare, &Spent)) -> ShareReport {
+fn share_report(share: &StoredShare) -> ShareReport {
     ShareReport {
         site: share.site.to_string(),
         x: share.x.get(),
         role: share.role.as_str(),
         channel: share.channel.as_str(),
-        key_bytes: spent.key_bytes,
-        sent_bytes: spent.sent_bytes,
+        key_bytes: share.key_bytes,
+        sent_bytes: share.sent_bytes,
     }
 }
 

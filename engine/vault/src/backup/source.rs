@@ -2,20 +2,25 @@
 
 use super::{BackupRequest, Source};
 use crate::failure::{Class, Failure};
+use crate::journal::SourceIdentity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{Cursor, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use warifu_buffers::Block;
 use warifu_core::payload::{
     Attributes, Encoding, PROLOGUE_BYTES, PayloadError, PayloadLayout, Shape, prologue,
 };
 use warifu_pipeline::backup::driver::RunError;
 use warifu_pipeline::source::{Compression, PayloadSource, SAMPLE_BYTES};
+
+/// How long the clock may stand still by which a file system notes times.
+const CLOCK_TICK: Duration = Duration::from_millis(20);
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
@@ -25,14 +30,17 @@ pub(super) struct OpenSource<'a> {
     pub(super) shape: Shape,
     /// What it takes at most, as far as is known.
     pub(super) layout: PayloadLayout,
-    /// The file itself, to see whether it changed, and what it was like when it was opened.
-    file: Option<(File, (u64, i64, i64))>,
+    /// Of a file, what it was like when it was opened.
+    pub(super) identity: Option<SourceIdentity>,
+    /// The file itself, to see whether it changed.
+    file: Option<File>,
 }
 
 impl<'a> OpenSource<'a> {
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
     pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
-        let watched = Watched { planned: self.layout, shape: self.shape, file: self.file };
+        let file = self.file.zip(self.identity);
+        let watched = Watched { planned: self.layout, shape: self.shape, file };
         (self.stream, self.attributes, watched)
     }
 
@@ -42,7 +50,9 @@ impl<'a> OpenSource<'a> {
     /// # Errors
     /// Where it can't be read, changes, or a stop is asked for.
     pub(super) fn count(&mut self, stop: &AtomicBool) -> Result<bool, Failure> {
-        let Some((file, before)) = &self.file else { return Ok(false) };
+        let Some((file, before)) = self.file.as_ref().zip(self.identity.as_ref()) else {
+            return Ok(false);
+        };
         if self.shape.encoding == Encoding::AsGiven {
             return Ok(false);
         }
@@ -58,8 +68,7 @@ impl<'a> OpenSource<'a> {
                 return Err(Failure::new(Class::Temporary, "stopped", what));
             }
         }
-        let watched = (file, *before);
-        expect_unchanged(watched, payload.data_bytes() == self.layout.data_bytes)?;
+        expect_unchanged(file, before, payload.data_bytes() == self.layout.data_bytes)?;
         let is_less = payload.payload_bytes() < self.layout.payload_bytes;
         self.layout.payload_bytes = payload.payload_bytes();
         Ok(is_less)
@@ -84,7 +93,7 @@ impl Read for FromStart<'_> {
 pub(super) struct Watched {
     pub(super) planned: PayloadLayout,
     pub(super) shape: Shape,
-    file: Option<(File, (u64, i64, i64))>,
+    file: Option<(File, SourceIdentity)>,
 }
 
 impl Watched {
@@ -102,15 +111,15 @@ impl Watched {
     /// Where its length or time of change differ, or it gave another number of bytes.
     pub(super) fn expect_unchanged(&self, data_bytes: u64) -> Result<(), Failure> {
         let Some((file, before)) = &self.file else { return Ok(()) };
-        expect_unchanged((file, *before), data_bytes == self.planned.data_bytes)
+        expect_unchanged(file, before, data_bytes == self.planned.data_bytes)
     }
 }
 
-fn expect_unchanged(
-    (file, before): (&File, (u64, i64, i64)),
-    is_as_long: bool,
-) -> Result<(), Failure> {
-    let same = fingerprint(file).is_ok_and(|now| now == before);
+fn expect_unchanged(file: &File, before: &SourceIdentity, is_as_long: bool) -> Result<(), Failure> {
+    let same = file.metadata().is_ok_and(|now| {
+        let modified = (now.mtime(), now.mtime_nsec());
+        (now.len(), modified) == (before.size_bytes, before.modified)
+    });
     match same && is_as_long {
         true => Ok(()),
         false => Err(changed()),
@@ -183,7 +192,7 @@ fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>
             .next("give files, or pipe a stream: tar c DIR | warifu backup - --size SIZE ..."));
     }
     let file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
+    let metadata = settled(&file).map_err(unreadable)?;
     let name = path.file_name().map(|name| name.as_bytes().to_vec());
     let modified = metadata.mtime().checked_mul(1_000_000_000);
     let attributes = Attributes {
@@ -191,7 +200,8 @@ fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>
         modified_ns: modified.and_then(|ns| ns.checked_add(metadata.mtime_nsec())),
         mode: Some(metadata.mode() & 0o7777),
     };
-    let before = fingerprint(&file).map_err(unreadable)?;
+    let path = std::path::absolute(path).map_err(unreadable)?;
+    let identity = Some(identity(path, &metadata));
     let sample = match is_sampled(request) {
         true => sample(&mut FromStart { file: &file, at: 0 }).map_err(unreadable)?,
         false => Block::zeroed(0),
@@ -199,7 +209,7 @@ fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>
     let shape = shape(request, &sample).map_err(unreadable)?;
     let layout = layout(&attributes, metadata.len(), shape)?;
     let stream = Box::new(file.try_clone().map_err(unreadable)?);
-    Ok(OpenSource { stream, attributes, shape, layout, file: Some((file, before)) })
+    Ok(OpenSource { stream, attributes, shape, layout, identity, file: Some(file) })
 }
 
 fn open_stdin<'a>(
@@ -228,7 +238,7 @@ fn open_stdin<'a>(
     let layout = layout(&attributes, size_bytes, shape)?;
     // What was read of it can't be read again.
     let stream = Box::new(Cursor::new(sample).chain(stream));
-    Ok(OpenSource { stream, attributes, shape, layout, file: None })
+    Ok(OpenSource { stream, attributes, shape, layout, identity: None, file: None })
 }
 
 /// The beginning of a stream, as much of it as is needed to decide.
@@ -261,8 +271,39 @@ fn unstorable(error: PayloadError) -> Failure {
     Failure::new(Class::Limit, "source-too-long", "the source can't be stored").because(error)
 }
 
-/// Length and time of change: enough to see that a file is not what it was.
-fn fingerprint(file: &File) -> std::io::Result<(u64, i64, i64)> {
+/// What a file is like, once the clock of its file system has ticked since it was last changed: a
+/// change that comes later then shows in its times.
+fn settled(file: &File) -> std::io::Result<Metadata> {
     let metadata = file.metadata()?;
-    Ok((metadata.len(), metadata.mtime(), metadata.mtime_nsec()))
+    let changed =
+        u64::try_from(metadata.mtime()).ok().zip(u32::try_from(metadata.mtime_nsec()).ok());
+    let changed = changed.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let age = changed.and_then(|changed| now.checked_sub(changed));
+    match age.and_then(|age| CLOCK_TICK.checked_sub(age)) {
+        None => Ok(metadata),
+        Some(rest) => {
+            std::thread::sleep(rest);
+            file.metadata()
+        }
+    }
+}
+
+fn identity(path: PathBuf, metadata: &Metadata) -> SourceIdentity {
+    SourceIdentity {
+        path,
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size_bytes: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    }
+}
+
+/// What the file at `path` is like now.
+///
+/// # Errors
+/// Where it is gone or can't be looked at.
+pub(crate) fn identify(path: &Path) -> std::io::Result<SourceIdentity> {
+    Ok(identity(std::path::absolute(path)?, &std::fs::metadata(path)?))
 }

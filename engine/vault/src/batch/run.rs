@@ -4,7 +4,7 @@ use super::forecast::Pending;
 use super::record::{FileState, Mark, Record, erase};
 use super::summary::{BatchReport, Tally};
 use super::{Carried, Input, Onlooker, Outcome};
-use crate::backup::MEMORY_FIXED_BYTES;
+use crate::backup::{MEMORY_FIXED_BYTES, Wish};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
 use crate::{Source, Vault, Watch};
@@ -30,6 +30,8 @@ pub struct Manner {
     pub jobs: usize,
     /// Whether what an earlier run stored is stored anew.
     pub again: bool,
+    /// Whether interrupted backups only are gone on with, and none is begun.
+    pub resume: bool,
 }
 
 impl Vault {
@@ -80,6 +82,7 @@ impl Vault {
         }
         let run = Run {
             inputs,
+            wish: if manner.resume { Wish::Resume } else { Wish::Either },
             record: record.as_ref(),
             stop,
             onlooker,
@@ -173,6 +176,7 @@ impl Vault {
             name: self.name.clone(),
             keys: self.keys.clone(),
             catalog: Some(Catalog::open(&self.dir.join("catalog.db"))?),
+            in_hand: self.in_hand.clone(),
             world: self.world.clone(),
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
@@ -184,6 +188,7 @@ impl Vault {
 /// One run over a batch, shared by its threads.
 struct Run<'a> {
     inputs: &'a [Input],
+    wish: Wish,
     record: Option<&'a Record>,
     stop: &'a AtomicBool,
     onlooker: &'a dyn Onlooker,
@@ -263,7 +268,7 @@ impl Run<'_> {
             Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing);
         let mut progress = |progress| self.onlooker.advances(number, progress);
         let watch = Watch { progress: &mut progress, stop: self.stop };
-        let outcome = vault.backup_carrying(&input.request, watch, &mut carried);
+        let outcome = vault.store(&input.request, watch, self.wish, &mut carried);
         *peers = carried.peers;
         outcome
     }

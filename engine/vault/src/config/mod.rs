@@ -79,6 +79,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// How long to look for a site that was lost, in seconds.
     pub patience_seconds: u64,
+    /// How long an interrupted backup is kept so that it can go on, in days.
+    pub resume_days: u64,
 }
 
 impl Default for Limits {
@@ -88,6 +90,7 @@ impl Default for Limits {
             answer_lease_bytes: 16 * MIB,
             memory_bytes: 256 * MIB,
             patience_seconds: 30,
+            resume_days: 7,
         }
     }
 }

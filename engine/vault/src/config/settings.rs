@@ -70,6 +70,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("limits", "answer_lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
     optional("limits", "patience_seconds", Kind::Count(0, 86_400)),
+    optional("limits", "resume_days", Kind::Count(0, 3660)),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

@@ -270,9 +270,10 @@ fn computed_at(lab: &Lab, path: &std::path::Path, number: usize) -> bool {
 }
 
 #[test]
-fn a_backup_that_is_asked_to_stop_leaves_nothing() {
+fn a_backup_that_is_asked_to_stop_goes_on_later() {
     let lab = Lab::recorded(3, 128 << 20);
-    let path = lab.file("in", &sample(11, 8 << 20));
+    let data = sample(11, 24 << 20);
+    let path = lab.file("in", &data);
     let (told, struck) = std::sync::mpsc::channel();
     let call = Box::new(move || told.send(()).unwrap());
     lab.sites[0].proxy().arm(Fault { flow: Flow::Up, at: 1500, strike: Strike::Call(call) });
@@ -281,9 +282,15 @@ fn a_backup_that_is_asked_to_stop_leaves_nothing() {
     backup.terminate();
     let done = backup.wait().exits(128 + 15);
     assert_eq!(done.exit_line()["code"], 128 + 15);
+    assert!(done.stderr.contains("what is done is kept"), "{}", done.stderr);
     assert!(lab.listed().is_empty());
+    // Nothing was burned: what was leased and not used went back.
+    assert_eq!(lab.pool("s1/to")["bytes_leased"], 0);
+    let report = lab.backup(Backup::of(&path, "2/3")).ok().json();
+    assert!(report["resumed_bytes"].as_u64().unwrap() >= 1 << 20, "{report}");
+    lab.expect_back(report["object"].as_str().unwrap(), &data);
     for site in &lab.sites {
-        assert!(site.files("unfinished").is_empty() && site.files("shares").is_empty());
+        assert!(site.files("unfinished").is_empty() && site.files("shares").len() == 1);
     }
     let _summary = lab.expect_key_used_once();
 }
@@ -352,8 +359,13 @@ fn a_commit_is_asked_again_of_a_site_that_died_or_whose_answer_was_lost() {
         let done = killed_before_its_commit(&mut lab, number, &path);
         match done.code {
             0 => drop(lab.expect_back(done.json()["object"].as_str().unwrap(), &data)),
-            // The site has not kept its share of the capsule: nothing was stored, try again.
-            _ => assert_eq!(done.exit_line()["retryable"], true, "{}", done.stderr),
+            // The site has not kept its share of the capsule: run again, and it gets it anew.
+            _ => {
+                assert_eq!(done.exit_line()["retryable"], true, "{}", done.stderr);
+                let again = lab.backup(Backup::of(&path, "2/3")).ok().json();
+                assert!(again["resumed_bytes"].as_u64().unwrap() > 0, "{again}");
+                lab.expect_back(again["object"].as_str().unwrap(), &data);
+            }
         }
         let shares = lab.sites[number].files("shares").len();
         assert_eq!(shares, lab.listed().len());

@@ -13,5 +13,6 @@ mod gateways;
 mod kills;
 mod lab_lines;
 mod large;
+mod resume;
 mod schemes;
 mod sizes;

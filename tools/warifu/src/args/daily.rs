@@ -92,6 +92,11 @@ pub(crate) enum JobsCommand {
         /// Its object, as `jobs list` tells it, or the first digits of it
         object: ObjectPrefix,
     },
+    /// Go on with an interrupted backup of a file that has not changed
+    Resume {
+        /// Its object, as `jobs list` tells it, or the first digits of it
+        object: ObjectPrefix,
+    },
     /// Clear away what an interrupted backup left at its sites, and free the key kept for it
     Cancel {
         /// Its object, as `jobs list` tells it, or the first digits of it

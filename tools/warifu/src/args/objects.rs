@@ -13,13 +13,13 @@ use warifu_vault::{ByteRange, Compression, ObjectPrefix};
 pub(crate) struct BackupArgs {
     /// Files, each of which becomes an object, or folders with all files below; a quoted pattern
     /// such as 'run/**/*.bam' is expanded; `-` is standard input
-    #[arg(required_unless_present_any = ["manifest", "forget"], value_name = "PATH")]
+    #[arg(required_unless_present_any = ["manifest", "forget", "resume"], value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
     /// Whose they are
-    #[arg(long, value_name = "ID", required_unless_present_any = ["manifest", "forget"])]
+    #[arg(long, value_name = "ID", required_unless_present_any = ["manifest", "forget", "resume"])]
     pub(crate) individual: Option<IndividualId>,
     /// A table of files, parted by tabs; its first line names the columns: path, individual, label,
-    /// scheme, in any order. Paths are relative to its folder. A field with a tab, line end or
+    /// scheme, compress (auto, none or zstd), pad (yes or no), in any order. Paths are relative to its folder. A field with a tab, line end or
     /// quote stands in double quotes, quotes doubled
     #[arg(long, value_name = "FILE.tsv")]
     pub(crate) manifest: Option<PathBuf>,
@@ -45,11 +45,11 @@ pub(crate) struct BackupArgs {
     #[arg(long)]
     pub(crate) size: Option<Size>,
     /// Compress before sharing, which saves key: auto compresses what is not compressed already
-    /// and gets shorter by a tenth
-    #[arg(long, value_name = "HOW", default_value = "auto")]
+    /// and gets shorter by a tenth [default: the profile's, else auto]
+    #[arg(long, value_name = "HOW")]
     #[arg(value_parser = PossibleValuesParser::new(["auto", "none", "zstd"])
         .try_map(|text| text.parse::<Compression>()))]
-    pub(crate) compress: Compression,
+    pub(crate) compress: Option<Compression>,
     /// Round the length up coarsely, by 3 % of a gibibyte, so that it says less of what is stored.
     /// What is compressed always is
     #[arg(long)]
@@ -70,6 +70,10 @@ pub(crate) struct BackupArgs {
     /// Erase the record of what runs over several inputs have stored, and do nothing else
     #[arg(long, exclusive = true)]
     pub(crate) forget: bool,
+    /// Go on with interrupted backups and begin none: with those of the PATHs, which must be there,
+    /// or without PATH with all. (A backup that is given again goes on by itself.)
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) resume: bool,
     /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

@@ -6,7 +6,7 @@ use crate::size::Size;
 use std::ffi::OsString;
 use warifu_core::SiteName;
 use warifu_vault::config::Profile;
-use warifu_vault::{Class, Config, Failure};
+use warifu_vault::{Class, Compression, Config, Failure};
 
 /// The profile that a command goes by.
 ///
@@ -28,9 +28,16 @@ pub(crate) fn chosen(
 /// Fills in what no flag of a backup said.
 pub(crate) fn lay_under(args: &mut BackupArgs, profile: &Profile) {
     args.scheme = args.scheme.or(profile.scheme);
+    args.compress = args.compress.or_else(|| compression(profile));
+    args.pad |= profile.pad.unwrap_or(false);
     args.jobs = args.jobs.or(profile.jobs.and_then(|jobs| u16::try_from(jobs).ok()));
     args.memory_limit = args.memory_limit.or(profile.memory_limit.map(|bytes| Size { bytes }));
     sites(&mut args.pins, &mut args.exclusions, profile);
+}
+
+/// The profile's compression; its word was checked when the settings were read.
+fn compression(profile: &Profile) -> Option<Compression> {
+    profile.compress.as_deref().and_then(|word| word.parse().ok())
 }
 
 /// Fills in what no flag of an estimate said.

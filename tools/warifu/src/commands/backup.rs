@@ -14,7 +14,8 @@ use crate::table::{Table, numbers, printable, words};
 use serde::Serialize;
 use std::path::Path;
 use warifu_vault::{
-    BatchRequest, Class, Failure, Gathered, Input, Manner, ObjectReport, PlanReport, Refused, Vault,
+    BatchRequest, Class, Failure, Gathered, Input, JobRow, Manner, ObjectReport, PlanReport,
+    Refused, Vault, Watch,
 };
 
 /// Inputs stored at a time where nobody says how many: beyond a few, sites are what is waited for.
@@ -31,13 +32,16 @@ pub(super) fn backup(context: &Context, mut args: BackupArgs) -> Result<(), Endi
     if let Some(limit) = args.memory_limit {
         vault.limit_memory(limit.bytes)?;
     }
+    if args.resume && args.paths.is_empty() && args.manifest.is_none() {
+        return resume_all(context, &vault);
+    }
     let gathered = vault.gather(&request(&args))?;
     for note in &gathered.notes {
         context.output.note(&printable(note));
     }
     match (args.dry_run, gathered.is_batch, &gathered.inputs[..]) {
         (true, _, _) => plan_all(context, &vault, gathered),
-        (false, false, [input]) => store(context, &vault, input),
+        (false, false, [input]) => store(context, &vault, input, args.resume),
         (false, ..) => store_all(context, &vault, gathered, manner(&args)),
     }
 }
@@ -54,7 +58,7 @@ fn request(args: &BackupArgs) -> BatchRequest {
         overrides: args.overrides.clone(),
         pins: args.pins.clone(),
         exclusions: args.exclusions.clone(),
-        compression: args.compress,
+        compression: args.compress.unwrap_or_default(),
         pad: args.pad,
     }
 }
@@ -62,16 +66,58 @@ fn request(args: &BackupArgs) -> BatchRequest {
 fn manner(args: &BackupArgs) -> Manner {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.map_or(cores.min(JOBS_MAX), usize::from);
-    Manner { jobs, again: args.again }
+    Manner { jobs, again: args.again, resume: args.resume }
 }
 
-fn store(context: &Context, vault: &Vault, input: &Input) -> Result<(), Ending> {
+fn store(context: &Context, vault: &Vault, input: &Input, resume: bool) -> Result<(), Ending> {
     let stop = Stop::install()?;
     let path = input.path();
     let name = Path::new(&path).file_name().map(|name| name.to_string_lossy());
     let name = name.unwrap_or_else(|| path.as_str().into());
-    let report =
-        watched(context.output, &stop, &name, |watch| vault.backup(input.request(), watch))?;
+    let report = watched(context.output, &stop, &name, |watch| match resume {
+        true => vault.resume_backup(input.request(), watch),
+        false => vault.backup(input.request(), watch),
+    })?;
+    context.output.answer(&report, || stored(&report))
+}
+
+/// Goes on with every interrupted backup that can go on. One that fails does not keep the others
+/// from it.
+fn resume_all(context: &Context, vault: &Vault) -> Result<(), Ending> {
+    let jobs = vault.jobs()?.into_iter();
+    let jobs: Vec<_> = jobs.filter(|job| job.state == "interrupted" && job.resumable).collect();
+    let stop = Stop::install()?;
+    let mut failures = Vec::new();
+    for job in &jobs {
+        if stop.signal().is_some() {
+            let what = "stopped on request before this one was begun";
+            return Err(stop.ending(Failure::new(Class::Temporary, "stopped", what)));
+        }
+        match resume(context, vault, &stop, job) {
+            Err(Ending::Failed(failure)) if jobs.len() > 1 => {
+                let path = job.source.clone().unwrap_or_else(|| job.object.clone());
+                failed(context, path, failure, &mut failures);
+            }
+            outcome => outcome?,
+        }
+    }
+    ending(jobs.len(), &failures)
+}
+
+/// Goes on with one of them.
+pub(super) fn resume(
+    context: &Context,
+    vault: &Vault,
+    stop: &Stop,
+    job: &JobRow,
+) -> Result<(), Ending> {
+    let path = Path::new(job.source.as_deref().unwrap_or(&job.object));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let object = job.object.parse().map_err(|error| {
+        Failure::new(Class::Other, "internal", "a job has no object").because(error)
+    })?;
+    let go_on = |watch: Watch<'_>| vault.resume_job(&object, watch);
+    let report = watched(context.output, stop, &name, go_on)?;
     context.output.answer(&report, || stored(&report))
 }
 

@@ -4,6 +4,7 @@ use super::Context;
 use crate::args::JobsCommand;
 use crate::exit::Ending;
 use crate::output::versioned;
+use crate::signals::Stop;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
@@ -34,6 +35,10 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
         JobsCommand::Show { object } => {
             let row = vault.job(&vault.resolve_job(object)?)?;
             context.output.answer(&versioned(&row), || shown(&row))
+        }
+        JobsCommand::Resume { object } => {
+            let row = vault.job(&vault.resolve_job(object)?)?;
+            super::backup::resume(context, &vault, &Stop::install()?, &row)
         }
         JobsCommand::Cancel { object, dry_run: true } => {
             let row = vault.job(&vault.resolve_job(object)?)?;
@@ -73,7 +78,7 @@ pub(super) fn table(rows: &[JobRow]) -> String {
             row.object.clone(),
             row.individual.clone(),
             row.began.clone(),
-            row.state.to_owned(),
+            state(row).to_owned(),
             row.done_bytes.map_or_else(|| "?".to_owned(), human),
             row.total_bytes.map_or_else(|| "?".to_owned(), human),
             human(row.planned_key_bytes),
@@ -83,10 +88,18 @@ pub(super) fn table(rows: &[JobRow]) -> String {
     .to_string()
 }
 
+/// What people are told of its state.
+fn state(row: &JobRow) -> &'static str {
+    match (row.state, row.resumable) {
+        ("interrupted", true) => "interrupted, can go on",
+        (state, _) => state,
+    }
+}
+
 fn shown(row: &JobRow) -> String {
     let mut text = format!("object      {}\nindividual  {}\n", row.object, row.individual);
     text += &format!("began       {}, by process {}\n", row.began, row.pid);
-    text += &format!("state       {}\n", row.state);
+    text += &format!("state       {}\n", state(row));
     if let Some(source) = &row.source {
         text += &format!("source      {source}\n");
     }
@@ -120,6 +133,8 @@ mod tests {
             total_bytes: Some(2048),
             planned_key_bytes: 4096,
             planned_random_bytes: 16,
+            resumable: false,
+            generation: None,
             done_bytes: None,
             source: None,
         };
