@@ -269,7 +269,7 @@ fn an_unfinished_share_is_not_there_for_another_gateway() {
     own.receive().unwrap();
     own.close().unwrap();
     let mut again = field.peer(&field.ours, 0);
-    assert!(again.begin(address, scheme(), Role::Pad).unwrap() >= 1);
+    assert!(again.begin(address, scheme(), Role::Pad).unwrap().run_count() >= 1);
     again.discard(address).unwrap();
     again.close().unwrap();
     // Now the name is free, for anybody.
