@@ -102,7 +102,8 @@ fn what_is_given_up_leaves_nothing() {
 
 #[test]
 fn what_can_not_go_on_is_collected() {
-    let spoil: [&dyn Fn(&Rooms, &Path); 3] = [
+    type Spoil = dyn Fn(&Rooms, &Path);
+    let spoil: [&Spoil; 3] = [
         &|_, path| std::fs::remove_file(path).unwrap(),
         &|_, path| std::fs::write(path, b"other").unwrap(),
         &|rooms, _| {

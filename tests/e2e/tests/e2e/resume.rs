@@ -111,9 +111,9 @@ fn killed_many(test: &str, bytes: usize, kills: u64) {
     let (to, from) = (most(|one| one.0, &spent), most(|one| one.1, &spent));
     let (plain_to, plain_from) = (most(|one| one.0, &plain), most(|one| one.1, &plain));
     println!(
-        "{test}: {killed} kills, {} of {size} bytes were there at the end; a kill cost {} bytes of \
-         key to a site (at most {KILL_TO_BYTES} may) and {} from it (at most {KILL_FROM_BYTES}); undisturbed \
-         {plain_to} and {plain_from}",
+        "{test}: {killed} kills, {} of {size} bytes were there at the end; a kill cost {} bytes \
+         of key to a site (at most {KILL_TO_BYTES} may) and {} from it (at most \
+         {KILL_FROM_BYTES}); undisturbed {plain_to} and {plain_from}",
         resumed(&report),
         to.saturating_sub(plain_to) / killed.max(1),
         from.saturating_sub(plain_from) / killed.max(1),
