@@ -128,7 +128,7 @@ mod tests {
             others in prop::collection::vec((0u8..3, 0u64..12, 0u32..3), 0..60),
         ) {
             let slots = |list: &[(u8, u64, u32)]| -> Vec<(Slot, u32)> {
-                list.iter().map(|(class, index, attempt)| (slot(*class, *index), *attempt)).collect()
+                list.iter().map(|(class, index, held)| (slot(*class, *index), *held)).collect()
             };
             let (inserted, others) = (slots(&inserted), slots(&others));
             let (held, other): (Held, Held) =

@@ -75,9 +75,9 @@ impl Vault {
         }
     }
 
-    /// Settles one intent, which this process holds. Where so many shares are complete that the object can be rebuilt, it is
-    /// completed and listed: its process may have reported success before this vault was rolled
-    /// back, and nothing that could be rebuilt is ever removed here.
+    /// Settles one intent, which this process holds. Where so many shares are complete that the
+    /// object can be rebuilt, it is completed and listed: its process may have reported success
+    /// before this vault was rolled back, and nothing that could be rebuilt is ever removed here.
     pub(crate) fn settle(&self, intent: &Intent) -> Result<Settled, Failure> {
         let (mut held, mut missing) = (Vec::new(), Vec::new());
         for (x, site, _) in &intent.shares {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use warifu_catalog::CatalogError;
 
 #[test]
 fn connections_at_once_lose_nothing() {
@@ -97,4 +98,53 @@ fn killed_at_any_moment_an_object_is_listed_or_an_intent() {
         assert_eq!(catalog.planned(&name("a")).unwrap(), KeyBytes::default());
     }
     assert!(reported.len() >= 12);
+}
+
+#[test]
+fn of_many_that_take_an_intent_over_one_gets_it() {
+    let lab = Lab::new();
+    lab.open().begin(&new_object(1)).unwrap();
+    let holder = |number: u8| Holder { incarnation: Incarnation::from_bytes([number; 16]), pid: 1 };
+    for round in 0..10 {
+        let before = lab.open().intents().unwrap()[0].holder;
+        let start = std::sync::Barrier::new(4);
+        let taken: Vec<bool> = std::thread::scope(|scope| {
+            let tries: Vec<_> = (0..4)
+                .map(|at| {
+                    let (lab, start, to) = (&lab, &start, holder(100 + 10 * round + at));
+                    scope.spawn(move || {
+                        let catalog = lab.open();
+                        start.wait();
+                        catalog.take_over(&object(1), &before, &to).unwrap()
+                    })
+                })
+                .collect();
+            tries.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 1, "{taken:?}");
+        let winner = taken.iter().position(|taken| *taken).unwrap();
+        let found = lab.open().intents().unwrap()[0].holder;
+        assert_eq!(found, holder(100 + 10 * round + u8::try_from(winner).unwrap()));
+    }
+    let catalog = lab.open();
+    let last = catalog.intents().unwrap()[0].holder;
+    catalog.commit(&object(1), &record()).unwrap();
+    assert!(!catalog.take_over(&object(1), &last, &holder(1)).unwrap(), "it is listed");
+}
+
+#[test]
+fn what_is_planned_anew_replaces_what_was_planned() {
+    let lab = Lab::new();
+    let catalog = lab.open();
+    catalog.begin(&new_object(1)).unwrap();
+    let planned = KeyBytes { to_site_bytes: 7, from_site_bytes: 8 };
+    catalog.replan(&object(1), 9, &[(x(1), planned)]).unwrap();
+    assert_eq!(catalog.planned(&name("a")).unwrap(), planned);
+    assert_eq!(catalog.planned(&name("b")).unwrap().to_site_bytes, 3000);
+    assert_eq!(catalog.planned_random_bytes().unwrap(), 9);
+    for (number, at) in [(1, 4), (2, 1)] {
+        let refused = catalog.replan(&object(number), 1, &[(x(at), planned)]);
+        assert!(matches!(refused, Err(CatalogError::NotFound { .. })), "{refused:?}");
+    }
+    assert_eq!(catalog.planned_random_bytes().unwrap(), 9, "all or nothing");
 }

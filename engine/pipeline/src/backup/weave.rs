@@ -3,10 +3,10 @@
 //! It has no thread, clock or connection. A driver tells it what happened and carries out the
 //! [`Order`]s that it answers; so the same machine runs on threads and in a simulation.
 //!
-//! A chunk is *admitted* with its payload under a first attempt, its pads are *drawn* at the pad lanes, the computed
-//! shares are made and *stored*, and when all lanes have *acknowledged* it, it is forgotten. A
-//! chunk in doubt is *redrawn*: the next attempt begins from its payload with fresh pads at every
-//! lane, since the old ones may have been seen.
+//! A chunk is *admitted* with its payload under a first attempt, its pads are *drawn* at the pad
+//! lanes, the computed shares are made and *stored*, and when all lanes have *acknowledged* it, it
+//! is forgotten. A chunk in doubt is *redrawn*: the next attempt begins from its payload with fresh
+//! pads at every lane, since the old ones may have been seen.
 
 use super::lane::Receipt;
 use std::collections::BTreeMap;
