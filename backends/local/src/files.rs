@@ -150,8 +150,8 @@ pub(crate) struct PlainFile(pub(crate) File);
 
 impl Drop for PlainFile {
     fn drop(&mut self) {
-        // A process that is just being started has a copy of the descriptor until it becomes another
-        // program, and the lock with it.
+        // A process that is just being started has a copy of the descriptor until it becomes
+        // another program, and the lock with it.
         drop(self.0.unlock());
     }
 }
