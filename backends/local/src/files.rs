@@ -108,19 +108,19 @@ impl Files for Disk {
     }
 
     fn open_folder(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(File::open(path)?))
+        Ok(Box::new(PlainFile(File::open(path)?)))
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Self::create(path)?))
+        Ok(Box::new(PlainFile(Self::create(path)?)))
     }
 
     fn open_to_read(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Self::open_to_read(path)?))
+        Ok(Box::new(PlainFile(Self::open_to_read(path)?)))
     }
 
     fn open_to_write(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(Self::open_to_write(path)?))
+        Ok(Box::new(PlainFile(Self::open_to_write(path)?)))
     }
 
     fn facts(&self, path: &Path) -> io::Result<Facts> {
@@ -145,9 +145,20 @@ impl Files for Disk {
     }
 }
 
-impl OpenFile for File {
+/// A file or folder by plain calls.
+pub(crate) struct PlainFile(pub(crate) File);
+
+impl Drop for PlainFile {
+    fn drop(&mut self) {
+        // A process that is just being started has a copy of the descriptor until it becomes
+        // another program, and the lock with it.
+        drop(self.0.unlock());
+    }
+}
+
+impl OpenFile for PlainFile {
     fn try_lock(&self) -> io::Result<bool> {
-        match Self::try_lock(self) {
+        match self.0.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
@@ -155,11 +166,11 @@ impl OpenFile for File {
     }
 
     fn facts(&self) -> io::Result<Facts> {
-        self.metadata().map(|metadata| facts(&metadata))
+        self.0.metadata().map(|metadata| facts(&metadata))
     }
 
     fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
-        self.write_all_at(&bytes, offset)
+        self.0.write_all_at(&bytes, offset)
     }
 
     fn settle(&self) -> io::Result<()> {
@@ -167,19 +178,19 @@ impl OpenFile for File {
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.set_len(bytes)
+        self.0.set_len(bytes)
     }
 
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()> {
-        self.read_exact_at(target, offset)
+        self.0.read_exact_at(target, offset)
     }
 
     fn make_read_only(&self) -> io::Result<()> {
-        self.set_permissions(Permissions::from_mode(0o400))
+        self.0.set_permissions(Permissions::from_mode(0o400))
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_all()
+        self.0.sync_all()
     }
 }
 

@@ -6,9 +6,9 @@
 //! It carries the lock, so that the lock of a process that was killed holds until its last write
 //! has ended.
 
-use crate::files::{Disk, Facts, Files, OpenFile};
+use crate::files::{Disk, Facts, Files, OpenFile, PlainFile};
 use crate::ring::{Ring, WRITES_MAX, Written};
-use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl, fstatvfs};
 use rustix::io::Errno;
 use std::ffi::OsString;
 use std::fs::File;
@@ -26,6 +26,10 @@ const PASSES_BY_FROM_BYTES: usize = 64 << 10;
 /// Room that is taken ahead of the writes, in bytes, so that they need not wait for each other to
 /// lengthen the file.
 const RESERVED_BYTES: u64 = 16 << 20;
+
+/// Where less room is left, in bytes, none is taken ahead: what is given back may be long in coming
+/// back, and others would be told meanwhile that nothing is left.
+const SCARCE_BYTES: u64 = 256 << 20;
 
 /// A file that is shorter than this takes no room ahead.
 const RESERVED_FROM_BYTES: u64 = 1 << 20;
@@ -102,7 +106,7 @@ impl Files for QueuedDisk {
 }
 
 struct QueuedFile {
-    file: File,
+    plain: PlainFile,
     state: Mutex<State>,
 }
 
@@ -130,7 +134,7 @@ impl QueuedFile {
     fn new(file: File) -> io::Result<Self> {
         let end = file.metadata()?.len();
         let state = State { ring: None, cache: Cache::Used, end, reserved: end, reserves: true };
-        Ok(Self { file, state: Mutex::new(state) })
+        Ok(Self { plain: PlainFile(file), state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -140,24 +144,24 @@ impl QueuedFile {
 
 impl OpenFile for QueuedFile {
     fn try_lock(&self) -> io::Result<bool> {
-        OpenFile::try_lock(&self.file)
+        self.plain.try_lock()
     }
 
     fn facts(&self) -> io::Result<Facts> {
-        self.file.facts()
+        self.plain.facts()
     }
 
     fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
         let mut state = self.state();
         let end = offset.saturating_add(bytes.len() as u64);
         let passes_by = bytes.len() >= PASSES_BY_FROM_BYTES || state.cache == Cache::PassedBy;
-        if !passes_by || !is_aligned(offset, &bytes) || !state.pass_by_cache(&self.file)? {
-            state.collect(&self.file, true)?;
-            state.use_cache(&self.file)?;
-            self.file.write_all_at(&bytes, offset)?;
+        if !passes_by || !is_aligned(offset, &bytes) || !state.pass_by_cache(&self.plain.0)? {
+            state.collect(&self.plain.0, true)?;
+            state.use_cache(&self.plain.0)?;
+            self.plain.0.write_all_at(&bytes, offset)?;
         } else {
-            state.reserve(&self.file, offset, end);
-            state.queue(&self.file, offset, bytes)?;
+            state.reserve(&self.plain.0, offset, end);
+            state.queue(&self.plain.0, offset, bytes)?;
         }
         state.end = state.end.max(end);
         state.reserved = state.reserved.max(end);
@@ -165,12 +169,12 @@ impl OpenFile for QueuedFile {
     }
 
     fn settle(&self) -> io::Result<()> {
-        self.state().settle(&self.file)
+        self.state().settle(&self.plain.0)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         let mut state = self.state();
-        self.file.set_len(bytes)?;
+        self.plain.0.set_len(bytes)?;
         (state.end, state.reserved) = (bytes, bytes);
         Ok(())
     }
@@ -179,8 +183,8 @@ impl OpenFile for QueuedFile {
         let mut state = self.state();
         let mut done = 0;
         let passes_by = target.len() >= PASSES_BY_FROM_BYTES && is_aligned(offset, target);
-        if passes_by && state.pass_by_cache(&self.file)? {
-            let read = state.ring(&self.file).and_then(|ring| ring.read(offset, target));
+        if passes_by && state.pass_by_cache(&self.plain.0)? {
+            let read = state.ring(&self.plain.0).and_then(|ring| ring.read(offset, target));
             done = match read {
                 Ok(bytes) => bytes,
                 Err(error) if is_no_answer(&error) => 0,
@@ -188,21 +192,21 @@ impl OpenFile for QueuedFile {
             };
         }
         if done < target.len() {
-            state.use_cache(&self.file)?;
-            self.file.read_exact_at(&mut target[done..], offset + done as u64)?;
+            state.use_cache(&self.plain.0)?;
+            self.plain.0.read_exact_at(&mut target[done..], offset + done as u64)?;
         }
         Ok(())
     }
 
     fn make_read_only(&self) -> io::Result<()> {
-        self.file.make_read_only()
+        self.plain.make_read_only()
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.trim(&self.file)?;
-        match state.ring(&self.file).and_then(Ring::sync) {
-            Err(error) if is_no_answer(&error) => self.file.sync_all(),
+        state.trim(&self.plain.0)?;
+        match state.ring(&self.plain.0).and_then(Ring::sync) {
+            Err(error) if is_no_answer(&error) => self.plain.0.sync_all(),
             outcome => outcome,
         }
     }
@@ -212,10 +216,8 @@ impl Drop for QueuedFile {
     fn drop(&mut self) {
         let mut state = self.state();
         // Whoever cares has settled; what was written so far is for `resume` to judge.
-        drop(state.settle(&self.file));
-        drop(state.trim(&self.file));
-        // The ring's table of files is cleared by the system in its own time.
-        drop(self.file.unlock());
+        drop(state.settle(&self.plain.0));
+        drop(state.trim(&self.plain.0));
     }
 }
 
@@ -307,6 +309,11 @@ impl State {
     /// Takes room ahead where a long file grows. What can't be taken is done without.
     fn reserve(&mut self, file: &File, offset: u64, end: u64) {
         if end <= self.reserved || end <= RESERVED_FROM_BYTES || !self.reserves {
+            return;
+        }
+        let left = fstatvfs(file).map(|room| room.f_bavail.saturating_mul(room.f_frsize));
+        if left.is_ok_and(|left| left < SCARCE_BYTES) {
+            self.reserves = false;
             return;
         }
         let wanted = end.saturating_add(RESERVED_BYTES);
