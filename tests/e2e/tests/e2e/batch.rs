@@ -248,7 +248,7 @@ fn patterns_are_expanded_and_what_can_not_be_stored_is_said() {
     let codes: Vec<_> = exit["failed"].as_array().unwrap().iter().map(|row| &row["code"]).collect();
     assert_eq!(codes, ["pattern-empty", "source-kind"]);
     assert_eq!(counts(&run(&[pattern, text, "--again"]).ok()), [3, 0, 0, 0]);
-    let _erased = lab.run(&["backup", "--forget"]).ok();
+    let _erased = lab.run(&["backup", "--forget", "--json"]).ok();
     assert!(!lab.gateway.join("batches.log").exists());
     assert_eq!(counts(&run(&[pattern, text]).ok()), [3, 0, 0, 0]);
     fs::write(lab.gateway.join("batches.log"), b"no record").unwrap();
