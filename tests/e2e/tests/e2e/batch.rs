@@ -238,12 +238,17 @@ fn patterns_are_expanded_and_what_can_not_be_stored_is_said() {
     let none = lab.path("*.cram");
     let none = none.to_str().unwrap();
     let _no_match = run(&[none]).exits(10);
+    for senseless in [&[text, "--size", "5MB"][..], &["-", "-"], &[text, "--memory-limit", "1MiB"]]
+    {
+        let _refused = run(senseless).exits(2);
+    }
+    let _nobodys = lab.run(&["backup", text, "--manifest", text]).exits(2);
     let done = run(&["/dev/null", none, text]).exits(3);
     let exit = done.exit_line();
     let codes: Vec<_> = exit["failed"].as_array().unwrap().iter().map(|row| &row["code"]).collect();
     assert_eq!(codes, ["pattern-empty", "source-kind"]);
     assert_eq!(counts(&run(&[pattern, text, "--again"]).ok()), [3, 0, 0, 0]);
-    let _erased = lab.run(&["backup", "--forget"]).ok();
+    let _erased = lab.run(&["backup", "--forget", "--json"]).ok();
     assert!(!lab.gateway.join("batches.log").exists());
     assert_eq!(counts(&run(&[pattern, text]).ok()), [3, 0, 0, 0]);
     fs::write(lab.gateway.join("batches.log"), b"no record").unwrap();

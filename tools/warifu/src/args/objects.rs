@@ -68,7 +68,7 @@ pub(crate) struct BackupArgs {
     #[arg(long)]
     pub(crate) again: bool,
     /// Erase the record of what runs over several inputs have stored, and do nothing else
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = ["paths", "manifest", "individual", "dry_run", "again"])]
     pub(crate) forget: bool,
     /// Go on with interrupted backups and begin none: with those of the PATHs, which must be there,
     /// or without PATH with all. (A backup that is given again goes on by itself.)
