@@ -28,7 +28,8 @@ pub enum Survives {
 struct Image {
     folders: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, u64>,
-    contents: BTreeMap<u64, Vec<u8>>,
+    /// Shared by images until one of them changes.
+    contents: BTreeMap<u64, Arc<Vec<u8>>>,
 }
 
 #[derive(Clone)]
@@ -65,12 +66,12 @@ impl Image {
     fn apply(&mut self, step: &Step) {
         match step {
             Step::Write { file, at, bytes } => {
-                let content = self.contents.entry(*file).or_default();
+                let content = Arc::make_mut(self.contents.entry(*file).or_default());
                 content.resize(content.len().max(at + bytes.len()), 0);
                 content[*at..at + bytes.len()].copy_from_slice(bytes);
             }
             Step::Truncate { file, length } => {
-                self.contents.entry(*file).or_default().resize(*length, 0);
+                Arc::make_mut(self.contents.entry(*file).or_default()).resize(*length, 0);
             }
             Step::Folder { path } => {
                 self.folders.insert(path.clone());
@@ -191,15 +192,17 @@ impl Machine {
     #[must_use]
     pub fn content(&self, path: &Path) -> Option<Vec<u8>> {
         let world = lock(&self.shared);
-        world.live.names.get(path).and_then(|file| world.live.contents.get(file)).cloned()
+        let content = world.live.names.get(path).and_then(|file| world.live.contents.get(file));
+        content.map(|content| content.to_vec())
     }
 
     /// Puts content into an existing file behind everybody's back, durably.
     pub fn tamper(&self, path: &Path, content: &[u8]) {
         let mut world = lock(&self.shared);
         if let Some(file) = world.live.names.get(path).copied() {
-            world.live.contents.insert(file, content.to_vec());
-            world.durable.contents.insert(file, content.to_vec());
+            let content = Arc::new(content.to_vec());
+            world.live.contents.insert(file, content.clone());
+            world.durable.contents.insert(file, content);
         }
     }
 
@@ -374,7 +377,7 @@ impl MediumFile for SimulatedFile {
     fn length(&self) -> io::Result<u64> {
         let world = lock(&self.shared);
         world.expect_alive(self.process)?;
-        Ok(world.live.contents.get(&self.file).map_or(0, Vec::len) as u64)
+        Ok(world.live.contents.get(&self.file).map_or(0, |content| content.len()) as u64)
     }
 
     fn read_at(&self, at: u64, target: &mut [u8]) -> io::Result<()> {

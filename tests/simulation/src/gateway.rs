@@ -301,6 +301,12 @@ impl GatewayHost {
         Some(Ok(()))
     }
 
+    /// Whether key was made for `site` that no courier has brought there yet.
+    pub(crate) fn has_undelivered(&self, site: &str) -> bool {
+        let drive = PathBuf::from(format!("/drive-{site}"));
+        self.machine.names().iter().any(|name| name.starts_with(&drive))
+    }
+
     fn carry(&self, drive: &Path, site: &SiteHost) -> Result<(), Box<dyn std::error::Error>> {
         let there = site.machine().process();
         there.create_dir(drive)?;

@@ -360,6 +360,7 @@ impl Scenario {
         let is_short = |name: &&String| {
             let mut own = rows.iter().filter(|row| row.site.as_ref() == Some(*name));
             own.any(|row| row.bytes_left < ample(bytes))
+                || self.gateways[gateway].has_undelivered(name)
         };
         names.iter().filter(is_short).cloned().collect()
     }
@@ -376,7 +377,13 @@ impl Scenario {
             gateway.start();
         }
         self.ground.note("rest");
-        (0..self.gateways.len()).for_each(|gateway| self.deliver_key(gateway));
+        // What a courier still has may be burned at the gateway by now: then fresh key after it.
+        for gateway in 0..self.gateways.len() {
+            let is_late =
+                |site: &Arc<SiteHost>| self.gateways[gateway].has_undelivered(site.name().as_str());
+            let rounds = 1 + usize::from(self.sites.iter().any(is_late));
+            (0..rounds).for_each(|_| self.deliver_key(gateway));
+        }
     }
 
     pub(crate) fn site(&self, name: &str) -> Option<&Arc<SiteHost>> {
