@@ -4,11 +4,14 @@
 
 mod attacks;
 mod budget;
+mod compression;
 mod copies;
 mod full_disk;
 mod gateways;
 mod kills;
 mod lab_lines;
 mod large;
+mod ranges;
+mod restores;
 mod schemes;
 mod sizes;
