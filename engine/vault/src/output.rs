@@ -294,4 +294,71 @@ mod tests {
         }
         assert_eq!(std::fs::read(&target).unwrap(), b"three");
     }
+
+    const OBJECT: ObjectId = ObjectId::from_bytes([7; 16]);
+
+    fn refusal(folder: &Path) -> Failure {
+        TargetFile::part(folder, OBJECT).err().unwrap()
+    }
+
+    #[test]
+    fn a_part_has_one_writer_and_stays_until_it_is_put_or_proved_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = || std::fs::read_dir(dir.path()).unwrap().count();
+        let open = || TargetFile::part(dir.path(), OBJECT).unwrap();
+        let give_up = |file: TargetFile, is_wrong| {
+            file.given_up(is_wrong, Failure::new(Class::Temporary, "code", "what").next("wait"))
+        };
+        let failure = give_up(open(), false);
+        assert_eq!((names(), failure.advice()), (0, "wait"), "nothing is kept of nothing");
+
+        let file = open();
+        (&file).write_all(b"hello world").unwrap();
+        assert_eq!(refusal(dir.path()).class(), Class::Busy);
+        let failure = give_up(file, false);
+        assert!(failure.advice().starts_with("wait; 11 bytes are kept"), "{}", failure.advice());
+
+        let file = open();
+        assert_eq!((file.held_bytes(), names()), (11, 1));
+        let mut read = Vec::new();
+        TargetFile::keep(&mut &file, 5, &mut |bytes| read.extend_from_slice(bytes)).unwrap();
+        (&file).write_all(b", you").unwrap();
+        assert_eq!(read, b"hello");
+        let target = dir.path().join("out");
+        file.put(&target, false).unwrap();
+        assert_eq!((names(), std::fs::read(&target).unwrap()), (1, b"hello, you".to_vec()));
+
+        let file = open();
+        assert_eq!(file.held_bytes(), 0, "what has its last name is no part any more");
+        (&file).write_all(b"again").unwrap();
+        let mode = file.file().metadata().unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(file.put(&target, false).is_err(), "nothing is replaced");
+        let file = open();
+        assert!(TargetFile::keep(&mut &file, 5, &mut |_| ()).is_ok());
+        file.put(&target, true).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"again");
+
+        let file = open();
+        (&file).write_all(b"wrong").unwrap();
+        drop(give_up(file, true));
+        assert_eq!(names(), 1, "what is proved wrong is removed");
+    }
+
+    #[test]
+    fn a_part_is_one_users_own_plain_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let part = dir.path().join(format!(".warifu-restore-{OBJECT}.part"));
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, b"precious").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &part).unwrap();
+        assert_eq!(refusal(dir.path()).code(), "output");
+        std::fs::remove_file(&part).unwrap();
+        std::fs::hard_link(&elsewhere, &part).unwrap();
+        assert_eq!(refusal(dir.path()).code(), "part-not-own");
+        std::fs::remove_file(&part).unwrap();
+        std::fs::create_dir(&part).unwrap();
+        assert_eq!(refusal(dir.path()).code(), "output");
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), b"precious");
+    }
 }

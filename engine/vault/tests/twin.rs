@@ -28,7 +28,7 @@ use warifu_link::ShareClass;
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::share::ShareReader;
 use warifu_pipeline::sink::{PayloadSink, Wanted};
-use warifu_vault::ObjectReport;
+use warifu_vault::{Compression, ObjectReport};
 
 const MIB: usize = 1 << 20;
 
@@ -43,12 +43,12 @@ impl Twin {
         let named = env::var("WARIFU_TEST_PYTHON").ok().filter(|name| !name.is_empty());
         let required = named.is_some() || env::var_os("CI").is_some();
         let python = named.unwrap_or_else(|| "python3".to_owned());
-        let check = Command::new(&python).args(["-c", "import numpy, blake3"]).output();
+        let check = Command::new(&python).args(["-c", "import numpy, blake3, zstandard"]).output();
         if check.is_ok_and(|check| check.status.success()) {
             return Some(Self { python });
         }
-        assert!(!required, "{python} has no numpy and blake3");
-        println!("skipped: {python} has no numpy and blake3, which the twin needs");
+        assert!(!required, "{python} lacks numpy, blake3 or zstandard");
+        println!("skipped: {python} lacks numpy, blake3 or zstandard, which the twin needs");
         None
     }
 
@@ -115,6 +115,40 @@ fn what_the_engine_stores_the_twin_restores() {
             let few = folders(&rooms, &report, &choices(report.k, report.n)[0][1..]);
             let (code, _, back) = twin.restore(&few, &report.object);
             assert_eq!((code, back), (5, None), "k - 1 folders say nothing");
+        }
+    }
+}
+
+/// Compressible for two thirds: frames of both kinds.
+fn mixed(bytes: usize) -> Vec<u8> {
+    let mut data = vec![0; bytes];
+    for (number, part) in data.chunks_mut(MIB).enumerate() {
+        blake3::Hasher::new().update(&[number as u8]).finalize_xof().fill(part);
+        if number % 3 != 1 {
+            part.iter_mut().for_each(|byte| *byte = b"ACGT"[usize::from(*byte & 3)]);
+        }
+    }
+    data
+}
+
+#[test]
+fn what_the_engine_compresses_or_pads_the_twin_restores() {
+    let Some(twin) = Twin::find() else { return };
+    let rooms = Rooms::new(3, 64 << 20);
+    let path = rooms.root.path().join("reads.fq");
+    for bytes in [0, 1, MIB, 3 * MIB + 77] {
+        let data = mixed(bytes);
+        fs::write(&path, &data).unwrap();
+        for (compression, pad) in [(Compression::Zstd, false), (Compression::None, true)] {
+            let report = rooms.store_as(&path, "2/3", compression, pad);
+            assert!(report.stored_bytes.is_multiple_of(64 << 10));
+            let folders = folders(&rooms, &report, &[1, 3]);
+            let (code, told, back) = twin.restore(&folders, &report.object);
+            assert_eq!(code, 0, "{bytes} bytes, {compression}: {told}");
+            assert!(back.as_deref() == Some(&data), "{bytes} bytes, {compression}");
+            assert_eq!((&told["bytes"], &told["name"]), (&bytes.into(), &"reads.fq".into()));
+            let (_, back) = rooms.restore(&report.object).unwrap();
+            assert!(back == data, "{bytes} bytes, {compression}");
         }
     }
 }
@@ -253,8 +287,17 @@ fn rebuild(held: &[Held], chosen: &[usize]) -> (RecoveredCapsule, Vec<u8>) {
 type Case = (usize, u8, &'static str, Option<(u64, u32)>);
 
 fn split(twin: &Twin, folder: &Path, case: Case) -> (ObjectId, Vec<Held>, Vec<u8>) {
-    let (bytes, k, xs, attempt) = case;
-    let data: Vec<u8> = (0..bytes as u64).map(|at| (at * 31 + at / 251) as u8).collect();
+    let data = (0..case.0 as u64).map(|at| (at * 31 + at / 251) as u8).collect();
+    split_as(twin, folder, case, data, &[])
+}
+
+fn split_as(
+    twin: &Twin,
+    folder: &Path,
+    (_, k, xs, attempt): Case,
+    data: Vec<u8>,
+    more: &[&str],
+) -> (ObjectId, Vec<Held>, Vec<u8>) {
     let source = folder.join("in.bin");
     fs::write(&source, &data).unwrap();
     let n = xs.split(',').count().to_string();
@@ -263,6 +306,7 @@ fn split(twin: &Twin, folder: &Path, case: Case) -> (ObjectId, Vec<Held>, Vec<u8
     let mut arguments = vec![source.to_str().unwrap(), "--k", &k, "--n", &n, "--x", xs];
     arguments.extend(["--out", out.to_str().unwrap(), "--seed", "twin", "--label", "a label"]);
     arguments.extend(attempt.iter().flat_map(|attempt| ["--attempt", attempt]));
+    arguments.extend(more);
     let (code, told) = twin.run("split", &arguments);
     assert_eq!(code, 0, "{told}");
     let files = told["files"].as_array().unwrap();
@@ -293,6 +337,20 @@ fn what_the_twin_writes_the_engine_restores() {
             let head = recovered.capsule.head();
             assert_eq!((head.object, head.label.as_deref()), (object, Some("a label")));
             assert_eq!(head.attempts, Vec::from_iter(case.3));
+        }
+    }
+}
+
+#[test]
+fn what_the_twin_compresses_or_pads_the_engine_restores() {
+    let Some(twin) = Twin::find() else { return };
+    for bytes in [0, 1, 2 * MIB, 4 * MIB + 5] {
+        for more in [&["--compress"][..], &["--pad"]] {
+            let scratch = tempfile::tempdir().unwrap();
+            let case = (bytes, 2, "4,2,9", None);
+            let (_, held, data) = split_as(&twin, scratch.path(), case, mixed(bytes), more);
+            let (_, back) = rebuild(&held, &[2, 0]);
+            assert!(back == data, "{bytes} bytes, {more:?}");
         }
     }
 }

@@ -48,6 +48,17 @@ impl Rooms {
 
     /// Stores a file.
     pub(crate) fn store_file(&self, path: &Path, scheme: &str) -> ObjectReport {
+        self.store_as(path, scheme, Compression::None, false)
+    }
+
+    /// Stores a file, compressed or padded.
+    pub(crate) fn store_as(
+        &self,
+        path: &Path,
+        scheme: &str,
+        compression: Compression,
+        pad: bool,
+    ) -> ObjectReport {
         let request = BackupRequest {
             source: Source::File(path.to_owned()),
             individual: "P1".parse().unwrap(),
@@ -56,8 +67,8 @@ impl Rooms {
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
+            compression,
+            pad,
         };
         watched(|watch| self.gateway.backup(&request, watch)).unwrap()
     }
