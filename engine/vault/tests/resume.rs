@@ -7,7 +7,9 @@ mod rooms;
 use rooms::Rooms;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, Source, Vault, Watch};
+use warifu_vault::{
+    BackupRequest, Class, Compression, Failure, ObjectReport, Source, Vault, Watch,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -20,6 +22,8 @@ fn request(path: &Path) -> BackupRequest {
         overrides: Vec::new(),
         pins: Vec::new(),
         exclusions: Vec::new(),
+        compression: Compression::Auto,
+        pad: false,
     }
 }
 
