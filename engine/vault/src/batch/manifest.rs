@@ -2,9 +2,9 @@
 //!
 //! Columns are parted by tabs; the first line names them. `individual` (unless one is given for
 //! all) and `path` are required; `label`, `scheme`, `compress` (auto, none or zstd) and `pad` (yes
-//! or no) may follow, all in any order, each once. A path is relative to the manifest's folder. A field that holds a tab, a line end or a double
-//! quote stands in double quotes, quotes within it doubled, as in CSV. Empty fields take what holds
-//! for all. Blank lines are passed over.
+//! or no) may follow, all in any order, each once. A path is relative to the manifest's folder. A
+//! field that holds a tab, a line end or a double quote stands in double quotes, quotes within it
+//! doubled, as in CSV. Empty fields take what holds for all. Blank lines are passed over.
 
 use super::{Input, Refused};
 use crate::failure::{Class, Failure};

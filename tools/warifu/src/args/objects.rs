@@ -19,8 +19,8 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "ID", required_unless_present_any = ["manifest", "forget", "resume"])]
     pub(crate) individual: Option<IndividualId>,
     /// A table of files, parted by tabs; its first line names the columns: path, individual, label,
-    /// scheme, compress (auto, none or zstd), pad (yes or no), in any order. Paths are relative to its folder. A field with a tab, line end or
-    /// quote stands in double quotes, quotes doubled
+    /// scheme, compress (auto, none or zstd), pad (yes or no), in any order. Paths are relative to
+    /// its folder. A field with a tab, line end or quote stands in double quotes, quotes doubled
     #[arg(long, value_name = "FILE.tsv")]
     pub(crate) manifest: Option<PathBuf>,
     /// Enrol individuals that are not known yet
