@@ -1,5 +1,5 @@
-//! Files that are private until they are proved whole: one without a name, of which a killed restore
-//! leaves nothing, and one with a name, from which a later restore goes on.
+//! Files that are private until they are proved whole: one without a name, of which a killed
+//! restore leaves nothing, and one with a name, from which a later restore goes on.
 
 use crate::failure::{Class, Failure};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, open, renameat_with};
@@ -177,7 +177,7 @@ impl PartFile {
         let kept_bytes = self.file.metadata().map_or(0, |metadata| metadata.len());
         if !is_wrong && kept_bytes > 0 {
             let advice = format!(
-                "{kept_bytes} bytes are kept in {}: run it again with --resume, or remove that file",
+                "{kept_bytes} bytes are kept in {}: run it again with --resume, or remove it",
                 self.path.display()
             );
             return match failure.advice() {

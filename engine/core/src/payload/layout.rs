@@ -50,7 +50,8 @@ impl Shape {
 /// and the next few bits: Padmé (Nikitin et al., 2019), in steps of at least 64 KiB.
 ///
 /// With `e` the binary logarithm of `bytes`, the step is 2^(e - s), where `s` has as many bits as
-/// `e`: from 2 MiB on at most 1/32 is added, from 4 GiB on 1/64. Up to 2^40 bytes give at most 2^40.
+/// `e`: from 2 MiB on at most 1/32 is added, from 4 GiB on 1/64. Up to 2^40 bytes give no more
+/// than 2^40.
 #[must_use]
 pub const fn padded_bytes(bytes: u64) -> Option<u64> {
     let step = match bytes.checked_ilog2() {

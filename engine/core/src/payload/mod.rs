@@ -1,8 +1,8 @@
-//! What is shared: `prologue, attributes, data, zeros, frame table, trailer`. The file's name, times
-//! and digest live in here and nowhere else.
+//! What is shared: `prologue, attributes, data, zeros, frame table, trailer`. The file's name,
+//! times and digest live in here and nowhere else.
 //!
-//! The trailer ends the payload and alone tells where everything lies, so that any range of the data
-//! is found without reading the beginning.
+//! The trailer ends the payload and alone tells where everything lies, so that any range of the
+//! data is found without reading the beginning.
 
 mod attributes;
 mod frames;

@@ -1,5 +1,5 @@
-//! The step machine of a restore: whom to ask for which chunk, and when a chunk is whole. Chunks are
-//! handed on in the order in which they were taken up, whatever their numbers.
+//! The step machine of a restore: whom to ask for which chunk, and when a chunk is whole. Chunks
+//! are handed on in the order in which they were taken up, whatever their numbers.
 //!
 //! No thread, clock or connection. A share is set aside at its first miss and another one is
 //! asked for whatever it still owed.

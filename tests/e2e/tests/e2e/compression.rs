@@ -46,7 +46,6 @@ fn simulated_reads(lab: &Lab) -> Option<PathBuf> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the ratio belongs in the log")]
 fn simulated_reads_take_half_the_key_at_most() {
     let lab = lab();
     let Some(reads) = simulated_reads(&lab) else { return };

@@ -43,7 +43,7 @@ fn range(lab: &Lab, object: &str, from: u64, to: u64) -> (Vec<u8>, Vec<usize>) {
 /// `MIB` bytes anywhere in an object of `mib` of them: `most` chunks at each of the two sites that
 /// are asked.
 fn expect_few_chunks(mib: u64, compress: &str, most: usize) {
-    let key_bytes = (mib * 3 + 64) << 20;
+    let key_bytes = (mib + mib / 16 + 64) << 20;
     let shape = LabShape { sites: 3, key_bytes, proxied: true, ..LabShape::default() };
     let lab = Lab::new(shape);
     let mut data = sample(20, (mib * MIB) as usize);

@@ -50,8 +50,8 @@ pub(crate) struct BackupArgs {
     #[arg(value_parser = PossibleValuesParser::new(["auto", "none", "zstd"])
         .try_map(|text| text.parse::<Compression>()))]
     pub(crate) compress: Option<Compression>,
-    /// Round the length up coarsely, by 3 % at most where it is some mebibytes, so that it says less
-    /// of what is stored. What is compressed always is
+    /// Round the length up coarsely, by 3 % at most of what has some mebibytes, so that it says
+    /// less of what is stored. What is compressed always is
     #[arg(long)]
     pub(crate) pad: bool,
     /// Only tell where shares would go and what they would cost

@@ -99,7 +99,8 @@ fn the_lines_of_the_lab_are_accepted() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     use ErrorKind::{
-        ArgumentConflict, InvalidSubcommand, InvalidValue, MissingRequiredArgument, ValueValidation,
+        ArgumentConflict, InvalidSubcommand, InvalidValue, MissingRequiredArgument,
+        UnknownArgument, ValueValidation,
     };
     for (line, kind) in [
         ("init --site sendai", MissingRequiredArgument),
@@ -136,7 +137,7 @@ fn what_makes_no_sense_is_refused() {
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 5", ValueValidation),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 5-5", ValueValidation),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 6-5", ValueValidation),
-        ("restore 000102030405060708090a0b0c0d0e0f -o a --range -5", ValueValidation),
+        ("restore 000102030405060708090a0b0c0d0e0f -o a --range -5", UnknownArgument),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 1-2-3", ValueValidation),
         ("list -q -v", ArgumentConflict),
         ("repair", InvalidSubcommand),
