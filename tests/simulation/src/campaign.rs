@@ -17,12 +17,12 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Runs `seeds` seeds from `order.seed` on; with `until_broken` no further than one that
-    /// breaks something.
+    /// Runs `seeds` seeds from `order.seed` on; no further than one that breaks the invariant
+    /// `until`, where there is one.
     ///
     /// # Errors
     /// Where a world can't be made.
-    pub fn run(order: Order, seeds: u64, until_broken: bool) -> Result<Self, SetupError> {
+    pub fn run(order: Order, seeds: u64, until: Option<&str>) -> Result<Self, SetupError> {
         let (next, stop) = (AtomicU64::new(order.seed), AtomicBool::new(false));
         let campaign = Mutex::new((Self::default(), None));
         let work = || {
@@ -36,10 +36,11 @@ impl Campaign {
                 match outcome {
                     Ok(outcome) => {
                         campaign.0.add(seed, &outcome);
-                        stop.fetch_or(
-                            until_broken && outcome.violation.is_some(),
-                            Ordering::Relaxed,
-                        );
+                        let broken = outcome.violation.as_deref();
+                        let is_found = until.is_some_and(|what| {
+                            broken.is_some_and(|broken| broken.starts_with(what))
+                        });
+                        stop.fetch_or(is_found, Ordering::Relaxed);
                     }
                     Err(error) => {
                         campaign.1 = Some(error);

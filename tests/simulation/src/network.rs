@@ -39,6 +39,8 @@ struct Line {
     to_gateway: VecDeque<u8>,
     /// Nothing arrives any more in this direction, and nobody is told.
     is_cut: [bool; 2],
+    /// What was sent towards the site is under way for long: the gateway gives up first.
+    is_stalled: bool,
     closed_by_site: bool,
     closed_by_gateway: bool,
 }
@@ -90,6 +92,7 @@ impl Network {
             to_site: VecDeque::new(),
             to_gateway: VecDeque::new(),
             is_cut: [false; 2],
+            is_stalled: false,
             closed_by_site: false,
             closed_by_gateway: false,
         };
@@ -101,6 +104,7 @@ impl Network {
 
     /// Everything that is on its way arrives, and every end hears that the other is gone.
     pub(crate) fn settle(&self) {
+        self.lines().open.values_mut().for_each(|line| line.is_stalled = false);
         while let Some(number) = self.pick(None) {
             self.deliver(number);
         }
@@ -178,15 +182,17 @@ impl Network {
         }
     }
 
-    /// Which connection's message arrives next; mostly that of who waits.
+    /// Which connection's message arrives next; mostly that of who waits, seldom that of one who
+    /// waits no longer.
     fn pick(&self, waiting: Option<u64>) -> Option<u64> {
         let lines = self.lines();
-        let pending: Vec<u64> = lines
-            .open
-            .iter()
-            .filter(|(_, line)| !line.to_site.is_empty())
-            .map(|(number, _)| *number)
-            .collect();
+        let may_arrive = |line: &Line| match line.closed_by_gateway {
+            true => waiting.is_none() || self.ground.dice.permille(40),
+            false => !line.is_stalled,
+        };
+        let pending = lines.open.iter().filter(|(_, line)| !line.to_site.is_empty());
+        let pending: Vec<u64> =
+            pending.filter(|(_, line)| may_arrive(line)).map(|(number, _)| *number).collect();
         let own = waiting.filter(|number| pending.contains(number));
         if own.is_some() && (pending.len() == 1 || self.ground.dice.permille(700)) {
             return own;
@@ -269,9 +275,9 @@ impl Network {
     /// it for long.
     fn hang_up(&self, number: u64) {
         let dice = &self.ground.dice;
-        let is_late = self.ground.is_stormy() && dice.permille(300);
         let mut lines = self.lines();
         let Some(line) = lines.open.get_mut(&number) else { return };
+        let is_late = line.is_stalled || (self.ground.is_stormy() && dice.permille(300));
         line.closed_by_gateway = true;
         let site = line.site;
         if is_late {
@@ -302,7 +308,7 @@ impl Line {
     /// Something happens to the message that was sent last.
     fn meet(&mut self, ground: &Ground, replayed: Vec<u8>) -> &'static str {
         let Some(message) = self.to_site.pop_back() else { return "nothing" };
-        match ground.dice.below(9) {
+        match ground.dice.below(10) {
             0 => "lost",
             1 => {
                 self.is_cut[TO_SITE] = true;
@@ -331,6 +337,11 @@ impl Line {
                 "reset"
             }
             7 => {
+                self.to_site.push_back(message);
+                self.is_stalled = true;
+                "late"
+            }
+            8 => {
                 self.to_site.extend([replayed, message]);
                 "after an older one that was recorded"
             }
