@@ -91,7 +91,7 @@ fn killed_many(test: &str, bytes: usize, kills: u64) {
         // A computed share: of what is left, so much that the end is not met before its time.
         let site = computed_site(&lab, &path, &mut dice);
         let step = (size / (kills + 1)).max(2 * MIB);
-        let done = kill_at(&lab, &path, "3/5", (site, 6 * MIB + dice.below(step + step / 2)));
+        let done = kill_at(&lab, &path, "3/5", (site, 2 * MIB + dice.below(step + step / 2)));
         match done.code {
             0 => early = Some(done),
             code => assert_eq!(code, -9, "{}", done.stderr),
