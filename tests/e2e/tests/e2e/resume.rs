@@ -36,6 +36,29 @@ fn kill_at(lab: &Lab, path: &Path, scheme: &str, (site, at): (usize, u64)) -> Do
     backup.wait()
 }
 
+/// Runs a backup until so many more chunks are done, as its journal tells, and kills it.
+fn kill_after_progress(lab: &Lab, path: &Path, chunks: u64) -> Done {
+    // A journal begins with its header; a record of five shares has 112 bytes.
+    let folder = lab.gateway.join("journal");
+    let length = || {
+        let journal = std::fs::read_dir(&folder).ok()?.next()?.ok()?;
+        Some(journal.metadata().ok()?.len()).filter(|length| *length > 0)
+    };
+    let mut before = length();
+    let mut backup = lab.spawn_backup(Backup::of(path, "3/5"));
+    loop {
+        before = before.or_else(length);
+        let grown = before.zip(length()).map_or(0, |(before, now)| now.saturating_sub(before));
+        // Two records more for the opening and for what is spent, one for what is admitted.
+        if grown >= (chunks + 3) * 112 || backup.has_ended() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    backup.kill_nine();
+    backup.wait()
+}
+
 /// Key left at every site, towards it and from it.
 fn key_left(lab: &Lab) -> Vec<(u64, u64)> {
     let rows = lab.ask(&["key", "status"]);
@@ -88,10 +111,14 @@ fn killed_many(test: &str, bytes: usize, kills: u64) {
     let before = key_left(&lab);
     let (mut killed, mut early) = (0, None);
     while killed < kills && early.is_none() {
-        // A computed share: of what is left, so much that the end is not met before its time.
-        let site = computed_site(&lab, &path, &mut dice);
-        let step = (size / (kills + 1)).max(2 * MIB);
-        let done = kill_at(&lab, &path, "3/5", (site, 2000 + dice.below(step + step / 2)));
+        let done = match killed % 2 {
+            0 => kill_after_progress(&lab, &path, 1 + dice.below(size / MIB / kills)),
+            // Anywhere: what comes first may be all on its way.
+            _ => {
+                let site = computed_site(&lab, &path, &mut dice);
+                kill_at(&lab, &path, "3/5", (site, dice.below(8 * MIB)))
+            }
+        };
         match done.code {
             0 => early = Some(done),
             code => assert_eq!(code, -9, "{}", done.stderr),
