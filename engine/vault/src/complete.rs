@@ -103,14 +103,10 @@ impl Vault {
         let mut writer = ShareWriter::begin(store.as_ref(), &name, draft).map_err(failed)?;
         let slots = writer.written().iter().map(|(slot, written)| (*slot, written.attempt));
         let held: Held = slots.collect();
-<<<<<<< HEAD
-        for (slot, attempt, piece) in self.lost_pieces(whole, x, &held)? {
-            writer.put(slot, attempt, &[0; 16], piece.into_bytes()).map_err(failed)?;
-=======
         let mut put = || {
             let mut pieces = self.lost_pieces(whole, x, &held)?.into_iter();
             pieces.try_for_each(|(slot, attempt, piece)| {
-                writer.put(slot, attempt, &[0; 16], &piece).map_err(failed)
+                writer.put(slot, attempt, &[0; 16], piece.into_bytes()).map_err(failed)
             })
         };
         let completed = put().and_then(|()| writer.commit(order).map_err(failed));
@@ -119,7 +115,6 @@ impl Vault {
         {
             // What can't be completed is worth nothing here.
             drop(left.abandon());
->>>>>>> w-resume
         }
         completed
     }

@@ -49,7 +49,7 @@ fn help_lists_what_works_and_nothing_else() {
     assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
-    assert_eq!(below("jobs"), ["list", "show", "cancel"]);
+    assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
 }
 
 #[test]
