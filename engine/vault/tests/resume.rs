@@ -22,7 +22,7 @@ fn request(path: &Path) -> BackupRequest {
         overrides: Vec::new(),
         pins: Vec::new(),
         exclusions: Vec::new(),
-        compression: Compression::Auto,
+        compression: Compression::None,
         pad: false,
     }
 }

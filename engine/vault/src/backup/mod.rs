@@ -8,7 +8,7 @@ mod weaving;
 
 pub(crate) use job::{MEMORY_FIXED_BYTES, expect_room_for_hashes, share_name, window};
 pub(crate) use resume::request_of;
-pub(crate) use source::identify;
+pub(crate) use source::{Treatment, identify, measure, measure_stream};
 
 use crate::batch::Carried;
 use crate::failure::{Class, Failure};

@@ -89,6 +89,41 @@ impl Read for FromStart<'_> {
     }
 }
 
+/// What is asked for besides sharing.
+#[derive(Clone, Copy)]
+pub(crate) struct Treatment {
+    pub(crate) compression: Compression,
+    pub(crate) pad: bool,
+}
+
+/// What a file takes at most; where it `is_counted`, it is read and compressed to tell just what.
+///
+/// # Errors
+/// Where it can't be read, or changes meanwhile.
+pub(crate) fn measure(
+    path: &Path,
+    wanted: Treatment,
+    is_counted: bool,
+) -> Result<PayloadLayout, Failure> {
+    let mut source = open_file(path, wanted)?;
+    if is_counted {
+        source.count(&AtomicBool::new(false))?;
+    }
+    Ok(source.layout)
+}
+
+/// What a stream of at most so many bytes takes at most.
+///
+/// # Errors
+/// Where it is too long.
+pub(crate) fn measure_stream(bytes: u64, wanted: Treatment) -> Result<PayloadLayout, Failure> {
+    let encoding = match wanted.compression {
+        Compression::None => Encoding::AsGiven,
+        Compression::Auto | Compression::Zstd => Encoding::ZstdFrames,
+    };
+    layout(&Attributes::default(), bytes, Shape { encoding, pad: wanted.pad })
+}
+
 /// A source being read.
 pub(super) struct Watched {
     pub(super) planned: PayloadLayout,
@@ -137,20 +172,21 @@ pub(super) fn open<'a>(
     request: &BackupRequest,
     stop: &'a AtomicBool,
 ) -> Result<OpenSource<'a>, Failure> {
+    let wanted = Treatment { compression: request.compression, pad: request.pad };
     match &request.source {
-        Source::File(path) => open_file(path, request),
-        Source::Stdin { size_bytes } => open_stdin(*size_bytes, request, stop),
+        Source::File(path) => open_file(path, wanted),
+        Source::Stdin { size_bytes } => open_stdin(*size_bytes, wanted, stop),
     }
 }
 
 /// What is done to a source that begins so.
-fn shape(request: &BackupRequest, sample: &[u8]) -> std::io::Result<Shape> {
-    Ok(Shape { encoding: request.compression.choose(sample)?, pad: request.pad })
+fn shape(wanted: Treatment, sample: &[u8]) -> std::io::Result<Shape> {
+    Ok(Shape { encoding: wanted.compression.choose(sample)?, pad: wanted.pad })
 }
 
 /// Whether a sample is needed to know what is done to the source.
-fn is_sampled(request: &BackupRequest) -> bool {
-    request.compression == Compression::Auto
+fn is_sampled(wanted: Treatment) -> bool {
+    wanted.compression == Compression::Auto
 }
 
 /// Standard input that does not wait for ever: a silent pipe must not keep a stop from being heard.
@@ -176,7 +212,7 @@ impl Read for StoppableStdin<'_> {
     }
 }
 
-fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>, Failure> {
+fn open_file(path: &Path, wanted: Treatment) -> Result<OpenSource<'static>, Failure> {
     let unreadable = |error: std::io::Error| {
         let class = match error.kind() {
             std::io::ErrorKind::NotFound => Class::NotFound,
@@ -202,11 +238,11 @@ fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>
     };
     let path = std::path::absolute(path).map_err(unreadable)?;
     let identity = Some(identity(path, &metadata));
-    let sample = match is_sampled(request) {
+    let sample = match is_sampled(wanted) {
         true => sample(&mut FromStart { file: &file, at: 0 }).map_err(unreadable)?,
         false => Block::zeroed(0),
     };
-    let shape = shape(request, &sample).map_err(unreadable)?;
+    let shape = shape(wanted, &sample).map_err(unreadable)?;
     let layout = layout(&attributes, metadata.len(), shape)?;
     let stream = Box::new(file.try_clone().map_err(unreadable)?);
     Ok(OpenSource { stream, attributes, shape, layout, identity, file: Some(file) })
@@ -214,7 +250,7 @@ fn open_file(path: &Path, request: &BackupRequest) -> Result<OpenSource<'static>
 
 fn open_stdin<'a>(
     size_bytes: Option<u64>,
-    request: &BackupRequest,
+    wanted: Treatment,
     stop: &'a AtomicBool,
 ) -> Result<OpenSource<'a>, Failure> {
     let known = std::fs::metadata("/dev/stdin").ok().filter(|stdin| stdin.is_file());
@@ -229,11 +265,11 @@ fn open_stdin<'a>(
         false => Failure::from(RunError::Source(error)),
     };
     let mut stream = StoppableStdin { stop };
-    let sample = match is_sampled(request) {
+    let sample = match is_sampled(wanted) {
         true => sample(&mut stream).map_err(unreadable)?,
         false => Block::zeroed(0),
     };
-    let shape = shape(request, &sample).map_err(unreadable)?;
+    let shape = shape(wanted, &sample).map_err(unreadable)?;
     let attributes = Attributes::default();
     let layout = layout(&attributes, size_bytes, shape)?;
     // What was read of it can't be read again.

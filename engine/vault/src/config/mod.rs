@@ -296,6 +296,7 @@ lease_bytes = 4_194_304
 answer_lease_bytes = \"4MiB\"
 memory_bytes = \"1GB\"
 patience_seconds = 0x10
+resume_days = 30
 [profile.night]
 scheme = \"2/3\"
 compress = \"zstd\"
@@ -314,7 +315,7 @@ memory_limit = \"512MiB\"
         assert_eq!((config.limits.answer_lease_bytes, config.limits.memory_bytes), {
             (4 << 20, 1_000_000_000)
         });
-        assert_eq!(config.limits.patience_seconds, 16);
+        assert_eq!((config.limits.patience_seconds, config.limits.resume_days), (16, 30));
         let night = config.profile(None).unwrap();
         assert_eq!(night.scheme, Some("2/3".parse().unwrap()));
         assert_eq!(
@@ -330,11 +331,11 @@ memory_limit = \"512MiB\"
             let words = format!("\n{} = ", setting.key);
             assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
         }
-        assert!(shown.contains("# line 17\n") && !shown.contains("default\n"), "{shown}");
+        assert!(shown.contains("# line 18\n") && !shown.contains("default\n"), "{shown}");
         let fewer = "v = 1\nname = \"g\"\n";
         let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
         assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (4, 2));
+        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (5, 2));
     }
 
     #[test]

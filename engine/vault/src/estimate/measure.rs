@@ -1,12 +1,13 @@
 //! How long inputs are, and how fast recent backups were.
 
+use super::EstimateRequest;
+use crate::backup::{Treatment, measure, measure_stream};
 use crate::failure::{Class, Failure};
 use std::fs::Metadata;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use warifu_catalog::Object;
 use warifu_core::Geometry;
-use warifu_core::payload::{Attributes, PROLOGUE_BYTES, PayloadLayout, Shape, prologue};
+use warifu_core::payload::PayloadLayout;
 
 /// Newest objects that a rate is taken from, at most.
 const OBJECTS_MEASURED_MAX: usize = 20;
@@ -28,12 +29,10 @@ pub(super) struct Input {
 }
 
 /// The files under `paths`, the stream, and how many entries of folders don't count.
-pub(super) fn inputs(
-    paths: &[PathBuf],
-    stream_bytes: Option<u64>,
-) -> Result<(Vec<Input>, usize), Failure> {
-    let mut walk = Walk { found: Vec::new(), skipped: 0 };
-    for path in paths {
+pub(super) fn inputs(request: &EstimateRequest) -> Result<(Vec<Input>, usize), Failure> {
+    let wanted = Treatment { compression: request.compression, pad: request.pad };
+    let mut walk = Walk { wanted, is_counted: request.is_counted, found: Vec::new(), skipped: 0 };
+    for path in &request.paths {
         let unreadable = |error: std::io::Error| {
             let class = match error.kind() {
                 std::io::ErrorKind::NotFound => Class::NotFound,
@@ -45,7 +44,7 @@ pub(super) fn inputs(
         let metadata = std::fs::metadata(path).map_err(unreadable)?;
         match metadata.is_dir() {
             true => walk.folder(path, 0).map_err(unreadable)?,
-            false if metadata.is_file() => walk.found.push(input(Some(path), metadata.len())?),
+            false if metadata.is_file() => walk.found.push(walk.input(path)?),
             false => {
                 let what = format!("{} is no file and no folder", path.display());
                 return Err(Failure::new(Class::Usage, "source-kind", what)
@@ -53,13 +52,15 @@ pub(super) fn inputs(
             }
         }
     }
-    if let Some(bytes) = stream_bytes {
-        walk.found.push(input(None, bytes)?);
+    if let Some(bytes) = request.stream_bytes {
+        walk.found.push(measure_stream(bytes, wanted)?.into());
     }
     Ok((walk.found, walk.skipped))
 }
 
 struct Walk {
+    wanted: Treatment,
+    is_counted: bool,
     found: Vec<Input>,
     skipped: usize,
 }
@@ -82,8 +83,12 @@ impl Walk {
         Ok(())
     }
 
+    fn input(&self, path: &Path) -> Result<Input, Failure> {
+        Ok(measure(path, self.wanted, self.is_counted)?.into())
+    }
+
     fn file(&mut self, path: &Path, metadata: &Metadata) -> bool {
-        let input = metadata.is_file().then(|| input(Some(path), metadata.len()));
+        let input = metadata.is_file().then(|| self.input(path));
         match input {
             Some(Ok(input)) => {
                 self.found.push(input);
@@ -94,25 +99,10 @@ impl Walk {
     }
 }
 
-fn input(path: Option<&Path>, bytes: u64) -> Result<Input, Failure> {
-    let attributes = match path {
-        Some(path) => Attributes {
-            name: path.file_name().map(|name| name.as_bytes().to_vec()),
-            // Their values don't change the length.
-            modified_ns: Some(0),
-            mode: Some(0),
-        },
-        None => Attributes::default(),
-    };
-    let wrong = |error| {
-        let named = path.map_or_else(|| "the stream".to_owned(), |path| path.display().to_string());
-        Failure::new(Class::Limit, "source-too-long", format!("{named} can't be stored"))
-            .because(error)
-    };
-    let head = prologue(&attributes).map_err(wrong)?;
-    let attribute_bytes = head.len() as u64 - PROLOGUE_BYTES;
-    let layout = PayloadLayout::longest(attribute_bytes, bytes, Shape::PLAIN).map_err(wrong)?;
-    Ok(Input { bytes, geometry: layout.geometry() })
+impl From<PayloadLayout> for Input {
+    fn from(layout: PayloadLayout) -> Self {
+        Self { bytes: layout.data_bytes, geometry: layout.geometry() }
+    }
 }
 
 /// How fast recent backups were.
@@ -162,6 +152,7 @@ impl Rate {
 mod tests {
     use super::*;
     use crate::outlook::tests::object;
+    use warifu_pipeline::source::Compression;
 
     #[test]
     fn a_rate_comes_from_what_was_measured_or_not_at_all() {
@@ -194,13 +185,44 @@ mod tests {
         std::fs::write(deep.join("x\ny"), [1; 5000]).unwrap();
         std::fs::write(folder.path().join("empty"), []).unwrap();
         std::os::unix::fs::symlink(&deep, folder.path().join("link")).unwrap();
-        let (found, skipped) = inputs(&[folder.path().to_owned()], Some(7)).unwrap();
+        let (found, skipped) = inputs(&request(folder.path(), Some(7))).unwrap();
         let mut bytes: Vec<u64> = found.iter().map(|input| input.bytes).collect();
         bytes.sort_unstable();
         assert_eq!((bytes.as_slice(), skipped), (&[0, 7, 5000][..], 1));
         assert!(found.iter().all(|input| input.geometry.payload_bytes() > input.bytes));
-        let refused = |path: PathBuf| inputs(&[path], None).map(drop).unwrap_err();
-        assert_eq!(refused(folder.path().join("no")).class(), Class::NotFound);
-        assert_eq!(refused("/dev/null".into()).code(), "source-kind");
+        let refused = |path: &Path| inputs(&request(path, None)).map(drop).unwrap_err();
+        assert_eq!(refused(&folder.path().join("no")).class(), Class::NotFound);
+        assert_eq!(refused(Path::new("/dev/null")).code(), "source-kind");
+    }
+
+    #[test]
+    fn what_is_compressed_is_bounded_or_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("reads.fq");
+        std::fs::write(&path, b"ACGTTGCA\n".repeat(300_000)).unwrap();
+        let payload_bytes = |compression, is_counted| {
+            let request = EstimateRequest { compression, is_counted, ..request(&path, None) };
+            let (found, _) = inputs(&request).unwrap();
+            assert_eq!(found[0].bytes, 2_700_000);
+            found[0].geometry.payload_bytes()
+        };
+        assert!(payload_bytes(Compression::None, true) > 2_700_000);
+        assert!(payload_bytes(Compression::Auto, false) > 2_700_000, "nobody has read it yet");
+        assert!(payload_bytes(Compression::Auto, true) < 270_000);
+    }
+
+    fn request(path: &Path, stream_bytes: Option<u64>) -> EstimateRequest {
+        EstimateRequest {
+            paths: vec![path.to_owned()],
+            stream_bytes,
+            compression: Compression::Auto,
+            pad: false,
+            is_counted: false,
+            threshold: "3/5".parse().unwrap(),
+            overrides: Vec::new(),
+            pins: Vec::new(),
+            exclusions: Vec::new(),
+            is_offline: true,
+        }
     }
 }

@@ -20,6 +20,7 @@ use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override};
 use warifu_core::{Direction, SiteName, Threshold};
 use warifu_link::hello::hello_reserve_bytes;
+use warifu_pipeline::source::Compression;
 
 /// What is to be estimated.
 #[derive(Debug, Clone)]
@@ -28,6 +29,12 @@ pub struct EstimateRequest {
     pub paths: Vec<PathBuf>,
     /// A stream of at most so many bytes besides.
     pub stream_bytes: Option<u64>,
+    /// Whether and how data is compressed.
+    pub compression: Compression,
+    /// Whether lengths are rounded up coarsely.
+    pub pad: bool,
+    /// Whether what is to be compressed is read, to tell just how long it gets.
+    pub is_counted: bool,
     /// The scheme.
     pub threshold: Threshold,
     /// Placement rules gone against by name.
@@ -149,7 +156,7 @@ impl Vault {
     /// Where a path can't be read, or catalog or key store fails. What does not fit is no error
     /// here: the estimate says why.
     pub fn estimate(&self, request: &EstimateRequest) -> Result<Estimate, Failure> {
-        let (found, skipped) = inputs(&request.paths, request.stream_bytes)?;
+        let (found, skipped) = inputs(request)?;
         let sites = self.catalog()?.sites()?;
         let candidates = self.candidates(&sites, request)?;
         let random_bytes =

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use warifu_core::plan::Override;
 use warifu_core::{IndividualId, KeyClass, SiteName, Threshold};
-use warifu_vault::ObjectPrefix;
+use warifu_vault::{Compression, ObjectPrefix};
 
 /// `estimate`
 #[derive(Args, Debug)]
@@ -23,6 +23,16 @@ pub(crate) struct EstimateArgs {
     /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
     #[arg(long, value_name = "K/N")]
     pub(crate) scheme: Option<Threshold>,
+    /// Compress before sharing, as `backup` would [default: the profile's, else auto]
+    #[arg(long, value_name = "HOW", value_parser = super::compression())]
+    pub(crate) compress: Option<Compression>,
+    /// Round the length up coarsely, as `backup` would
+    #[arg(long)]
+    pub(crate) pad: bool,
+    /// Read what is to be compressed, to tell just how long it gets: else its length is the most
+    /// that it can take
+    #[arg(long)]
+    pub(crate) exact: bool,
     /// Go against a placement rule (zone, domain or channel), as `backup` would
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
     pub(crate) overrides: Vec<Override>,

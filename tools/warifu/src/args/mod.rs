@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
 pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
-pub(crate) use objects::{BackupArgs, RestoreArgs, built_in_scheme, named_override};
+pub(crate) use objects::{BackupArgs, RestoreArgs, built_in_scheme, compression, named_override};
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};

@@ -46,9 +46,7 @@ pub(crate) struct BackupArgs {
     pub(crate) size: Option<Size>,
     /// Compress before sharing, which saves key: auto compresses what is not compressed already
     /// and gets shorter by a tenth [default: the profile's, else auto]
-    #[arg(long, value_name = "HOW")]
-    #[arg(value_parser = PossibleValuesParser::new(["auto", "none", "zstd"])
-        .try_map(|text| text.parse::<Compression>()))]
+    #[arg(long, value_name = "HOW", value_parser = compression())]
     pub(crate) compress: Option<Compression>,
     /// Round the length up coarsely, by 3 % at most of what has some mebibytes, so that it says
     /// less of what is stored. What is compressed always is
@@ -77,6 +75,11 @@ pub(crate) struct BackupArgs {
     /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+}
+
+/// How a compression is written.
+pub(crate) fn compression() -> impl TypedValueParser<Value = Compression> {
+    PossibleValuesParser::new(["auto", "none", "zstd"]).try_map(|text| text.parse::<Compression>())
 }
 
 /// The scheme where neither a flag nor a profile names one.

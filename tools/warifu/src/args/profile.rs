@@ -43,6 +43,8 @@ fn compression(profile: &Profile) -> Option<Compression> {
 /// Fills in what no flag of an estimate said.
 pub(crate) fn lay_under_estimate(args: &mut EstimateArgs, profile: &Profile) {
     args.scheme = args.scheme.or(profile.scheme);
+    args.compress = args.compress.or_else(|| compression(profile));
+    args.pad |= profile.pad.unwrap_or(false);
     sites(&mut args.pins, &mut args.exclusions, profile);
 }
 

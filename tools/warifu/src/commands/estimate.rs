@@ -41,6 +41,9 @@ fn request(vault: &Vault, args: EstimateArgs) -> Result<EstimateRequest, Failure
     Ok(EstimateRequest {
         paths: args.paths.iter().filter(|path| !is_stream(path)).cloned().collect(),
         stream_bytes: args.size.map(|size| size.bytes),
+        compression: args.compress.unwrap_or_default(),
+        pad: args.pad,
+        is_counted: args.exact,
         threshold: args.scheme.unwrap_or_else(built_in_scheme),
         overrides: args.overrides,
         pins: args.pins,
