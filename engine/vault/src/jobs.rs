@@ -179,7 +179,7 @@ impl Vault {
     }
 
     pub(crate) fn journals(&self) -> Journals {
-        Journals::of(&self.dir)
+        Journals::of(self.world.journal_medium(&self.dir))
     }
 
     /// This process as holder of intents.

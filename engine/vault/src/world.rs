@@ -25,6 +25,9 @@ pub trait World: Send + Sync {
     /// The medium of the key store whose folder is `dir`.
     fn key_medium(&self, dir: &Path) -> Arc<dyn Medium>;
 
+    /// The medium of the journals of the vault in `dir`, which lie in a folder of it.
+    fn journal_medium(&self, dir: &Path) -> Arc<dyn Medium>;
+
     /// Randomness.
     fn entropy(&self) -> Arc<dyn Entropy>;
 
@@ -53,6 +56,10 @@ pub struct ThisMachine;
 
 impl World for ThisMachine {
     fn key_medium(&self, dir: &Path) -> Arc<dyn Medium> {
+        Arc::new(Directory::new(dir))
+    }
+
+    fn journal_medium(&self, dir: &Path) -> Arc<dyn Medium> {
         Arc::new(Directory::new(dir))
     }
 

@@ -60,6 +60,10 @@ impl World for Surroundings {
         Arc::new(MortalMedium { process, fuse, ground: self.ground.clone() })
     }
 
+    fn journal_medium(&self, dir: &Path) -> Arc<dyn Medium> {
+        self.key_medium(dir)
+    }
+
     fn entropy(&self) -> Arc<dyn Entropy> {
         self.entropy.clone()
     }

@@ -42,6 +42,10 @@ pub struct Counters {
     pub messages: u64,
     /// Objects reported as stored.
     pub stored: u64,
+    /// Of these, those that had been interrupted before.
+    pub resumed: u64,
+    /// Interrupted backups that were given up.
+    pub cancelled: u64,
     /// Restores that delivered, each compared with what was stored.
     pub restored: u64,
 }
@@ -55,6 +59,8 @@ impl Counters {
         self.deaths += other.deaths;
         self.messages += other.messages;
         self.stored += other.stored;
+        self.resumed += other.resumed;
+        self.cancelled += other.cancelled;
         self.restored += other.restored;
     }
 }

@@ -76,10 +76,10 @@ mod tests {
         see(&frame(512, 100, 7)).unwrap();
         see(&frame(512, 100, 7)).unwrap();
         see(&frame(512 + 132, 100, 8)).unwrap();
-        see(&frame(100, 300, 8)).unwrap();
+        see(&frame(100, 200, 8)).unwrap();
         assert!(see(&frame(512, 100, 8)).unwrap_err().starts_with("ONCE"));
-        assert!(see(&frame(440, 64, 1)).is_ok());
-        assert!(see(&frame(440, 80, 1)).unwrap_err().starts_with("ONCE"));
+        assert!(see(&frame(416, 64, 1)).is_ok());
+        assert!(see(&frame(420, 64, 2)).unwrap_err().starts_with("ONCE"));
         assert!(see(&frame(600, 64, 1)).unwrap_err().starts_with("ONCE"));
         assert!(see(&frame(0, 1000, 1)).unwrap_err().starts_with("ONCE"));
         let mut leak = frame(5000, 200, 0);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backups;
 mod campaign;
 mod dice;
 mod fuse;

@@ -37,6 +37,7 @@ impl Scenario {
             sites,
             gateways: Vec::new(),
             gateways_copied: Vec::new(),
+            is_interrupted: Vec::new(),
             objects: Vec::new(),
             root,
             threshold,
@@ -83,6 +84,7 @@ impl Scenario {
         gateway.generate_random(self.key_bytes).ok_or_else(broken)??;
         self.gateways.push(gateway);
         self.gateways_copied.push(false);
+        self.is_interrupted.push(false);
         Ok(())
     }
 }

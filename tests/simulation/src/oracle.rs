@@ -29,18 +29,19 @@ impl Scenario {
         };
         let own = || self.objects.iter().filter(|stored| stored.gateway == gateway);
         for stored in own() {
-            let row = rows.iter().find(|row| row.label.as_deref() == Some(&stored.label));
-            if let (Fate::Reported(object), None) = (&stored.fate, row) {
+            if let Fate::Reported(object) = &stored.fate
+                && !rows.iter().any(|row| row.object == *object)
+            {
                 self.ground.violated(format!("WHOLE: {object} was reported and is not listed"));
             }
         }
         for row in &rows {
             let known = own().find(|stored| row.label.as_deref() == Some(&stored.label));
-            match known.map(|stored| &stored.fate) {
+            match known.map(|stored| (&stored.fate, stored.asked)) {
                 None => {
                     self.ground.violated(format!("WHOLE: {} is listed from nowhere", row.object))
                 }
-                Some(Fate::Reported(object)) if *object != row.object => {
+                Some((Fate::Reported(object), 1)) if *object != row.object => {
                     self.ground.violated(format!("WHOLE: {} is listed twice", row.object));
                 }
                 Some(_) => {}
@@ -152,29 +153,31 @@ impl Scenario {
             if interrupted > kept.len() {
                 self.ground.violated(format!("WHOLE: {interrupted} intents can't be settled"));
             }
-            listed.extend(kept);
-            self.expect_no_litter(&listed);
+            self.expect_no_litter(&listed, &kept);
         }
     }
 
     /// Objects that are whole at k sites and not at all n, as one of these lost the unfinished
     /// share before it was told to complete it: they are kept for a person to decide (record 0009).
     fn half_complete(&self, listed: &BTreeSet<String>) -> BTreeSet<String> {
-        let committed = self.sites.iter().flat_map(|site| site.disk().holds().0);
+        let rooms = self.gateways.iter().filter_map(|gateway| gateway.disk(Path::new("/room")));
+        let disks = self.sites.iter().map(|site| site.disk().clone()).chain(rooms);
         let mut shares = BTreeMap::new();
-        for object in committed.filter_map(|name| object_of(&name)) {
+        for object in disks.flat_map(|disk| disk.holds().0).filter_map(|name| object_of(&name)) {
             *shares.entry(object).or_insert(0) += 1;
         }
         shares.retain(|object, count| *count >= self.threshold.k() && !listed.contains(object));
         shares.into_keys().collect()
     }
 
-    fn expect_no_litter(&self, known: &BTreeSet<String>) {
+    /// Sites hold what is listed, and of what is `kept` for a person whatever there is.
+    fn expect_no_litter(&self, listed: &BTreeSet<String>, kept: &BTreeSet<String>) {
         for site in &self.sites {
             let (committed, unfinished) = site.disk().holds();
             for name in committed.iter().chain(&unfinished) {
-                let is_known = object_of(name).is_some_and(|object| known.contains(&object));
-                if !is_known || unfinished.contains(name) {
+                let object = object_of(name).unwrap_or_default();
+                let is_whole = listed.contains(&object) && !unfinished.contains(name);
+                if !is_whole && !kept.contains(&object) {
                     self.ground.violated(format!("WHOLE: {name} is left over at {}", site.name()));
                 }
             }

@@ -2,17 +2,13 @@
 
 use crate::gateway::GatewayHost;
 use crate::ground::{Canary, Counters, Ground, Weather};
-use crate::judge::MARK;
 use crate::network::Network;
 use crate::site::{Death, SiteHost, chain};
 use crate::store::ROOM_BYTES;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 use tempfile::TempDir;
 use warifu_core::Threshold;
-use warifu_vault::{BackupRequest, Class, Compression, Failure, Source};
+use warifu_vault::{BackupRequest, Failure};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +70,10 @@ pub(crate) struct Stored {
     pub(crate) gateway: usize,
     pub(crate) data: Vec<u8>,
     pub(crate) fate: Fate,
+    /// How it was asked for, to be asked for again.
+    pub(crate) request: BackupRequest,
+    /// How often it was asked for: where an earlier one turns out to be whole, it is listed too.
+    pub(crate) asked: u32,
 }
 
 /// A world while it runs.
@@ -84,6 +84,8 @@ pub struct Scenario {
     pub(crate) gateways: Vec<GatewayHost>,
     /// Gateways of which a copy was opened: one of the two is refused from then on.
     pub(crate) gateways_copied: Vec<bool>,
+    /// Gateways whose last backup failed: it may be gone on with.
+    pub(crate) is_interrupted: Vec<bool>,
     pub(crate) objects: Vec<Stored>,
     pub(crate) root: TempDir,
     pub(crate) threshold: Threshold,
@@ -131,6 +133,7 @@ impl Scenario {
             self.sites[dice.below(self.sites.len())].light_fuse(dice.next() % 120);
         }
         match dice.below(100) {
+            _ if self.is_interrupted[gateway] && dice.permille(500) => self.go_on(gateway),
             0..45 => self.back_up(gateway),
             45..65 => self.restore_any(gateway),
             65..70 => self.collect(gateway),
@@ -146,87 +149,6 @@ impl Scenario {
         self.ground.set_weather(Weather::Calm);
         self.sites.iter().for_each(|site| site.put_out_fuse());
         self.expect_listed(gateway);
-    }
-
-    fn back_up(&mut self, gateway: usize) {
-        self.next_label += 1;
-        let label = format!("b{}", self.next_label);
-        let data = self.draw_data();
-        let path = self.root.path().join("in");
-        let written = std::fs::write(&path, &data).and_then(|()| {
-            let file = File::options().write(true).open(&path)?;
-            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
-        });
-        if written.is_err() {
-            self.ground.violated("the source can't be written");
-        }
-        self.ground.note(&format!("backup {label}: {} bytes", data.len()));
-        let Some(request) = self.request(path, &label) else { return };
-        let outcome = self.gateways[gateway].operate(|vault, watch| vault.backup(&request, watch));
-        let mut fate = Fate::Doubtful;
-        let mut failed = None;
-        match outcome {
-            Some(Ok(report)) => {
-                self.note_outcome("backup", &label, &report.object);
-                self.expect_durable(gateway, &report);
-                self.ground.count(|counters| {
-                    counters.succeeded += 1;
-                    counters.stored += 1;
-                });
-                fate = Fate::Reported(report.object);
-            }
-            Some(Err(failure)) => {
-                self.note_outcome("backup", &label, &chain(&failure));
-                failed = Some(failure.class());
-            }
-            None => self.note_outcome("backup", &label, "killed"),
-        }
-        self.ground.count(|counters| counters.operations += 1);
-        self.objects.push(Stored { label, gateway, data, fate });
-        match failed {
-            Some(Class::Key) => self.deliver_key(gateway),
-            Some(Class::Rollback) => self.accept_rollback(gateway),
-            _ => {}
-        }
-    }
-
-    fn request(&self, path: PathBuf, label: &str) -> Option<BackupRequest> {
-        let is_compressed = self.ground.dice.permille(200);
-        let compression = if is_compressed { Compression::Zstd } else { Compression::None };
-        Some(BackupRequest {
-            source: Source::File(path),
-            individual: "P1".parse().ok()?,
-            threshold: self.threshold,
-            compression,
-            pad: self.ground.dice.permille(200),
-            label: Some(label.to_owned()),
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-        })
-    }
-
-    /// Bytes that nobody else has, with the mark in them again and again.
-    fn draw_data(&self) -> Vec<u8> {
-        let dice = &self.ground.dice;
-        let large = if self.key_bytes > 4 << 20 { 12 } else { 0 };
-        let bytes = match dice.below(100) {
-            0..12 => 0,
-            12..60 => dice.below(4_000),
-            60..88 => dice.below(60_000),
-            _ if dice.below(12) < large => dice.below(3 << 20),
-            _ => dice.below(150_000),
-        };
-        let mut data = vec![0; bytes];
-        for part in data.chunks_mut(8) {
-            part.copy_from_slice(&dice.next().to_le_bytes()[..part.len()]);
-        }
-        for part in data.chunks_mut(700) {
-            if let Some(place) = part.get_mut(..MARK.len()) {
-                place.copy_from_slice(MARK);
-            }
-        }
-        data
     }
 
     fn restore_any(&mut self, gateway: usize) {
@@ -293,11 +215,8 @@ impl Scenario {
         self.gateways_copied[gateway] = true;
         let data = self.draw_data();
         let path = self.root.path().join("in-copy");
-        let written = std::fs::write(&path, data).and_then(|()| {
-            let file = File::options().write(true).open(&path)?;
-            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
-        });
-        let Some(request) = self.request(path, "copy").filter(|_| written.is_ok()) else { return };
+        self.write_source(&path, &data);
+        let Some(request) = self.request(path, "copy") else { return };
         let outcome = copy.operate(|vault, watch| vault.backup(&request, watch));
         let told = match outcome {
             Some(Ok(report)) => report.object,
@@ -322,7 +241,7 @@ impl Scenario {
         self.note_outcome("accept rollback", "", &told);
     }
 
-    fn deliver_key(&mut self, gateway: usize) {
+    pub(crate) fn deliver_key(&mut self, gateway: usize) {
         for number in 0..self.sites.len() {
             let site = self.sites[number].clone();
             if site.is_up() {
@@ -371,11 +290,7 @@ impl Scenario {
         self.sites.iter().for_each(|site| site.disk().leave_free(ROOM_BYTES));
         self.start_sites();
         self.network.settle();
-        // What a process could not clear away itself is litter once it has ended.
-        for gateway in &mut self.gateways {
-            gateway.close();
-            gateway.start();
-        }
+        self.gateways.iter_mut().for_each(|gateway| _ = gateway.start());
         self.ground.note("rest");
         // What a courier still has may be burned at the gateway by now: then fresh key after it.
         for gateway in 0..self.gateways.len() {
@@ -384,6 +299,7 @@ impl Scenario {
             let rounds = 1 + usize::from(self.sites.iter().any(is_late));
             (0..rounds).for_each(|_| self.deliver_key(gateway));
         }
+        (0..self.gateways.len()).for_each(|gateway| self.end_jobs(gateway));
     }
 
     pub(crate) fn site(&self, name: &str) -> Option<&Arc<SiteHost>> {

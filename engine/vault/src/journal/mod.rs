@@ -18,14 +18,18 @@ pub(crate) use record::{Record, Sealed};
 pub(crate) use standing::Standing;
 
 use header::{HEADER_BYTES_MAX, LENGTH_END, header_bytes};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use warifu_core::{KeyClass, ObjectId};
+use warifu_keystore::medium::Opening;
+use warifu_keystore::{Medium, MediumFile};
 use warifu_pipeline::backup::lane::Spent;
 use warifu_pipeline::backup::weave::Finished;
 use zeroize::Zeroizing;
+
+/// Their folder in the vault.
+const FOLDER: &str = "journal";
 
 /// Chunks that one `admitted` record allows: what a kill puts in doubt beyond what was sent.
 const ADMITTED_STEP: u64 = 64;
@@ -59,7 +63,8 @@ impl From<io::Error> for JournalError {
 /// The journals of one vault.
 #[derive(Clone)]
 pub(crate) struct Journals {
-    folder: PathBuf,
+    /// The vault's folder.
+    medium: Arc<dyn Medium>,
 }
 
 /// What a journal says.
@@ -78,13 +83,13 @@ pub(crate) struct End {
 }
 
 impl Journals {
-    /// Those of the vault in `dir`.
-    pub(crate) fn of(dir: &Path) -> Self {
-        Self { folder: dir.join("journal") }
+    /// Those of the vault whose folder this is.
+    pub(crate) fn of(medium: Arc<dyn Medium>) -> Self {
+        Self { medium }
     }
 
-    fn path(&self, object: ObjectId) -> PathBuf {
-        self.folder.join(object.to_string())
+    fn open(&self, object: ObjectId, opening: Opening) -> io::Result<Arc<dyn MediumFile>> {
+        self.medium.open(&path(object), opening)
     }
 
     /// Objects that have a journal, usable or not.
@@ -92,15 +97,12 @@ impl Journals {
     /// # Errors
     /// Where the folder can't be read.
     pub(crate) fn list(&self) -> Result<Vec<ObjectId>, JournalError> {
-        let entries = match std::fs::read_dir(&self.folder) {
+        let names = match self.medium.list(Path::new(FOLDER)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
+            names => names?,
         };
-        let mut objects = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            objects.extend(name.to_str().and_then(|name| name.parse::<ObjectId>().ok()));
-        }
+        let mut objects: Vec<ObjectId> =
+            names.iter().filter_map(|name| name.parse().ok()).collect();
         objects.sort_unstable();
         Ok(objects)
     }
@@ -110,20 +112,14 @@ impl Journals {
     /// # Errors
     /// Where there is one already, or the medium fails.
     pub(crate) fn create(&self, header: &Header) -> Result<Journal, JournalError> {
-        let made = DirBuilder::new().mode(0o700).create(&self.folder);
-        match made {
-            Ok(()) => sync_folder(self.folder.parent().unwrap_or(Path::new(".")))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create_new(true).mode(0o600).open(self.path(header.object))?;
-        let bytes = header.encode();
-        file.write_all(&bytes)?;
-        let mut journal = Journal::of(Box::new(file), header, 0);
+        self.medium.create_dir(Path::new(FOLDER))?;
+        self.medium.sync_dir(Path::new(""))?;
+        let file = self.open(header.object, Opening::CreateNew)?;
+        let mut end = Tail { file, at: 0 };
+        end.append(&header.encode())?;
+        let mut journal = Journal::of(Box::new(end), header, 0);
         journal.open_generation(0, header.class)?;
-        sync_folder(&self.folder)?;
+        self.medium.sync_dir(Path::new(FOLDER))?;
         Ok(journal)
     }
 
@@ -136,7 +132,7 @@ impl Journals {
         object: ObjectId,
         visit: &mut dyn FnMut(&Record),
     ) -> Result<Story, JournalError> {
-        let mut file = File::open(self.path(object))?;
+        let mut file = FromStart::of(self.open(object, Opening::Existing)?)?;
         // Not through a buffer, which would keep the secrets that stand here.
         let header = read_header(&mut file)?;
         if header.object != object {
@@ -176,7 +172,7 @@ impl Journals {
     /// # Errors
     /// As [`read`](Self::read).
     pub(crate) fn header(&self, object: ObjectId) -> Result<Header, JournalError> {
-        let header = read_header(&mut File::open(self.path(object))?)?;
+        let header = read_header(&mut FromStart::of(self.open(object, Opening::Existing)?)?)?;
         match header.object == object {
             true => Ok(header),
             false => Err(JournalError::Damaged { why: "it is another object's" }),
@@ -195,10 +191,10 @@ impl Journals {
         generation: u16,
         class: KeyClass,
     ) -> Result<Journal, JournalError> {
-        let mut file = OpenOptions::new().write(true).open(self.path(header.object))?;
-        file.set_len(end.bytes)?;
-        file.seek(SeekFrom::End(0))?;
-        let mut journal = Journal::of(Box::new(file), header, end.records);
+        let file = self.open(header.object, Opening::Existing)?;
+        file.truncate(end.bytes)?;
+        let tail = Tail { file, at: end.bytes };
+        let mut journal = Journal::of(Box::new(tail), header, end.records);
         journal.admitted = end.admitted;
         journal.open_generation(generation, class)?;
         Ok(journal)
@@ -209,43 +205,71 @@ impl Journals {
     /// # Errors
     /// Where the medium fails; what it says may then still be there.
     pub(crate) fn erase(&self, object: ObjectId) -> Result<(), JournalError> {
-        let path = self.path(object);
-        let mut file = match OpenOptions::new().write(true).open(&path) {
+        let file = match self.open(object, Opening::Existing) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
         };
-        let mut left = file.metadata()?.len();
-        let zeros = [0; 4096];
-        while left > 0 {
-            let bytes = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            file.write_all(&zeros[..bytes])?;
-            left -= bytes as u64;
-        }
-        file.sync_all()?;
-        std::fs::remove_file(&path)?;
-        Ok(sync_folder(&self.folder)?)
+        file.erase(0, file.length()?)?;
+        self.medium.remove(&path(object))?;
+        Ok(self.medium.sync_dir(Path::new(FOLDER))?)
+    }
+}
+
+fn path(object: ObjectId) -> PathBuf {
+    Path::new(FOLDER).join(object.to_string())
+}
+
+/// A file that is read from its first byte to where it ended when it was opened.
+struct FromStart {
+    file: Arc<dyn MediumFile>,
+    at: u64,
+    end: u64,
+}
+
+impl FromStart {
+    fn of(file: Arc<dyn MediumFile>) -> io::Result<Self> {
+        let end = file.length()?;
+        Ok(Self { file, at: 0, end })
+    }
+}
+
+impl Read for FromStart {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let bytes = target.len().min(left);
+        self.file.read_at(self.at, &mut target[..bytes])?;
+        self.at += bytes as u64;
+        Ok(bytes)
     }
 }
 
 /// What a journal is appended to.
-trait Medium: Send {
+trait Sink: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
 }
 
-impl Medium for File {
+/// The end of a file.
+struct Tail {
+    file: Arc<dyn MediumFile>,
+    at: u64,
+}
+
+impl Sink for Tail {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
+        self.file.write_at(self.at, bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync()
     }
 }
 
 /// A journal being written.
 pub(crate) struct Journal {
-    medium: Box<dyn Medium>,
+    sink: Box<dyn Sink>,
     object: ObjectId,
     shares: usize,
     sequence: u64,
@@ -255,9 +279,9 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    fn of(medium: Box<dyn Medium>, header: &Header, sequence: u64) -> Self {
+    fn of(sink: Box<dyn Sink>, header: &Header, sequence: u64) -> Self {
         let (object, shares) = (header.object, header.shares.len());
-        Self { medium, object, shares, sequence, admitted: 0, is_spoilt: false }
+        Self { sink, object, shares, sequence, admitted: 0, is_spoilt: false }
     }
 
     fn open_generation(&mut self, generation: u16, class: KeyClass) -> Result<(), io::Error> {
@@ -320,7 +344,7 @@ impl Journal {
     /// Where the medium fails, for good.
     pub(crate) fn sync(&mut self) -> Result<(), io::Error> {
         self.expect_sound()?;
-        let synced = self.medium.sync();
+        let synced = self.sink.sync();
         self.is_spoilt = synced.is_err();
         synced
     }
@@ -328,7 +352,7 @@ impl Journal {
     fn append(&mut self, record: &Record) -> Result<(), io::Error> {
         self.expect_sound()?;
         let bytes = record.encode(&self.object, self.sequence, self.shares);
-        let written = self.medium.append(&bytes);
+        let written = self.sink.append(&bytes);
         self.is_spoilt = written.is_err();
         self.sequence += 1;
         written
@@ -392,10 +416,6 @@ fn read_some(reader: &mut impl Read, target: &mut [u8]) -> io::Result<usize> {
         }
     }
     Ok(filled)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
