@@ -89,7 +89,7 @@ impl Scenario {
         match self.ground.dice.below(10) {
             0..3 if !is_stored => self.ask(number),
             3..7 => _ = self.resume(number, job),
-            7..9 => _ = self.cancel(gateway, job),
+            7..9 => self.cancel(gateway, job),
             _ => {
                 self.ground.note(&format!("the source of {} changes", job.object));
                 let path = job.source.clone().unwrap_or_default();
