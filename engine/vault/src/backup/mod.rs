@@ -328,7 +328,7 @@ impl Vault {
                 role: share.role,
                 channel: share.channel,
                 link: placed.sites.get(&share.site).and_then(|site| site.link),
-                r: Zeroizing::new(random.block()?),
+                r: random.block()?,
                 site: share.site.clone(),
                 zone: share.zone.clone(),
                 domain: share.domain.clone(),
