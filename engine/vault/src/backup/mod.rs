@@ -31,7 +31,6 @@ use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::source::Compression;
 use weaving::Diary;
-use zeroize::Zeroizing;
 
 /// What is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
