@@ -12,6 +12,7 @@ enum Lie {
     DeletesNothing,
     ForgetsTheDropped,
     ForgetsTheSecondWrite,
+    ForgetsWhatItSettles,
     ListsBackwards,
     MixesUpWrites,
     None,
@@ -165,6 +166,14 @@ impl Upload for LiarUpload {
         self.inner.as_ref().unwrap().held_bytes().max(end)
     }
 
+    fn settle(&mut self) -> Result<(), Error> {
+        self.catch_up()?;
+        match self.lie {
+            Lie::ForgetsWhatItSettles => self.inner().truncate(0),
+            _ => self.inner().settle(),
+        }
+    }
+
     fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
         self.catch_up()?;
         match self.lie {
@@ -220,6 +229,7 @@ fn every_lie_is_caught() {
         Lie::DeletesNothing,
         Lie::ForgetsTheDropped,
         Lie::ForgetsTheSecondWrite,
+        Lie::ForgetsWhatItSettles,
         Lie::ListsBackwards,
         Lie::MixesUpWrites,
         Lie::ReadsShort,

@@ -140,6 +140,10 @@ impl Upload for FaultUpload {
         self.inner.held_bytes()
     }
 
+    fn settle(&mut self) -> Result<(), Error> {
+        self.trigger.call(|| self.inner.settle())
+    }
+
     fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
         self.trigger.call(|| self.inner.truncate(bytes))
     }

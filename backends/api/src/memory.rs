@@ -151,6 +151,10 @@ impl Upload for MemoryUpload {
         unfinished.map_or(0, |unfinished| unfinished.contents.len)
     }
 
+    fn settle(&mut self) -> Result<(), Error> {
+        self.check_spent()
+    }
+
     fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
         self.check_spent()?;
         let mut shelf = locked(&self.shelf);

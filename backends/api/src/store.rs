@@ -98,8 +98,8 @@ pub trait ShareStore: Send + Sync {
 /// Dropping it leaves what was written for [`ShareStore::resume`]; after a crash it may be longer
 /// than what was written, by zeros. Bytes never written, before the last one that was, read as
 /// zeros. A write that is refused because no offset can name its end changes nothing. After any
-/// other error of `write_at`, `read_at`, `truncate` or `sync` the upload is spent: nothing but
-/// `abandon` works; only a read refused as [`Error::Truncated`] changes nothing.
+/// other error of `write_at`, `read_at`, `settle`, `truncate` or `sync` the upload is spent:
+/// nothing but `abandon` works; only a read refused as [`Error::Truncated`] changes nothing.
 /// [`Error::NoSpace`] leaves nothing behind.
 pub trait Upload: Send {
     /// Writes `bytes` at `offset`, over what was there. No bytes change nothing, wherever.
@@ -122,6 +122,13 @@ pub trait Upload: Send {
 
     /// One past the last byte that was written, here or before it was taken up.
     fn held_bytes(&self) -> u64;
+
+    /// Waits until nothing is on its way any more, and gives back what an upload that rests has no
+    /// need of: buffers, descriptors, room. It says nothing about stable storage.
+    ///
+    /// # Errors
+    /// What an earlier write came to.
+    fn settle(&mut self) -> Result<(), Error>;
 
     /// Cuts off what lies beyond `bytes`. Where it is not longer, nothing is changed.
     ///

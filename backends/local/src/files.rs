@@ -1,7 +1,7 @@
 //! The few things that a store does to files. The twin over a ring is [`crate::queued`]; the ones
 //! of the tests fail and lose power.
 
-use rustix::fs::{OFlags, statvfs};
+use rustix::fs::{OFlags, fsync, statvfs};
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -56,7 +56,8 @@ pub(crate) trait OpenFile: Send + Sync {
     /// Writes, over what was there. It may return before the bytes are written: what comes of it
     /// is then told by a later call, `settle` at the latest.
     fn write_at(&self, offset: u64, bytes: Bytes) -> io::Result<()>;
-    /// Waits until nothing is on its way any more. A failure is told once.
+    /// Waits until nothing is on its way any more, and lets go what only writes need. A failure is
+    /// told once.
     fn settle(&self) -> io::Result<()>;
     /// Cuts off what lies beyond `bytes`. Nothing may be on its way.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
@@ -64,7 +65,8 @@ pub(crate) trait OpenFile: Send + Sync {
     fn read_at(&self, offset: u64, target: &mut [u8]) -> io::Result<()>;
     fn make_read_only(&self) -> io::Result<()>;
     /// Brings a file's contents and length, or a folder's names, to stable storage. Nothing may be
-    /// on its way.
+    /// on its way. A failure is final, whichever it is: what was written may be lost, and a second
+    /// call would succeed without it.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -190,7 +192,8 @@ impl OpenFile for PlainFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_all()
+        // Once: a failure is told once, and `sync_all` would ask again after an interruption.
+        Ok(fsync(&self.0)?)
     }
 }
 

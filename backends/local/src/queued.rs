@@ -1,10 +1,10 @@
 //! Files whose chunks go to the disk and come from it by a ring, past the system's cache.
 //!
 //! What is page-aligned in memory, in the file and in length goes by the ring with `O_DIRECT`,
-//! several writes at a time; all else, and whatever the ring did not finish, by plain calls, when
-//! nothing is on its way. One descriptor serves both: `O_DIRECT` is switched on and off between.
-//! It carries the lock, so that the lock of a process that was killed holds until its last write
-//! has ended.
+//! several writes at a time; all else, syncs, and whatever the ring did not finish, by plain calls,
+//! when nothing is on its way. One descriptor serves both: `O_DIRECT` is switched on and off
+//! between. It carries the lock, so that the lock of a process that was killed holds until its last
+//! write has ended.
 
 use crate::files::{Disk, Facts, Files, OpenFile, PlainFile};
 use crate::ring::{Ring, WRITES_MAX, Written};
@@ -169,7 +169,9 @@ impl OpenFile for QueuedFile {
     }
 
     fn settle(&self) -> io::Result<()> {
-        self.state().settle(&self.plain.0)
+        let mut state = self.state();
+        state.settle(&self.plain.0)?;
+        state.trim(&self.plain.0)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
@@ -203,12 +205,8 @@ impl OpenFile for QueuedFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut state = self.state();
-        state.trim(&self.plain.0)?;
-        match state.ring(&self.plain.0).and_then(Ring::sync) {
-            Err(error) if is_no_answer(&error) => self.plain.0.sync_all(),
-            outcome => outcome,
-        }
+        // Never by the ring: of what it answers, nobody could tell whether the disk has failed.
+        self.plain.sync()
     }
 }
 
@@ -366,7 +364,8 @@ fn is_aligned(offset: u64, bytes: &[u8]) -> bool {
         && bytes.as_ptr().addr().is_multiple_of(ALIGNMENT)
 }
 
-/// Whether `error` says nothing of the disk: the operation was not done, and a plain call will.
+/// Whether `error` of a read or write says nothing of the disk: it was not done, and a plain call
+/// will do it.
 fn is_no_answer(error: &io::Error) -> bool {
     let no_answer =
         [Errno::AGAIN, Errno::CANCELED, Errno::INTR, Errno::INVAL, Errno::NOMEM, Errno::OPNOTSUPP];

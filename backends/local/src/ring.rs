@@ -14,7 +14,7 @@
 
 #![allow(unsafe_code, reason = "the kernel reads and writes memory by its address")]
 
-use io_uring::types::{Fixed, FsyncFlags};
+use io_uring::types::Fixed;
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -49,8 +49,12 @@ pub(crate) struct Written {
 pub(crate) struct Ring {
     ring: IoUring,
     writes: [Option<(u64, Bytes)>; WRITES_MAX],
-    /// Which slots of the pool are registered; `None` where no more can be.
+    /// Which slots of the pool are registered; `None` where none can be.
     registered: Option<Box<[bool; SLOTS_MAX]>>,
+    /// Whether no more can be.
+    is_full: bool,
+    /// Whether it was told that the ring can't be entered.
+    complained: bool,
 }
 
 impl Ring {
@@ -66,7 +70,6 @@ impl Ring {
             opcode::WriteFixed::CODE,
             opcode::Read::CODE,
             opcode::ReadFixed::CODE,
-            opcode::Fsync::CODE,
         ];
         if !used.iter().all(|&code| probe.is_supported(code)) {
             return Err(ErrorKind::Unsupported.into());
@@ -74,7 +77,8 @@ impl Ring {
         ring.submitter().register_files_sparse(1)?;
         let buffers = ring.submitter().register_buffers_sparse(SLOTS_MAX as u32);
         let registered = buffers.is_ok().then(|| Box::new([false; SLOTS_MAX]));
-        Ok(Self { ring, writes: [const { None }; WRITES_MAX], registered })
+        let writes = [const { None }; WRITES_MAX];
+        Ok(Self { ring, writes, registered, is_full: false, complained: false })
     }
 
     /// Registers `file` as the one that is written and read, or lets the one before go.
@@ -128,11 +132,6 @@ impl Ring {
         self.alone(&entry)
     }
 
-    /// Brings the file to stable storage. No write may be on its way.
-    pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.alone(&opcode::Fsync::new(FILE).flags(FsyncFlags::empty()).build()).map(drop)
-    }
-
     /// Starts an operation and returns when it has ended, never before.
     fn alone(&mut self, entry: &squeue::Entry) -> io::Result<usize> {
         assert_eq!(self.writing().count(), 0, "writes are on their way");
@@ -168,7 +167,12 @@ impl Ring {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             // Short of memory, most likely. What was handed over can't be taken back.
-            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => {
+                if !std::mem::replace(&mut self.complained, true) {
+                    tracing::warn!(%error, "io_uring can't be entered, trying until it can");
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
@@ -179,6 +183,9 @@ impl Ring {
         let registered = self.registered.as_mut()?;
         if registered[slot.index] {
             return Some(index);
+        }
+        if self.is_full {
+            return None;
         }
         let base = std::ptr::with_exposed_provenance_mut(slot.address);
         let memory = libc::iovec { iov_base: base, iov_len: slot.bytes };
@@ -194,7 +201,7 @@ impl Ring {
             }
             // Not so much memory may be locked, as a rule. Buffers work without it too.
             Err(_) => {
-                self.registered = self.registered.take().filter(|known| known.contains(&true));
+                self.is_full = true;
                 None
             }
         }

@@ -36,8 +36,11 @@ impl LocalStore {
     pub fn open(config: &LocalConfig) -> Result<Self, Error> {
         let files: Box<dyn Files> = match config.engine {
             Engine::Plain => Box::new(Disk),
-            Engine::Auto if QueuedDisk::probe().is_err() => Box::new(Disk),
-            Engine::Auto | Engine::Ring => {
+            Engine::Auto => match QueuedDisk::probe() {
+                Ok(disk) => Box::new(disk),
+                Err(_) => Box::new(Disk),
+            },
+            Engine::Ring => {
                 let probed = QueuedDisk::probe();
                 Box::new(probed.map_err(|source| Error::Other { what: "set up io_uring", source })?)
             }

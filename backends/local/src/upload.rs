@@ -80,13 +80,13 @@ impl LocalUpload {
     }
 
     /// Waits for the writes on their way, and tells what came of them.
-    fn settle(&mut self) -> Result<(), Error> {
+    fn settle_file(&mut self) -> Result<(), Error> {
         let settled = self.file.settle();
         settled.map_err(|error| self.after_failure(sorted("write to the upload", error)))
     }
 
     fn sync_file(&mut self) -> Result<(), Error> {
-        self.settle()?;
+        self.settle_file()?;
         self.file.sync().map_err(|error| self.spoil(sorted("sync the upload", error)))
     }
 
@@ -136,7 +136,7 @@ impl Upload for LocalUpload {
 
     fn read_at(&mut self, offset: u64, target: &mut [u8]) -> Result<(), Error> {
         self.check_open()?;
-        self.settle()?;
+        self.settle_file()?;
         read_within(&*self.file, self.bytes, offset, target)
     }
 
@@ -144,9 +144,14 @@ impl Upload for LocalUpload {
         self.bytes
     }
 
+    fn settle(&mut self) -> Result<(), Error> {
+        self.check_open()?;
+        self.settle_file()
+    }
+
     fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
         self.check_open()?;
-        self.settle()?;
+        self.settle_file()?;
         if bytes < self.bytes {
             let cut = self.file.truncate(bytes);
             cut.map_err(|error| self.after_failure(sorted("shorten the upload", error)))?;

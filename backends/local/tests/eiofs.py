@@ -4,8 +4,9 @@
 
 PLAN is a file, looked at before every operation. While it is empty nothing fails. `CALL FROM WHAT`
 in it makes every CALL (write, read, fsync, fsyncdir, link, create, unlink, truncate) fail with the
-error WHAT from the one numbered FROM on, counted from 0 since PLAN was changed. `SHORT` as WHAT
-makes writes take only half of what they are given. Needs fusepy.
+error WHAT from the one numbered FROM on, counted from 0 since PLAN was changed; with `ONCE` behind
+it that one alone fails. `SHORT` as WHAT makes writes take only half of what they are given. Needs
+fusepy.
 """
 
 import errno
@@ -34,8 +35,10 @@ class Failing(Operations):
         words = plan.split()
         if not words or words[0] != call:
             return None
+        number = self.seen
         self.seen += 1
-        return words[2] if self.seen > int(words[1]) else None
+        due = number == int(words[1]) if words[3:] == ["ONCE"] else number >= int(words[1])
+        return words[2] if due else None
 
     def step(self, call):
         what = self.due(call)

@@ -1,10 +1,11 @@
 //! One share written and read by one engine, and pairs of that.
 
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, fadvise, statfs};
 use rustix::time::{ClockId, clock_gettime};
 use std::error::Error;
 use std::fs::File;
 use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Instant;
 use warifu_backend::{ShareName, ShareStore};
@@ -34,10 +35,25 @@ pub(crate) struct Run {
     pub(crate) read: Cost,
 }
 
-/// The same by both.
+/// The same by both engines, and by bare calls on a file: what no store can do without.
 pub(crate) struct Pair {
     pub(crate) ring: Run,
     pub(crate) plain: Run,
+    pub(crate) bare: Run,
+}
+
+/// The file system that `folder` is on, by name or number.
+pub(crate) fn file_system(folder: &Path) -> Result<String, Box<dyn Error>> {
+    let number = statfs(folder)?.f_type as u64 & 0xffff_ffff;
+    Ok(match number {
+        0xef53 => "ext4".to_owned(),
+        0x5846_5342 => "xfs".to_owned(),
+        0x9123_683e => "btrfs".to_owned(),
+        0x2fc1_2fc1 => "zfs".to_owned(),
+        0x0102_1994 => "tmpfs".to_owned(),
+        0x794c_7630 => "overlay".to_owned(),
+        _ => format!("{number:#x}"),
+    })
 }
 
 /// Measures `pairs` pairs of shares of `bytes` in a new folder within `folder`.
@@ -55,9 +71,8 @@ pub(crate) fn measure_pairs(
     let at = |name: &str| folder.path().join(name).join("shares/share");
     let mut measured = Vec::new();
     for number in 0..pairs {
-        let checks = number == 0;
-        let of_ring = || run(&ring, &at("ring"), bytes, &chunks, checks);
-        let of_plain = || run(&plain, &at("plain"), bytes, &chunks, checks);
+        let of_ring = || run(&ring, &at("ring"), bytes, &chunks);
+        let of_plain = || run(&plain, &at("plain"), bytes, &chunks);
         // Who goes first may pay for what was there before.
         let (ring, plain) = if number % 2 == 0 {
             let first = of_ring()?;
@@ -66,7 +81,8 @@ pub(crate) fn measure_pairs(
             let first = of_plain()?;
             (of_ring()?, first)
         };
-        measured.push(Pair { ring, plain });
+        let bare = run_bare(&folder.path().join("bare"), bytes, &chunks)?;
+        measured.push(Pair { ring, plain, bare });
     }
     Ok(measured)
 }
@@ -82,7 +98,6 @@ fn run(
     path: &Path,
     bytes: u64,
     chunks: &[Bytes],
-    checks: bool,
 ) -> Result<Run, Box<dyn Error>> {
     let name = ShareName::new("share")?;
     let slots = bytes / CHUNK_BYTES;
@@ -104,16 +119,50 @@ fn run(
     let read = cost(|| {
         (0..slots).try_for_each(|slot| store.read_at(&name, slot * SLOT_BYTES, &mut target))
     })?;
-    if checks {
-        for slot in 0..slots {
-            store.read_at(&name, slot * SLOT_BYTES, &mut target)?;
-            if target[..CHUNK_BYTES as usize] != content(slot)[..] {
-                return Err(format!("slot {slot} reads otherwise than it was written").into());
-            }
-        }
+    for slot in 0..slots {
+        store.read_at(&name, slot * SLOT_BYTES, &mut target)?;
+        expect_same(slot, content(slot), &target)?;
     }
     store.delete(&name)?;
     Ok(Run { write, read })
+}
+
+/// The same slots by one call each, synced as often, in no store.
+fn run_bare(path: &Path, bytes: u64, chunks: &[Bytes]) -> Result<Run, Box<dyn Error>> {
+    let slots = bytes / CHUNK_BYTES;
+    let content = |slot: u64| &chunks[slot as usize % chunks.len()];
+    let file = File::create_new(path)?;
+    let write = cost(|| {
+        for slot in 0..slots {
+            let at = slot * SLOT_BYTES;
+            file.write_all_at(content(slot), at)?;
+            file.write_all_at(&content(slot)[..PAGE_BYTES as usize], at + CHUNK_BYTES)?;
+            if slot % SYNC_SLOTS == SYNC_SLOTS - 1 {
+                file.sync_all()?;
+            }
+        }
+        file.sync_all()
+    })?;
+    let file = File::open(path)?;
+    fadvise(&file, 0, NonZeroU64::new(slots * SLOT_BYTES), Advice::DontNeed)?;
+    let mut target = Block::zeroed(SLOT_BYTES as usize);
+    let read = cost(|| {
+        (0..slots).try_for_each(|slot| file.read_exact_at(&mut target, slot * SLOT_BYTES))
+    })?;
+    for slot in 0..slots {
+        file.read_exact_at(&mut target, slot * SLOT_BYTES)?;
+        expect_same(slot, content(slot), &target)?;
+    }
+    std::fs::remove_file(path)?;
+    Ok(Run { write, read })
+}
+
+fn expect_same(slot: u64, content: &[u8], found: &[u8]) -> Result<(), Box<dyn Error>> {
+    let (chunk, page) = found.split_at(CHUNK_BYTES as usize);
+    match chunk == content && page == &content[..PAGE_BYTES as usize] {
+        true => Ok(()),
+        false => Err(format!("slot {slot} reads otherwise than it was written").into()),
+    }
 }
 
 fn cost<E>(work: impl FnOnce() -> Result<(), E>) -> Result<Cost, E> {

@@ -6,21 +6,30 @@ use serde_json::{Value, json};
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
-pub(crate) fn text(bytes: u64, pairs: &[Pair]) -> String {
+pub(crate) fn text(bytes: u64, file_system: &str, pairs: &[Pair]) -> String {
     let line = |name: &str, pass: fn(&Run) -> Cost| {
         let of = figures(bytes, pairs, pass);
         format!(
             "{name}: ring {:.3} s of processor for each GiB, plain {:.3} s, ratio {:.2} \
-             ({:.2} to {:.2}); by the clock {:.2} s and {:.2} s",
-            of.ring_cpu, of.plain_cpu, of.ratio, of.least, of.most, of.ring_wall, of.plain_wall
+             ({:.2} to {:.2}), bare calls {:.3} s; by the clock {:.2} s, {:.2} s and {:.2} s",
+            of.ring_cpu,
+            of.plain_cpu,
+            of.ratio,
+            of.least,
+            of.most,
+            of.bare_cpu,
+            of.ring_wall,
+            of.plain_wall,
+            of.bare_wall
         )
     };
     let pair_count = pairs.len();
     let lines = [line("write", |run| run.write), line("read", |run| run.read)];
-    format!("medians of {pair_count} pairs of {} GiB\n{}", bytes >> 30, lines.join("\n"))
+    let gib = bytes >> 30;
+    format!("medians of {pair_count} pairs of {gib} GiB on {file_system}\n{}", lines.join("\n"))
 }
 
-pub(crate) fn json(bytes: u64, pairs: &[Pair]) -> String {
+pub(crate) fn json(bytes: u64, file_system: &str, pairs: &[Pair]) -> String {
     let pass = |pass: fn(&Run) -> Cost| -> Value {
         let of = figures(bytes, pairs, pass);
         json!({
@@ -29,14 +38,16 @@ pub(crate) fn json(bytes: u64, pairs: &[Pair]) -> String {
             "cpu_ratio": of.ratio,
             "cpu_ratio_min": of.least,
             "cpu_ratio_max": of.most,
+            "bare_cpu_seconds_per_gib": of.bare_cpu,
             "ring_wall_seconds_per_gib": of.ring_wall,
             "plain_wall_seconds_per_gib": of.plain_wall,
+            "bare_wall_seconds_per_gib": of.bare_wall,
         })
     };
     let (write, read) = (pass(|run| run.write), pass(|run| run.read));
     json!({
         "v": 1, "type": "bench-local", "bytes": bytes, "pairs": pairs.len(),
-        "write": write, "read": read,
+        "file_system": file_system, "write": write, "read": read,
     })
     .to_string()
 }
@@ -45,8 +56,10 @@ pub(crate) fn json(bytes: u64, pairs: &[Pair]) -> String {
 struct Figures {
     ring_cpu: f64,
     plain_cpu: f64,
+    bare_cpu: f64,
     ring_wall: f64,
     plain_wall: f64,
+    bare_wall: f64,
     ratio: f64,
     least: f64,
     most: f64,
@@ -65,8 +78,10 @@ fn figures(bytes: u64, pairs: &[Pair], pass: fn(&Run) -> Cost) -> Figures {
     Figures {
         ring_cpu: median(&|pair| pass(&pair.ring).cpu_s / gib),
         plain_cpu: median(&|pair| pass(&pair.plain).cpu_s / gib),
+        bare_cpu: median(&|pair| pass(&pair.bare).cpu_s / gib),
         ring_wall: median(&|pair| pass(&pair.ring).wall_s / gib),
         plain_wall: median(&|pair| pass(&pair.plain).wall_s / gib),
+        bare_wall: median(&|pair| pass(&pair.bare).wall_s / gib),
         ratio: middle(&ratios),
         least: ratios[0],
         most: ratios[ratios.len() - 1],
@@ -90,17 +105,19 @@ mod tests {
             let cost = Cost { cpu_s, wall_s: 2.0 };
             Run { write: cost, read: cost }
         };
-        Pair { ring: run(ring), plain: run(plain) }
+        Pair { ring: run(ring), plain: run(plain), bare: run(0.5) }
     }
 
     #[test]
     fn the_ratio_is_that_of_the_pairs() {
         let pairs = [pair(1.0, 4.0), pair(3.0, 4.0), pair(10.0, 20.0)];
-        let answer: Value = serde_json::from_str(&json(2 << 30, &pairs)).unwrap();
+        let answer: Value = serde_json::from_str(&json(2 << 30, "ext4", &pairs)).unwrap();
         assert_eq!(answer["write"]["cpu_ratio"], 0.5);
         assert_eq!(answer["write"]["cpu_ratio_min"], 0.25);
         assert_eq!(answer["read"]["ring_cpu_seconds_per_gib"], 1.5);
         assert_eq!(answer["read"]["plain_wall_seconds_per_gib"], 1.0);
-        assert!(text(2 << 30, &pairs[..2]).contains("ratio 0.50 (0.25 to 0.75)"));
+        assert_eq!(answer["read"]["bare_cpu_seconds_per_gib"], 0.25);
+        assert_eq!(answer["file_system"], "ext4");
+        assert!(text(2 << 30, "ext4", &pairs[..2]).contains("ratio 0.50 (0.25 to 0.75)"));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use warifu_core::{Kept, KeyClass, KeyRange};
 use warifu_keystore::{KeyError, Lease};
+use zeroize::Zeroizing;
 
 /// A lease of the `random` pool that the lanes of one object share.
 #[derive(Clone)]
@@ -61,9 +62,9 @@ impl RandomSource {
     ///
     /// # Errors
     /// Where the lease holds fewer.
-    pub fn block(&self) -> Result<[u8; 16], KeyError> {
+    pub fn block(&self) -> Result<Zeroizing<[u8; 16]>, KeyError> {
         let drawn = self.draw(16)?;
-        let mut block = [0; 16];
+        let mut block = Zeroizing::new([0; 16]);
         block.copy_from_slice(&drawn);
         Ok(block)
     }

@@ -81,7 +81,7 @@ fn what_was_written_is_read_back_and_scrubs() {
     let mut target = vec![0; CHUNK];
     for (index, attempt, bytes) in [(0, 0, CHUNK), (1, 1, CHUNK), (2, 0, LAST)] {
         let read = reader.chunk(data(index), &mut target).unwrap();
-        assert_eq!((read.attempt, read.bytes, read.blind), (attempt, bytes, [index as u8; 16]));
+        assert_eq!((read.attempt, read.bytes, *read.blind), (attempt, bytes, [index as u8; 16]));
         assert!(target[..bytes] == content(index, attempt, bytes)[..]);
     }
     assert!(matches!(reader.chunk(data(3), &mut target), Err(ShareError::NoSuchSlot { .. })));
@@ -182,6 +182,38 @@ fn whatever_is_whole_is_taken_up_whatever_is_missing() {
         commit(writer, 0).unwrap();
         ShareReader::open(&store, &name()).unwrap().scrub_capsule().unwrap();
     }
+}
+
+/// A file of holes costs its writer nothing, and whoever takes it up all its length.
+#[test]
+fn a_share_has_few_holes_and_few_are_looked_past() {
+    const HOLES: u64 = 64;
+    let store = MemoryStore::new();
+    let mut writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+    let put = |writer: &mut ShareWriter, index| {
+        writer.put(data(index), 0, &[0; 16], content(index, 0, CHUNK))
+    };
+    assert!(matches!(put(&mut writer, HOLES), Err(ShareError::Misfit { .. })));
+    assert!(matches!(put(&mut writer, (1 << 20) - 1), Err(ShareError::Misfit { .. })));
+    put(&mut writer, HOLES - 1).unwrap();
+    assert!(matches!(put(&mut writer, HOLES + 1), Err(ShareError::Misfit { .. })));
+    (0..HOLES - 1).for_each(|index| put(&mut writer, index).unwrap());
+    put(&mut writer, HOLES).unwrap();
+    writer.settle().unwrap();
+    drop(writer);
+    let tear = |index: u64| {
+        let mut upload = store.resume(&name()).unwrap();
+        let foot = 4096 + index * (CHUNK as u64 + 4096) + CHUNK as u64;
+        upload.write_at(foot, Bytes::from_static(&[0; 8])).unwrap();
+    };
+    let taken_up = || {
+        let writer = ShareWriter::begin(&store, &name(), draft(1)).unwrap();
+        writer.written().keys().map(|slot| slot.index).collect::<Vec<_>>()
+    };
+    (0..HOLES - 1).for_each(tear);
+    assert_eq!(taken_up(), [HOLES - 1, HOLES], "a crash may take that much");
+    tear(HOLES - 1);
+    assert!(taken_up().is_empty(), "and not that much");
 }
 
 /// A crash may leave zeros behind what was written, and an earlier capsule a longer one.

@@ -127,6 +127,24 @@ impl Drafts {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The share that `connection` works on rests from now on: its store keeps nothing for it but
+    /// its file. A gateway may have many open and send nothing.
+    pub(crate) fn settle_held_by(&self, connection: u64) {
+        let held = {
+            let connections = self.connections();
+            let held = connections.holders.iter().filter(|(_, holder)| **holder == connection);
+            held.map(|(key, _)| *key).collect::<Vec<_>>()
+        };
+        for (link, address) in held {
+            let Some(draft) = self.find(link, address) else { continue };
+            // Whoever has it locked just now works on it, and lets it rest later.
+            let Ok(mut place) = draft.try_lock() else { continue };
+            if let Some(Err(error)) = place.as_mut().map(ShareWriter::settle) {
+                tracing::warn!(object = %address.object, %error, "an unfinished share is spoilt");
+            }
+        }
+    }
+
     /// The open draft of `address`.
     pub(crate) fn find(&self, link: LinkId, address: ShareAddress) -> Option<SharedDraft> {
         self.lock().get(&(link, address)).cloned()
@@ -147,7 +165,8 @@ impl Drafts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warifu_core::{ObjectId, XCoord};
+    use warifu_backend::{FaultStore, MemoryStore};
+    use warifu_core::{ObjectId, Role, Threshold, XCoord};
 
     #[test]
     fn a_connection_holds_the_share_that_it_works_on_and_none_before() {
@@ -166,6 +185,26 @@ mod tests {
         drafts.let_go(7);
         assert!(!drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
         assert_eq!(drafts.connections().holders.len(), 1, "one place for each connection");
+    }
+
+    #[test]
+    fn a_share_rests_when_its_connection_leaves_it() {
+        let (drafts, store) = (Drafts::default(), FaultStore::new(MemoryStore::new()));
+        let (object, x) = (ObjectId::from_bytes([7; 16]), XCoord::new(1).unwrap());
+        let (link, address) = (LinkId::from_bytes([1; 16]), ShareAddress { object, x });
+        let threshold = Threshold::new(2, 3).unwrap();
+        let draft = Draft { object, x, threshold, role: Role::Computed, link: Some(link) };
+        assert!(drafts.hold(link, address, 7));
+        let shared = drafts.begin(&store, link, address, draft).unwrap().unwrap();
+        let calls = store.calls();
+        drafts.settle_held_by(8);
+        assert_eq!(store.calls(), calls, "another's share is left alone");
+        let working = writer(&shared);
+        drafts.settle_held_by(7);
+        assert_eq!(store.calls(), calls, "nobody waits for one who works on it");
+        drop(working);
+        drafts.settle_held_by(7);
+        assert_eq!(store.calls(), calls + 1);
     }
 
     #[test]

@@ -316,6 +316,10 @@ impl Upload for MortalUpload {
         self.disk.shelf().unfinished.get(&self.name).map_or(0, |one| one.seen.len() as u64)
     }
 
+    fn settle(&mut self) -> Result<(), Error> {
+        self.expect_usable()
+    }
+
     fn truncate(&mut self, bytes: u64) -> Result<(), Error> {
         self.expect_usable()?;
         self.strikes("truncate")?;

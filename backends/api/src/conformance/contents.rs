@@ -11,7 +11,7 @@ super::cases! {
         overwritten_after_a_sync, read_in_ranges, read_past_the_end, read_at_huge_offsets,
         a_write_beyond_every_offset, many_chunks_from_aligned_memory,
         a_later_write_lies_over_an_earlier_one, aligned_and_unaligned_in_turn,
-        the_length_follows_the_writes, truncated_then_written_on,
+        settled_between_writes, the_length_follows_the_writes, truncated_then_written_on,
         read_while_others_are_written, room_is_told_or_not;
 }
 
@@ -38,6 +38,24 @@ fn one_of_3_mib(store: &dyn ShareStore) {
     for (at, piece) in contents.chunks(1 << 20).enumerate() {
         write(&mut *upload, (at as u64) << 20, piece).unwrap();
         upload.sync().unwrap();
+    }
+    upload.commit().unwrap();
+    assert!(get(store, &share) == contents);
+}
+
+fn settled_between_writes(store: &dyn ShareStore) {
+    let share = name("settled");
+    let mut upload = store.create(&share).unwrap();
+    upload.settle().unwrap();
+    let mut contents = Vec::new();
+    for index in 0..3 {
+        let mut block = Block::zeroed(1 << 20);
+        block.copy_from_slice(&pattern(1 << 20, index));
+        contents.extend_from_slice(&block);
+        upload.write_at(index << 20, block.into_bytes()).unwrap();
+        upload.settle().unwrap();
+        upload.settle().unwrap();
+        assert_eq!(upload.held_bytes(), (index + 1) << 20);
     }
     upload.commit().unwrap();
     assert!(get(store, &share) == contents);

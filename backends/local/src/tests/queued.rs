@@ -129,6 +129,49 @@ fn an_upload_dropped_with_writes_on_their_way_loses_neither_bytes_nor_buffers() 
     }
 }
 
+fn open_files() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// One that rests keeps its file and nothing else; by itself, as the descriptors of a process are
+/// counted.
+#[test]
+fn uploads_that_rest_keep_neither_buffers_nor_rings_nor_room() {
+    const RESTING: usize = 24;
+    let Some((folder, engine)) = told() else {
+        for engine in engines() {
+            let parent = tempfile::tempdir().unwrap();
+            let test = "tests::queued::uploads_that_rest_keep_neither_buffers_nor_rings_nor_room";
+            let output = child(test, &parent.path().join("store"), engine).output().unwrap();
+            assert!(output.status.success(), "{engine:?}: {output:?}");
+        }
+        return;
+    };
+    let store = open_at(&folder, engine);
+    let (alive, before) = (Arc::new(()), open_files());
+    let mut uploads: Vec<_> = (0..RESTING)
+        .map(|number| {
+            let share = name(&format!("share-{number}"));
+            let mut upload = store.create(&share).unwrap();
+            for index in 0..2 {
+                let block = Block::zeroed(CHUNK as usize);
+                let bytes = Bytes::from_owner(Watched { block, _alive: Arc::clone(&alive) });
+                upload.write_at(index * SLOT, bytes).unwrap();
+            }
+            upload.settle().unwrap();
+            let facts = fs::metadata(folder.join("unfinished").join(share.as_str())).unwrap();
+            assert_eq!(facts.len(), SLOT + CHUNK, "room that was taken ahead is given back");
+            upload
+        })
+        .collect();
+    assert_eq!(Arc::strong_count(&alive), 1, "a buffer stays");
+    let rings = open_files() - before - RESTING;
+    assert!(rings <= 1, "{rings} rings for nobody");
+    uploads.iter_mut().for_each(|upload| upload.write_at(2 * SLOT, chunk(1)).unwrap());
+    uploads.into_iter().for_each(|upload| upload.commit().unwrap());
+    assert_eq!(store.list().unwrap().len(), RESTING);
+}
+
 /// The system sends back what a thread has begun and not finished when it ends.
 #[test]
 fn writes_outlive_the_thread_that_began_them() {

@@ -13,6 +13,7 @@ use warifu_core::capsule::Verdict;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::{Kept, SiteName};
 use warifu_link::{ShareClass, TAG_BYTES};
+use zeroize::Zeroizing;
 
 /// Writes one share into a local store; its pads and blind blocks come from the `random` pool.
 pub struct LocalLane {
@@ -42,7 +43,7 @@ impl LocalLane {
     }
 
     fn put(&mut self, slot: Slot, attempt: u32, content: Bytes) -> Result<(), LaneError> {
-        let mut blind = [0; 16];
+        let mut blind = Zeroizing::new([0; 16]);
         if slot.class != ShareClass::Capsule {
             blind = self.random.block()?;
             self.spent.random_bytes += 16;

@@ -17,6 +17,7 @@ use warifu_core::sharing::chunk_hash;
 use warifu_core::{Kept, KeyClass, Role, SiteName, Threshold};
 use warifu_kernels::{Isa, PolyHash};
 use warifu_link::{ShareClass, Status, TAG_BYTES};
+use zeroize::Zeroizing;
 
 /// Makes a connection to the site; called again when one is lost.
 pub type Dial = Box<dyn FnMut() -> Result<Peer, PeerError> + Send>;
@@ -161,8 +162,8 @@ impl RemoteLane {
     }
 }
 
-fn two_blocks(bytes: &[u8]) -> ([u8; 16], [u8; 16]) {
-    let mut blocks = ([0; 16], [0; 16]);
+fn two_blocks(bytes: &[u8]) -> (Zeroizing<[u8; 16]>, Zeroizing<[u8; 16]>) {
+    let mut blocks = (Zeroizing::new([0; 16]), Zeroizing::new([0; 16]));
     blocks.0.copy_from_slice(&bytes[..16]);
     blocks.1.copy_from_slice(&bytes[16..32]);
     blocks

@@ -10,6 +10,7 @@ use warifu_core::share_file::{
     parse_share_file_name,
 };
 use warifu_link::ShareClass;
+use zeroize::{Zeroize, Zeroizing};
 
 const PAGE: usize = PAGE_BYTES as usize;
 
@@ -18,7 +19,7 @@ pub struct ReadChunk {
     /// Which attempt it was.
     pub attempt: u32,
     /// Its blind block.
-    pub blind: [u8; 16],
+    pub blind: Zeroizing<[u8; 16]>,
     /// Bytes of content, which stand at the start of the target that was given.
     pub bytes: usize,
 }
@@ -83,24 +84,26 @@ impl<'a> ShareReader<'a> {
         };
         let offset = self.header.slot_offset(class, slot.index);
         let offset = offset.ok_or(ShareError::NoSuchSlot { slot })?;
-        let mut foot_page = [0; PAGE];
+        let mut foot_page = Zeroizing::new([0; PAGE]);
         let foot = if target.len() >= bytes + PAGE {
             let whole = &mut target[..bytes + PAGE];
             self.store.read_at(&self.name, offset, whole)?;
             let (content, behind) = whole.split_at_mut(bytes);
             foot_page.copy_from_slice(behind);
-            behind.fill(0);
+            behind.zeroize();
             Foot::decode(content, &foot_page)?
         } else {
             let content = &mut target[..bytes];
             self.store.read_at(&self.name, offset, content)?;
-            self.store.read_at(&self.name, offset + bytes as u64, &mut foot_page)?;
+            self.store.read_at(&self.name, offset + bytes as u64, &mut foot_page[..])?;
             Foot::decode(content, &foot_page)?
         };
         if (foot.class, foot.index) != (class, slot.index) {
             return Err(ShareError::NoSuchSlot { slot });
         }
-        Ok(ReadChunk { attempt: foot.attempt, blind: foot.blind, bytes })
+        let mut blind = Zeroizing::new([0; 16]);
+        blind.copy_from_slice(&foot.blind);
+        Ok(ReadChunk { attempt: foot.attempt, blind, bytes })
     }
 
     /// Fills `target` from the capsule share at `offset` within it. The whole capsule's checksum is

@@ -23,9 +23,10 @@ const SYNC_STEP_BYTES: u64 = 64 << 20;
 /// Pieces of 1 MiB that a capsule has at most: 4 GiB.
 const CAPSULE_PIECES_MAX: u64 = 4096;
 
-/// Chunks that are looked past, when a share is taken up, to find a short last one: more are
-/// never on their way together.
-const MISSING_BEFORE_LAST_MAX: u64 = 64;
+/// Chunks that may be missing before one that is there. Chunks come in order but for the few that
+/// are on their way together, and a crash takes at most what came since the last sync. More would
+/// be a file of holes, which costs nothing to write and all its length to take up.
+const MISSING_BEFORE_LAST_MAX: u64 = SYNC_STEP_BYTES / CHUNK_BYTES as u64;
 
 /// What is known of a share before its length is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,14 +154,14 @@ impl ShareWriter {
     }
 
     /// Counts the whole data chunks and masks that an earlier process left. What is missing between
-    /// them is passed over: slots are written in any order.
+    /// them is passed over, as slots are written in any order, unless it is more than ever is.
     fn take_up_written(&mut self) {
         let mut buffer = Block::zeroed(CHUNK_BYTES as usize + PAGE);
         let held_bytes = self.upload.held_bytes();
         let within = |index| data_slot_offset(index).filter(|offset| *offset < held_bytes);
         let slot = |index| Slot { class: ShareClass::Data, index };
         let (mut end, mut index) = (0, 0);
-        while let Some(offset) = within(index) {
+        while let Some(offset) = within(index).filter(|_| index < end + MISSING_BEFORE_LAST_MAX) {
             if self.take_up(slot(index), offset, CHUNK_BYTES, &mut buffer) {
                 end = index + 1;
             }
@@ -288,6 +289,10 @@ impl ShareWriter {
                 if !bytes.is_multiple_of(PAYLOAD_STEP as usize) {
                     return misfit("a chunk is a multiple of 4096 bytes");
                 }
+                let written = self.payload_bytes.div_ceil(u64::from(CHUNK_BYTES));
+                if slot.index >= written + MISSING_BEFORE_LAST_MAX {
+                    return misfit("too many chunks before it are missing");
+                }
                 data_slot_offset(slot.index).map_or(misfit("no object has so many chunks"), Ok)
             }
             ShareClass::Mask if !full => misfit("a mask has 1 MiB"),
@@ -339,6 +344,15 @@ impl ShareWriter {
         self.upload.write_at(0, page.into_bytes())?;
         self.upload.commit()?;
         Ok(())
+    }
+
+    /// Waits for what is on its way to the store, and keeps no buffer, ring or room while nothing
+    /// comes.
+    ///
+    /// # Errors
+    /// Where an earlier write failed; the share can then only be given up or taken up anew.
+    pub fn settle(&mut self) -> Result<(), ShareError> {
+        Ok(self.upload.settle()?)
     }
 
     /// Gives the share up; nothing of it remains.

@@ -54,6 +54,7 @@ pub(crate) struct Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
+        self.site.drafts().settle_held_by(self.connection);
         self.site.drafts().let_go(self.connection);
     }
 }

@@ -17,6 +17,7 @@ use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::ShareAddress;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareReader};
+use zeroize::Zeroizing;
 
 impl Desk {
     pub(super) fn begin(&self, message: &Message) -> Result<Answer, Declined> {
@@ -32,6 +33,7 @@ impl Desk {
         let link = self.greeted.link;
         let draft =
             Draft { object: address.object, x: address.x, threshold, role, link: Some(link) };
+        self.site.drafts().settle_held_by(self.connection);
         if !self.site.drafts().hold(link, address, self.connection) {
             return Err(Declined::new(Status::Refused, "this share was thrown away meanwhile"));
         }
@@ -52,7 +54,7 @@ impl Desk {
     }
 
     pub(super) fn store(&self, opened: Opened) -> Result<Answer, Declined> {
-        let mut blind = [0; 16];
+        let mut blind = Zeroizing::new([0; 16]);
         if opened.message.class != ShareClass::Capsule {
             blind.copy_from_slice(&opened.kept);
         }
@@ -66,7 +68,8 @@ impl Desk {
     pub(super) fn keep(&self, opened: Opened) -> Result<Answer, Declined> {
         let Opened { message, kept, .. } = opened;
         let (content, rest) = kept.split_at(kept.len() - 32);
-        let (mut blind, mut receipt_key) = ([0; 16], [0; 16]);
+        let mut blind = Zeroizing::new([0; 16]);
+        let mut receipt_key = Zeroizing::new([0; 16]);
         blind.copy_from_slice(&rest[..16]);
         receipt_key.copy_from_slice(&rest[16..]);
         self.put(&message, &blind, kept.share(content.len()))?;
@@ -154,7 +157,7 @@ impl Desk {
         frame.lengthen(content + bytes + PAGE_BYTES as usize);
         let read = reader.chunk(slot, &mut frame[content..]).map_err(declined)?;
         frame.truncate(content + bytes + TAG_BYTES);
-        frame[BODY_OFFSET..content].copy_from_slice(&read.blind);
+        frame[BODY_OFFSET..content].copy_from_slice(&read.blind[..]);
         let content = Some(Content { frame });
         Ok(Answer { attempt: read.attempt, argument0: bytes as u64, content, ..Answer::default() })
     }

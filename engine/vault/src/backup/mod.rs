@@ -31,7 +31,6 @@ use warifu_pipeline::peer::Peer;
 use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::source::Compression;
 use weaving::Diary;
-use zeroize::Zeroizing;
 
 /// What is to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,7 +327,7 @@ impl Vault {
                 role: share.role,
                 channel: share.channel,
                 link: placed.sites.get(&share.site).and_then(|site| site.link),
-                r: Zeroizing::new(random.block()?),
+                r: random.block()?,
                 site: share.site.clone(),
                 zone: share.zone.clone(),
                 domain: share.domain.clone(),

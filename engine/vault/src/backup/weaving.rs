@@ -19,6 +19,7 @@ use warifu_pipeline::backup::driver::{RunError, run};
 use warifu_pipeline::backup::lane::{Lane, Spent};
 use warifu_pipeline::backup::weave::{Admission, Finished, Slot, Weaver};
 use warifu_pipeline::source::PayloadSource;
+use zeroize::Zeroizing;
 
 const CHUNK: u64 = CHUNK_BYTES as u64;
 
@@ -192,8 +193,11 @@ impl Job<'_> {
         let drawn = class_of(computational).max(self.random.class());
         let class = self.class.max(self.standing.class).max(drawn);
         let capsule = self.capsule(geometry, class, &attempts, verdicts.collect())?;
-        let points = (0..=self.request.threshold.n()).map(|_| self.random.block());
-        let points = points.collect::<Result<Vec<_>, _>>()?;
+        let point_count = self.request.threshold.n() as usize + 1;
+        let mut points = Zeroizing::new(vec![[0; 16]; point_count]);
+        for point in points.iter_mut() {
+            point.copy_from_slice(&self.random.block()?[..]);
+        }
         let encoded = capsule.encode(self.vault.isa, &points);
         self.weave_capsule(&mut weaver, lanes, diary, &encoded)?;
         diary.expect_sound()?;
