@@ -8,6 +8,8 @@ import sys
 import tempfile
 import unittest
 
+import zstandard
+
 import arithmetic
 import fixture
 import twin
@@ -376,6 +378,17 @@ class Payloads(Folders):
             with self.subTest(at=at), self.assertRaises(twin.Damage):
                 self.deliver(bytes(payload))
 
+    def test_a_frame_is_one_frame_that_states_its_size(self):
+        given = bytes(1 << 20)
+        frame = zstandard.ZstdCompressor().compress(given)
+        self.assertEqual(twin.unpack(frame, len(given)), given)
+        skippable = b"\x50\x2a\x4d\x18\x01\x00\x00\x00\x07"
+        half = zstandard.ZstdCompressor().compress(given[:1 << 19])
+        sizeless = zstandard.ZstdCompressor(write_content_size=False).compress(given)
+        for bad in (frame + skippable, skippable + frame, frame + frame, half + half, sizeless):
+            with self.assertRaises(twin.Damage):
+                twin.unpack(bad, len(given))
+
     def test_malformed_payloads(self):
         good = fixture.encode_payload(b"x" * 100, b"name", -5, 0o640)
         attributes, data_bytes = self.deliver(good)
@@ -395,7 +408,9 @@ class Payloads(Folders):
         twice[64 + 10:64 + 12] = b"\x01\x00"
         with self.assertRaises(twin.Damage):
             self.deliver(bytes(twice))
-        for name in (b"a/b", b"a\0b"):
+        for name in (b"a" * 1024, b"...", b"a"):
+            self.assertEqual(self.deliver(fixture.encode_payload(b"", name))[0][1], name)
+        for name in (b"a/b", b"a\0b", b"", b".", b"..", b"a" * 1025):
             with self.assertRaises(twin.Damage):
                 self.deliver(fixture.encode_payload(b"", name))
 

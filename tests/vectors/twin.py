@@ -27,6 +27,7 @@ PROLOGUE_BYTES = 64
 TRAILER_BYTES = 96
 ATTRIBUTES_LIMIT_BYTES = 65_472
 DATA_LIMIT_BYTES = 1 << 40
+NAME_LIMIT_BYTES = 1024
 FRAME_BYTES = 1 << 20
 ROLES = ("pad", "computed")
 
@@ -162,7 +163,10 @@ def parse_attributes(source):
         require(tag not in attributes, f"attributes: tag {tag} twice")
         attributes[tag] = value
     name = attributes.get(1, b"")
-    require(b"/" not in name and b"\0" not in name, "attributes: name with a directory")
+    require(1 not in attributes or 1 <= len(name) <= NAME_LIMIT_BYTES,
+            "attributes: length of the name")
+    require(b"/" not in name and b"\0" not in name and name not in (b".", b".."),
+            "attributes: name with a directory")
     require(len(attributes.get(2, bytes(8))) == 8, "attributes: modification time")
     require(len(attributes.get(3, bytes(4))) == 4, "attributes: permission bits")
     return attributes

@@ -18,7 +18,7 @@ mod pool;
 pub use account::{Reservation, Stats, copied_bytes, copy_payload, reserve, set_limit, stats};
 pub use block::Block;
 pub use bytes::Bytes;
-pub use pool::{SLOT_BYTES, SLOTS_MAX, Slot, slot_of};
+pub use pool::{SLOT_BYTES, SLOT_PITCH_BYTES, SLOTS_MAX, Slot, slot_of};
 
 /// Alignment of every [`Block`], in bytes: one page, what `O_DIRECT` asks for.
 pub const ALIGNMENT: usize = 4096;

@@ -10,9 +10,9 @@ pub const SLOT_BYTES: usize = (1 << 20) + (16 << 10);
 /// Most slots that the pool ever makes.
 pub const SLOTS_MAX: usize = 1024;
 
-/// From one slot to the next: 5 pages more than a MiB, so that streams in neighbouring slots do
-/// not all fall into the same lines of a cache.
-const PITCH_BYTES: usize = SLOT_BYTES + ALIGNMENT;
+/// From one slot to the next, which is what a slot takes of memory: 5 pages more than a MiB, so that
+/// streams in neighbouring slots do not all fall into the same lines of a cache.
+pub const SLOT_PITCH_BYTES: usize = SLOT_BYTES + ALIGNMENT;
 
 /// Slots that are made together.
 const SLAB_SLOTS: usize = 8;
@@ -74,13 +74,13 @@ pub(crate) fn give_back(slot: &'static mut [u8]) {
 impl Pool {
     fn grow(&mut self) {
         let made = self.made + SLAB_SLOTS;
-        if made > SLOTS_MAX || (made * PITCH_BYTES) as u64 > account::limit_bytes() {
+        if made > SLOTS_MAX || (made * SLOT_PITCH_BYTES) as u64 > account::limit_bytes() {
             return;
         }
-        let slab = vec![0; SLAB_SLOTS * PITCH_BYTES + ALIGNMENT].leak();
+        let slab = vec![0; SLAB_SLOTS * SLOT_PITCH_BYTES + ALIGNMENT].leak();
         let unaligned = slab.as_ptr().align_offset(ALIGNMENT);
         self.at_home.reserve(made);
-        for slot in slab[unaligned..].chunks_exact_mut(PITCH_BYTES) {
+        for slot in slab[unaligned..].chunks_exact_mut(SLOT_PITCH_BYTES) {
             let slot = &mut slot[..SLOT_BYTES];
             ADDRESSES[self.made].store(slot.as_mut_ptr().expose_provenance(), Relaxed);
             self.made += 1;

@@ -21,6 +21,7 @@ mod find;
 mod jobs;
 mod journal;
 mod keys;
+mod memory;
 mod outlook;
 mod output;
 mod plan;
@@ -169,6 +170,7 @@ impl Vault {
                 .because(error)
                 .next("unset WARIFU_ISA, or name one that this machine has")
         })?;
+        warifu_buffers::set_limit(memory::reservable_bytes(config.limits.memory_bytes));
         let keys = Arc::new(keys);
         let in_hand = Arc::default();
         let dir = dir.to_owned();

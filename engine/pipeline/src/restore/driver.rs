@@ -81,7 +81,7 @@ impl RestoreJob<'_> {
     pub fn run<W: Write>(
         &self,
         lanes: &mut [Box<dyn ReadLane>],
-        sink: &mut PayloadSink<W>,
+        sink: &mut PayloadSink<'_, W>,
         rejected: &mut Vec<Rejected>,
         done: &mut dyn FnMut(usize, u64) -> bool,
     ) -> Result<(), RestoreError> {
@@ -102,16 +102,16 @@ impl RestoreJob<'_> {
 }
 
 /// The step machine with its sink: what both drivers have in common.
-struct Machine<'a, W: Write> {
+struct Machine<'a, 's, W: Write> {
     joiner: Joiner<'a>,
     gatherer: Gatherer,
     sites: Vec<SiteName>,
-    sink: &'a mut PayloadSink<W>,
+    sink: &'a mut PayloadSink<'s, W>,
     rejected: &'a mut Vec<Rejected>,
     done: &'a mut dyn FnMut(usize, u64) -> bool,
 }
 
-impl<W: Write> Machine<'_, W> {
+impl<W: Write> Machine<'_, '_, W> {
     /// Takes up as many chunks as the window has room for. False where all is done.
     fn go_on(&mut self, give: &mut dyn FnMut(Ask)) -> bool {
         while self.gatherer.underway() < self.joiner.job.window
@@ -152,7 +152,7 @@ impl<W: Write> Machine<'_, W> {
 type Wanted = (u64, usize);
 
 fn run_on_threads<W: Write>(
-    mut machine: Machine<'_, W>,
+    mut machine: Machine<'_, '_, W>,
     lanes: &mut [Box<dyn ReadLane>],
 ) -> Result<(), RestoreError> {
     let (told, events) = unbounded();
@@ -182,7 +182,7 @@ fn run_on_threads<W: Write>(
 
 /// On this thread: the chooser says which lane acts next, and whether it asks or waits.
 fn run_in_steps<W: Write>(
-    mut machine: Machine<'_, W>,
+    mut machine: Machine<'_, '_, W>,
     lanes: &mut [Box<dyn ReadLane>],
     chooser: &dyn Chooser,
 ) -> Result<(), RestoreError> {

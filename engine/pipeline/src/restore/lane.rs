@@ -123,6 +123,8 @@ pub struct RemoteReadLane {
     peer: Option<Peer>,
     asked: VecDeque<(u64, usize)>,
     losses: u32,
+    /// Spent over connections that broke.
+    key_before_bytes: u64,
 }
 
 impl RemoteReadLane {
@@ -130,7 +132,7 @@ impl RemoteReadLane {
     #[must_use]
     pub fn new(site: SiteName, address: ShareAddress, expected: Expected, dial: Dial) -> Self {
         let asked = VecDeque::new();
-        Self { site, address, expected, dial, peer: None, asked, losses: 0 }
+        Self { site, address, expected, dial, peer: None, asked, losses: 0, key_before_bytes: 0 }
     }
 }
 
@@ -148,10 +150,11 @@ impl RemoteReadLane {
     /// As `connect`, after a connection broke; a share is not set aside for a short interruption.
     fn connect_again(&mut self, lost: PeerError) -> Result<(), ReadError> {
         self.losses += 1;
+        let broken = self.peer.take();
+        self.key_before_bytes += broken.map_or(0, |peer| peer.spent().key_bytes);
         if self.losses > LOSSES_MAX {
             return Err(lost.into());
         }
-        self.peer = None;
         self.connect()
     }
 }
@@ -202,7 +205,7 @@ impl ReadLane for RemoteReadLane {
     }
 
     fn key_bytes(&self) -> u64 {
-        self.peer.as_ref().map_or(0, |peer| peer.spent().key_bytes)
+        self.key_before_bytes + self.peer.as_ref().map_or(0, |peer| peer.spent().key_bytes)
     }
 
     fn close(self: Box<Self>) {

@@ -2,7 +2,7 @@
 
 use super::SinkError;
 use std::ops::Range;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, copy_payload};
 use warifu_core::payload::{FRAME_BYTES, Frames};
 use zstd::bulk::Decompressor;
 
@@ -83,7 +83,7 @@ impl FrameDecoder {
                 self.emit_frame(now, wanted, emit)?;
                 continue;
             }
-            self.pieces[self.filled..self.filled + taken].copy_from_slice(now);
+            copy_payload(&mut self.pieces[self.filled..self.filled + taken], now);
             self.filled += taken;
             if self.filled == frame_bytes {
                 let pieces = std::mem::replace(&mut self.pieces, Block::zeroed(0));
@@ -113,6 +113,9 @@ impl FrameDecoder {
             return emit(&content[from..to]);
         }
         let target = &mut self.target[..data_bytes];
+        if !is_one_frame(content, data_bytes) {
+            return Err(SinkError::Frame { frame });
+        }
         let unpacked = Decompressor::new()
             .and_then(|mut decompressor| decompressor.decompress_to_buffer(content, &mut *target));
         match unpacked {
@@ -120,4 +123,12 @@ impl FrameDecoder {
             _ => Err(SinkError::Frame { frame }),
         }
     }
+}
+
+/// Whether these bytes are one zstd frame and nothing besides, which says itself that it holds
+/// `data_bytes`. A skippable frame says that it holds none.
+fn is_one_frame(content: &[u8], data_bytes: usize) -> bool {
+    use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
+    let holds = get_frame_content_size(content).ok().flatten();
+    holds == Some(data_bytes as u64) && find_frame_compressed_size(content) == Ok(content.len())
 }

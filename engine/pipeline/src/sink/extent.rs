@@ -58,7 +58,7 @@ impl Extent {
         }
     }
 
-    /// The chunks to read, in this order. To the end of the payload where all is wanted: how much
+    /// The chunks to read, in this order. To the end of the payload where no end is given: how much
     /// of it is padding must not show in which chunks are asked for.
     pub(super) fn chunks<W>(
         &self,
@@ -69,6 +69,9 @@ impl Extent {
         let count = geometry.chunk_count();
         match wanted {
             Wanted::Whole => Chunks { head: 0..0, rest: 0..count },
+            Wanted::Range { to: None, .. } => {
+                Chunks { head: 0..0, rest: encoded.start / CHUNK..count }
+            }
             Wanted::Range { .. } => Chunks { head: 0..0, rest: chunks_of(encoded) },
             Wanted::Rest(_) => {
                 let start = encoded.start / CHUNK;

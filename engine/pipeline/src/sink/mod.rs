@@ -13,7 +13,7 @@ use extent::{Chunks, Extent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::ops::Range;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, copy_payload};
 use warifu_core::Geometry;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::{Attributes, Frames, PayloadError, Prologue, Trailer};
@@ -28,6 +28,12 @@ pub enum SinkError {
     /// The output could not be written, or what it held from before not be read.
     #[error("the output could not be written")]
     Output(#[source] io::Error),
+    /// The output does not take data of the name that is stored inside.
+    #[error("the output does not take the name that is stored inside")]
+    Name(#[source] io::Error),
+    /// The output was asked to stop while what it held was read.
+    #[error("stopped on request")]
+    Stopped,
     /// Prologue, trailer or frame table are not as the format says.
     #[error("the joined payload is not in warifu's format")]
     Payload(#[from] PayloadError),
@@ -77,8 +83,12 @@ pub struct Held<W> {
     pub keep: Keep<W>,
 }
 
-/// Cuts an output to a number of bytes, reads those out in order, and goes on behind them.
+/// Cuts an output to a number of bytes, reads those out in order, and goes on behind them. One that
+/// is asked to stop meanwhile answers `Interrupted`.
 pub type Keep<W> = fn(&mut W, u64, &mut dyn FnMut(&[u8])) -> io::Result<()>;
+
+/// Looks at name, times and mode as soon as they are known, long before the end.
+pub type Check<'a> = &'a dyn Fn(&Attributes) -> io::Result<()>;
 
 /// What was delivered.
 pub struct Restored {
@@ -89,8 +99,9 @@ pub struct Restored {
 }
 
 /// Asks for the chunks of a payload and writes its data to `output`.
-pub struct PayloadSink<W> {
+pub struct PayloadSink<'a, W> {
     output: W,
+    check: Option<Check<'a>>,
     geometry: Geometry,
     wanted: Wanted<W>,
     /// Chunks that arrived before their turn: the ends of the payload, mostly.
@@ -120,11 +131,12 @@ struct Flow {
     planned_bytes: u64,
 }
 
-impl<W: Write> PayloadSink<W> {
+impl<'a, W: Write> PayloadSink<'a, W> {
     /// A sink that writes what is `wanted` of a payload of this geometry to `output`.
     pub fn new(output: W, geometry: Geometry, wanted: Wanted<W>) -> Self {
         Self {
             output,
+            check: None,
             geometry,
             wanted,
             held: BTreeMap::new(),
@@ -132,6 +144,13 @@ impl<W: Write> PayloadSink<W> {
             digest: blake3::Hasher::new(),
             attributes: Attributes::default(),
         }
+    }
+
+    /// The same; nothing more is asked for, and nothing written, where `check` refuses what is
+    /// stored inside. A range has no attributes to check.
+    #[must_use]
+    pub fn with_check(self, check: Check<'a>) -> Self {
+        Self { check: Some(check), ..self }
     }
 
     /// Payload bytes that are wanted, as far as is known yet.
@@ -217,7 +236,10 @@ impl<W: Write> PayloadSink<W> {
             let keep = (held.keep)(&mut self.output, extent.data.start, &mut |bytes| {
                 digest.update(bytes);
             });
-            keep.map_err(SinkError::Output)?;
+            keep.map_err(|error| match error.kind() {
+                io::ErrorKind::Interrupted => SinkError::Stopped,
+                _ => SinkError::Output(error),
+            })?;
         }
         let ends: BTreeSet<u64> = self.held.keys().copied().collect();
         let more = ends.iter().copied().filter(|index| !chunks.contains(*index));
@@ -231,9 +253,13 @@ impl<W: Write> PayloadSink<W> {
 
     /// The bytes of a range of the payload whose chunks are all here.
     fn gathered(&self, range: &Range<u64>) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity((range.end - range.start) as usize));
+        let mut bytes = Zeroizing::new(vec![0; (range.end - range.start) as usize]);
+        let mut rest = &mut bytes[..];
         for (index, chunk) in &self.held {
-            bytes.extend_from_slice(&chunk[within(*index, chunk, range)]);
+            let part = &chunk[within(*index, chunk, range)];
+            let (now, later) = rest.split_at_mut(part.len());
+            copy_payload(now, part);
+            rest = later;
         }
         bytes
     }
@@ -250,6 +276,9 @@ impl<W: Write> PayloadSink<W> {
                     return Err(PayloadError::Contradiction.into());
                 }
                 self.attributes = prologue.attributes;
+                self.check
+                    .map_or(Ok(()), |check| check(&self.attributes))
+                    .map_err(SinkError::Name)?;
             }
             let data = within(index, &chunk, &flow.decoder.encoded());
             let (output, digest) = (&mut self.output, &mut self.digest);

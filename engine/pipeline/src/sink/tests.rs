@@ -13,7 +13,7 @@ const MIB: usize = 1 << 20;
 
 fn encode(data: &[u8], shape: Shape) -> Vec<u8> {
     let attributes = Attributes { name: Some(b"a.bam".to_vec()), ..Attributes::default() };
-    let mut source = PayloadSource::new(data, &attributes, shape).unwrap();
+    let mut source = PayloadSource::new(data, &attributes, shape).unwrap().with_frames(3);
     let mut payload = Vec::new();
     while let Some(chunk) = source.next_chunk().unwrap() {
         payload.extend_from_slice(&chunk);
@@ -109,6 +109,14 @@ fn any_range_is_that_slice_and_takes_few_chunks() {
                 let (bytes, restored) = outcome.delivered.unwrap();
                 assert!(bytes == data[from..end], "{shape:?}: {from} to {end}");
                 assert_eq!(restored.range, from as u64..end as u64);
+                if to.is_none() {
+                    // Where the padding begins must not show.
+                    let mut asked = outcome.asked.clone();
+                    asked.sort_unstable();
+                    let last = (payload.len().div_ceil(MIB) - 1) as u64;
+                    assert!((asked[0]..=last).eq(asked), "{shape:?}: from {from}");
+                    continue;
+                }
                 // The last one, those that it lies in, and for frames what lies beside.
                 let beside = if shape == ZSTD { 2 } else { 0 };
                 let most = 1 + (end - from).div_ceil(MIB) + 1 + beside;
@@ -127,32 +135,25 @@ fn any_range_is_that_slice_and_takes_few_chunks() {
 /// A table so long that it lies in two chunks: the data is nothing but zeros.
 #[test]
 fn a_table_beyond_the_last_chunk_is_found() {
-    let frames: Vec<u32> = vec![100; 150_000];
-    let layout = PayloadLayout::new(0, 150_000 << 20, 15_000_000, ZSTD).unwrap();
+    let frame = zstd::bulk::compress(&vec![0; MIB], 3).unwrap();
+    let step = frame.len();
+    let frames: Vec<u32> = vec![step as u32; 150_000];
+    let layout = PayloadLayout::new(0, 150_000 << 20, 150_000 * step as u64, ZSTD).unwrap();
     let mut payload = vec![0; layout.payload_bytes as usize];
     let tail = layout.table().start as usize;
     Frames::encode(&frames, &mut payload[tail..][..1_200_000]);
     let trailer = Trailer { layout, digest: [0; 32] }.encode();
     payload[tail + 1_200_000..].copy_from_slice(&trailer);
-    let frame = {
-        let mut frame = zstd::bulk::compress(&vec![0; MIB], 3).unwrap();
-        // A skippable frame of zstd fills it up to its hundred bytes.
-        let skipped = 100 - frame.len() - 8;
-        frame.extend_from_slice(&[0x50, 0x2A, 0x4D, 0x18]);
-        frame.extend_from_slice(&(skipped as u32).to_le_bytes());
-        frame.resize(100, 9);
-        frame
-    };
     for number in [0, 1, 149_998, 149_999] {
-        payload[64 + 100 * number..][..100].copy_from_slice(&frame);
+        payload[64 + step * number..][..step].copy_from_slice(&frame);
     }
-    let last = payload.len() as u64 / MIB as u64;
+    let last = (payload.len() as u64 - 1) / MIB as u64;
     for (from, table) in [(0, Some(last - 1)), (149_998 << 20, None)] {
         let wanted = Wanted::Range { from: from + 7, to: Some(from + (2 << 20) - 7) };
         let outcome = decode(&payload, Vec::new(), wanted);
         let (bytes, _) = outcome.delivered.unwrap();
         assert!(bytes.len() == 2 * MIB - 14 && bytes.iter().all(|byte| *byte == 0));
-        let data = (64 + 100 * (from >> 20)) >> 20;
+        let data = (64 + step as u64 * (from >> 20)) >> 20;
         let expected = std::iter::once(last).chain(table).chain([data]);
         assert_eq!(outcome.asked, expected.collect::<Vec<_>>());
     }
@@ -244,7 +245,16 @@ fn a_frame_gives_what_it_must_and_no_byte_more() {
     };
     assert!(deliver(&frame(MIB), MIB).unwrap() == zeros[..MIB]);
     let twice = [frame(MIB), frame(MIB)].concat();
-    for bomb in [frame(MIB + 1), frame(64 * MIB), frame(MIB - 1), twice, vec![0; 100]] {
+    let halves = [frame(MIB / 2), frame(MIB / 2)].concat();
+    // Nine bytes that a decoder of streams passes over.
+    let skipped = [&[0x50, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7][..], &frame(MIB)].concat();
+    let followed = [&frame(MIB)[..], &[0x50, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7]].concat();
+    let mut sizeless = zstd::bulk::Compressor::new(3).unwrap();
+    sizeless.include_contentsize(false).unwrap();
+    let sizeless = sizeless.compress(&zeros[..MIB]).unwrap();
+    let loose = [halves, skipped, followed, sizeless];
+    let bombs = [frame(MIB + 1), frame(64 * MIB), frame(MIB - 1), twice, vec![0; 100]];
+    for bomb in bombs.into_iter().chain(loose) {
         assert!(matches!(deliver(&bomb, MIB), Err(SinkError::Frame { frame: 0 })));
     }
     // It asks for a window of two gigabytes, which a reader of streams would have to allocate.
@@ -286,4 +296,23 @@ proptest! {
             Err(error) => prop_assert!(false, "{error}"),
         }
     }
+}
+
+#[test]
+fn a_name_that_is_not_taken_is_found_before_anything_is_written() {
+    let payload = encode(&mixed(3 * MIB), Shape::PLAIN);
+    let chunk = |index: usize| {
+        Block::copy_of(&payload[index * MIB..((index + 1) * MIB).min(payload.len())])
+    };
+    let geometry = Geometry::new(payload.len() as u64).unwrap();
+    let check = |attributes: &Attributes| match attributes.name.as_deref() {
+        Some(b"a.bam") => Err(io::ErrorKind::AlreadyExists.into()),
+        _ => Ok(()),
+    };
+    let mut output = Vec::new();
+    let mut sink = PayloadSink::new(&mut output, geometry, Wanted::Whole).with_check(&check);
+    sink.take(3, chunk(3)).unwrap();
+    assert!(matches!(sink.take(0, chunk(0)), Err(SinkError::Name(_))));
+    drop(sink);
+    assert!(output.is_empty());
 }

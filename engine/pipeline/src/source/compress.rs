@@ -5,8 +5,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZero;
 use std::sync::OnceLock;
-use warifu_buffers::Block;
+use warifu_buffers::{Block, SLOT_PITCH_BYTES};
 use warifu_core::payload::FRAME_BYTES;
 use zstd::bulk::Compressor;
 
@@ -14,8 +15,19 @@ use zstd::bulk::Compressor;
 /// nearly nothing.
 const LEVEL: i32 = 3;
 
-/// Frames on their way at once, at most: each is up to 2 MiB of memory, and its context as much.
+/// Frames on their way at once, at most.
 const UNDERWAY_MAX: usize = 6;
+
+/// Memory that a frame takes on its way, in bytes: what goes in, what comes out, and the context
+/// that compresses it.
+pub const FRAME_MEMORY_BYTES: u64 = 2 * SLOT_PITCH_BYTES as u64 + (2 << 20);
+
+/// As many frames as are of use on their way at once: one for each core, and one that is read.
+#[must_use]
+pub fn frames_max() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (cores + 1).min(UNDERWAY_MAX)
+}
 
 /// What determines the bytes that a compressor writes: two that answer alike write alike.
 #[must_use]
@@ -43,14 +55,14 @@ pub(crate) struct FrameEncoder {
 }
 
 impl FrameEncoder {
-    /// An encoder without frames.
+    /// An encoder without frames, for `limit` of them at a time, one at least.
     ///
     /// # Errors
     /// Where threads or memory are refused.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(limit: usize) -> io::Result<Self> {
         let pool = pool()?;
         let (told, arriving) = unbounded();
-        let limit = (pool.current_num_threads() + 1).min(UNDERWAY_MAX);
+        let limit = limit.max(1);
         let idle = (0..limit).map(|_| frame_compressor()).collect::<io::Result<_>>()?;
         let (limit, arrived) = (limit as u64, BTreeMap::new());
         Ok(Self { pool, told, arriving, idle, arrived, limit, sent: 0, taken: 0 })
@@ -157,7 +169,7 @@ mod tests {
 
     #[test]
     fn frames_come_back_in_order_and_shorter_or_as_they_were() {
-        let mut encoder = FrameEncoder::new().unwrap();
+        let mut encoder = FrameEncoder::new(3).unwrap();
         let (mut sent, mut taken) = (0, 0);
         while taken < 40 {
             while sent < 40 && encoder.has_room() {

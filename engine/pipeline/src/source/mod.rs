@@ -5,12 +5,12 @@ mod probe;
 #[cfg(test)]
 mod tests;
 
-pub use compress::compressor;
+pub use compress::{FRAME_MEMORY_BYTES, compressor, frames_max};
 pub use probe::{Compression, NoCompression, SAMPLE_BYTES};
 
 use compress::FrameEncoder;
 use std::io::{self, Read};
-use warifu_buffers::Block;
+use warifu_buffers::{Block, copy_payload};
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::{
     Attributes, Encoding, FRAME_BYTES, Frames, PROLOGUE_BYTES, PayloadError, PayloadLayout, Shape,
@@ -28,6 +28,7 @@ pub struct PayloadSource<R> {
     prologue: Block,
     shape: Shape,
     frames: Option<FrameReader>,
+    frames_underway: usize,
     payload_bytes: u64,
     end: Option<End>,
 }
@@ -59,9 +60,17 @@ impl<R: Read> PayloadSource<R> {
             prologue: prologue(attributes)?,
             shape,
             frames: None,
+            frames_underway: 1,
             payload_bytes: 0,
             end: None,
         })
+    }
+
+    /// The same, with as many frames on their way at once as there is memory for
+    /// ([`FRAME_MEMORY_BYTES`] each) instead of one. What comes out is the same.
+    #[must_use]
+    pub fn with_frames(self, underway: usize) -> Self {
+        Self { frames_underway: underway, ..self }
     }
 
     /// Bytes of the stream read so far.
@@ -86,7 +95,7 @@ impl<R: Read> PayloadSource<R> {
         let mut filled = 0;
         if self.payload_bytes == 0 {
             filled = self.prologue.len();
-            chunk[..filled].copy_from_slice(&self.prologue);
+            copy_payload(&mut chunk[..filled], &self.prologue);
         }
         if self.end.is_none() {
             filled += self.fill(&mut chunk[filled..])?;
@@ -111,7 +120,7 @@ impl<R: Read> PayloadSource<R> {
             Encoding::ZstdFrames => {
                 let frames = match &mut self.frames {
                     Some(frames) => frames,
-                    none => none.insert(FrameReader::new()?),
+                    none => none.insert(FrameReader::new(self.frames_underway)?),
                 };
                 frames.fill(&mut self.stream, target)?
             }
@@ -149,7 +158,7 @@ impl End {
         let (from, to) = (tail_offset.max(offset), chunk_end);
         if from < to {
             let source = (from - tail_offset) as usize..(to - tail_offset) as usize;
-            chunk[(from - offset) as usize..].copy_from_slice(&self.tail[source]);
+            copy_payload(&mut chunk[(from - offset) as usize..], &self.tail[source]);
         }
     }
 }
@@ -173,6 +182,9 @@ impl<R: Read> Stream<R> {
     }
 }
 
+/// Frames whose lengths have room at first.
+const LENGTHS_ROOM: usize = 1024;
+
 /// Cuts a stream into frames and hands out what they become.
 struct FrameReader {
     encoder: FrameEncoder,
@@ -183,8 +195,20 @@ struct FrameReader {
 }
 
 impl FrameReader {
-    fn new() -> io::Result<Self> {
-        Ok(Self { encoder: FrameEncoder::new()?, lengths: Vec::new(), current: None })
+    fn new(underway: usize) -> io::Result<Self> {
+        let encoder = FrameEncoder::new(underway)?;
+        Ok(Self { encoder, lengths: Vec::with_capacity(LENGTHS_ROOM), current: None })
+    }
+
+    /// Notes how long a frame became. That depends on the plaintext, so a list that gets too short
+    /// is wiped when it is left behind.
+    fn note(&mut self, length: u32) {
+        if self.lengths.len() == self.lengths.capacity() {
+            let mut longer = Vec::with_capacity(2 * self.lengths.capacity());
+            longer.extend_from_slice(&self.lengths);
+            std::mem::replace(&mut self.lengths, longer).zeroize();
+        }
+        self.lengths.push(length);
     }
 
     fn fill<R: Read>(&mut self, stream: &mut Stream<R>, target: &mut [u8]) -> io::Result<usize> {
@@ -198,7 +222,7 @@ impl FrameReader {
                 continue;
             };
             let bytes = (frame.len() - *from).min(target.len() - filled);
-            target[filled..filled + bytes].copy_from_slice(&frame[*from..*from + bytes]);
+            copy_payload(&mut target[filled..filled + bytes], &frame[*from..*from + bytes]);
             filled += bytes;
             *from += bytes;
             if *from == frame.len() {
@@ -219,7 +243,7 @@ impl FrameReader {
         }
         let frame = self.encoder.take()?;
         if let Some(frame) = &frame {
-            self.lengths.push(frame.len() as u32);
+            self.note(frame.len() as u32);
         }
         Ok(frame)
     }

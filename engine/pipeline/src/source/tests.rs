@@ -25,8 +25,13 @@ impl Read for Trickle<'_> {
 }
 
 fn payload<R: Read>(stream: R, shape: Shape) -> Vec<u8> {
+    payload_with(stream, shape, frames_max())
+}
+
+fn payload_with<R: Read>(stream: R, shape: Shape, frames: usize) -> Vec<u8> {
     let attributes = Attributes { name: Some(b"a.fq".to_vec()), ..Attributes::default() };
-    let mut source = PayloadSource::new(stream, &attributes, shape).unwrap();
+    let source = PayloadSource::new(stream, &attributes, shape).unwrap();
+    let mut source = source.with_frames(frames);
     let mut payload = Vec::new();
     while let Some(chunk) = source.next_chunk().unwrap() {
         assert!(payload.len().is_multiple_of(CHUNK_BYTES as usize), "a short chunk ends it");
@@ -56,6 +61,9 @@ fn the_same_stream_gives_the_same_payload_however_it_trickles() {
         for step in [1_000_003, 4096, 65_537] {
             let trickle = Trickle { rest: &data, step, interrupted: Cell::new(false) };
             assert!(payload(trickle, shape) == whole, "{shape:?} in steps of {step}");
+        }
+        for frames in [0, 1, 2, 9] {
+            assert!(payload_with(&data[..], shape, frames) == whole, "{frames} frames at a time");
         }
     }
 }

@@ -12,10 +12,9 @@ use std::time::Duration;
 use warifu_backend::ShareName;
 use warifu_catalog::{CommitRecord, CommittedShare, KeyBytes, Site};
 use warifu_core::capsule::{Capsule, CapsuleHead, ShareEntry, Verdict};
-use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::plan::{PlannedShare, need};
 use warifu_core::share_file::share_file_name;
-use warifu_core::{Channel, Geometry, KeyClass, ObjectId, SiteName, Threshold, XCoord};
+use warifu_core::{Channel, Geometry, KeyClass, ObjectId, SiteName, XCoord};
 use warifu_link::ShareClass;
 use warifu_pipeline::backup::driver::{RunError, at_every_lane};
 use warifu_pipeline::backup::lane::{Lane, LaneError, Spent};
@@ -26,14 +25,6 @@ use warifu_pipeline::hashes::ShareHashes;
 use warifu_pipeline::peer::{Peer, ShareAddress};
 use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareWriter};
-
-/// Memory that is not chunks on their way, in bytes.
-pub(crate) const MEMORY_FIXED_BYTES: u64 = 48 << 20;
-
-const CHUNK: u64 = CHUNK_BYTES as u64;
-
-/// Chunks on their way at once, at most.
-const WINDOW_MAX: u64 = 8;
 
 /// A backup that has its object ID, placement and random numbers.
 pub(super) struct Job<'a> {
@@ -283,37 +274,6 @@ pub(super) fn commit_record(
     }
 }
 
-/// Chunks on their way at once under a memory ceiling: each holds its payload, its pads, and the
-/// frames of its computed shares.
-pub(crate) fn window(memory_bytes: u64, threshold: Threshold) -> usize {
-    let each = (threshold.n() as u64 + 2) * u64::from(CHUNK_BYTES);
-    (memory_bytes.saturating_sub(MEMORY_FIXED_BYTES) / each).clamp(1, WINDOW_MAX) as usize
-}
-
-/// Refuses an object whose hashes alone would not leave room under the memory ceiling: they are
-/// held until the end, in the lanes, in the verdicts, and in the capsule.
-///
-/// # Errors
-/// Where the object is too large for the ceiling.
-pub(crate) fn expect_room_for_hashes(
-    memory_bytes: u64,
-    threshold: Threshold,
-    geometry: Geometry,
-) -> Result<(), Failure> {
-    const COPIES: u64 = 4;
-    let hashes = 16 * threshold.n() as u64 * (geometry.chunk_count() + 1);
-    let needed = MEMORY_FIXED_BYTES + COPIES * hashes + (threshold.n() as u64 + 2) * CHUNK;
-    match needed <= memory_bytes {
-        true => Ok(()),
-        false => Err(Failure::new(
-            Class::Limit,
-            "memory-ceiling",
-            format!("storing this at {threshold} takes about {needed} bytes of memory"),
-        )
-        .next("raise limits.memory_bytes in config.toml, or store it in parts")),
-    }
-}
-
 /// Attempts by chunk number; mask m is chunk N + m.
 fn numbered(geometry: Geometry, attempts: &BTreeMap<Slot, u32>) -> Vec<(u64, u32)> {
     let number = |slot: &Slot| match slot.class {
@@ -335,22 +295,4 @@ pub(crate) fn share_name(object: ObjectId, x: XCoord) -> Result<ShareName, Failu
 
 fn missing(site: &SiteName) -> Failure {
     Failure::new(Class::Temporary, "site-down", format!("site {site} went away"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_refused_before_it_is_needed() {
-        let threshold = Threshold::new(3, 5).unwrap();
-        let ceiling = 256 << 20;
-        let gib = |count: u64| Geometry::new(count << 30).unwrap();
-        assert!(expect_room_for_hashes(ceiling, threshold, gib(100)).is_ok());
-        let refused = expect_room_for_hashes(ceiling, threshold, gib(1000)).unwrap_err();
-        assert_eq!(refused.class(), Class::Limit);
-        assert!(expect_room_for_hashes(1 << 30, threshold, gib(1000)).is_ok());
-        assert!((1..=8).contains(&window(ceiling, threshold)));
-        assert_eq!(window(64 << 20, Threshold::new(2, 255).unwrap()), 1);
-    }
 }

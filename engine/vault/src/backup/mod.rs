@@ -6,13 +6,14 @@ mod resume;
 mod source;
 mod weaving;
 
-pub(crate) use job::{MEMORY_FIXED_BYTES, expect_room_for_hashes, share_name, window};
+pub(crate) use job::share_name;
 pub(crate) use resume::request_of;
 pub(crate) use source::{Treatment, identify, measure, measure_stream};
 
 use crate::batch::Carried;
 use crate::failure::{Class, Failure};
 use crate::journal::{Header, SharePlace, Standing};
+use crate::memory::expect_room_for_hashes;
 use crate::plan::{Placed, Wanted, hang_up};
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch};

@@ -1,10 +1,11 @@
 //! Bringing data, masks and capsule to all lanes, with the journal kept on the way.
 
-use super::job::{Job, Woven, window};
+use super::job::{Job, Woven};
 use super::source::{OpenSource, Watched};
 use crate::batch::Carried;
 use crate::failure::{Class, Failure};
 use crate::journal::{Journal, Sealed};
+use crate::memory::{Need, Room};
 use crate::{Progress, Watch};
 use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
@@ -155,7 +156,9 @@ impl Job<'_> {
         diary: &Diary<'_>,
         carried: &mut Carried<'_>,
     ) -> Result<u64, Failure> {
-        let stored = self.weave(&mut lanes, source, diary).and_then(|(woven, data_bytes)| {
+        let room = self.vault.reserve(&self.need(&source), diary.stop);
+        let stored = room.and_then(|room| {
+            let (woven, data_bytes) = self.weave(&mut lanes, source, diary, &room)?;
             diary.seal(self, &woven)?;
             (carried.before_listing)(self.header.object);
             self.commit(&mut lanes, &woven)?;
@@ -180,12 +183,13 @@ impl Job<'_> {
         lanes: &mut [Box<dyn Lane>],
         source: OpenSource<'_>,
         diary: &Diary<'_>,
+        room: &Room,
     ) -> Result<(Woven, u64), Failure> {
         let mut weaver = self.weaver()?;
         let (stream, attributes, watched) = source.into_parts();
         let (geometry, data_bytes) =
-            self.weave_data(&mut weaver, lanes, diary, (stream, &attributes, &watched))?;
-        self.weave_masks(&mut weaver, lanes, diary, geometry.mask_count())?;
+            self.weave_data(&mut weaver, lanes, diary, (stream, &attributes, &watched, room))?;
+        self.weave_masks(&mut weaver, lanes, diary, (geometry.mask_count(), room))?;
         let attempts = weaver.attempts().clone();
         let verdicts =
             lanes.iter().map(|lane| lane.verdict(geometry.chunk_count(), geometry.mask_count()));
@@ -199,7 +203,7 @@ impl Job<'_> {
             point.copy_from_slice(&self.random.block()?[..]);
         }
         let encoded = capsule.encode(self.vault.isa, &points);
-        self.weave_capsule(&mut weaver, lanes, diary, &encoded)?;
+        self.weave_capsule(&mut weaver, lanes, diary, (&encoded, room))?;
         diary.expect_sound()?;
         Ok((Woven { geometry, capsule, attempts }, data_bytes))
     }
@@ -219,8 +223,11 @@ impl Job<'_> {
         Ok(weaver)
     }
 
-    fn window(&self) -> usize {
-        window(self.vault.config.limits.memory_bytes, self.request.threshold)
+    /// What it holds in memory.
+    fn need(&self, source: &OpenSource<'_>) -> Need {
+        let channels = self.shares.iter().map(|share| share.channel);
+        let payload_bytes = self.header.geometry.payload_bytes();
+        Need::of_backup(self.request.threshold, payload_bytes, source.shape.encoding, channels)
     }
 
     fn weave_data(
@@ -228,14 +235,14 @@ impl Job<'_> {
         weaver: &mut Weaver,
         lanes: &mut [Box<dyn Lane>],
         diary: &Diary<'_>,
-        (stream, attributes, watched): (Box<dyn Read + '_>, &Attributes, &Watched),
+        (stream, attributes, watched, room): (Box<dyn Read + '_>, &Attributes, &Watched, &Room),
     ) -> Result<(Geometry, u64), Failure> {
         let planned_bytes = watched.planned.payload_bytes;
-        let mut payload =
-            PayloadSource::new(stream, attributes, watched.shape).map_err(|error| {
-                Failure::new(Class::Usage, "source-name", "the source's name can't be stored")
-                    .because(error)
-            })?;
+        let payload = PayloadSource::new(stream, attributes, watched.shape).map_err(|error| {
+            Failure::new(Class::Usage, "source-name", "the source's name can't be stored")
+                .because(error)
+        })?;
+        let mut payload = payload.with_frames(room.frames);
         let mut stopped = false;
         let mut indices = 0_u64..;
         let mut next = || {
@@ -261,7 +268,7 @@ impl Job<'_> {
         };
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        let ran = run(&driver, weaver, lanes, self.window(), &mut next, &mut done);
+        let ran = run(&driver, weaver, lanes, room.window, &mut next, &mut done);
         ran.map_err(|error| watched.explained(error))?;
         diary.expect_sound()?;
         if stopped {
@@ -289,7 +296,7 @@ impl Job<'_> {
         weaver: &mut Weaver,
         lanes: &mut [Box<dyn Lane>],
         diary: &Diary<'_>,
-        masks: u32,
+        (masks, room): (u32, &Room),
     ) -> Result<(), Failure> {
         let slots = (0..u64::from(masks)).map(|index| Slot { class: ShareClass::Mask, index });
         let mut left = slots.filter(|slot| self.standing.done(*slot).is_none());
@@ -297,7 +304,7 @@ impl Job<'_> {
             || left.next().map(|slot| self.admission(slot, Block::zeroed(0), diary)).transpose();
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, self.window(), &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, room.window, &mut next, &mut done)?)
     }
 
     fn weave_capsule(
@@ -305,7 +312,7 @@ impl Job<'_> {
         weaver: &mut Weaver,
         lanes: &mut [Box<dyn Lane>],
         diary: &Diary<'_>,
-        capsule: &[u8],
+        (capsule, room): (&[u8], &Room),
     ) -> Result<(), Failure> {
         let mut pieces = capsule.chunks(CHUNK_BYTES as usize).zip(0..);
         let mut next = || {
@@ -319,6 +326,6 @@ impl Job<'_> {
         };
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, self.window(), &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, room.window, &mut next, &mut done)?)
     }
 }

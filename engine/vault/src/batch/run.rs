@@ -4,17 +4,18 @@ use super::forecast::Pending;
 use super::record::{FileState, Mark, Record, erase};
 use super::summary::{BatchReport, Tally};
 use super::{Carried, Input, Onlooker, Outcome};
-use crate::backup::{MEMORY_FIXED_BYTES, Wish};
+use crate::backup::Wish;
 use crate::failure::{Class, Failure};
+use crate::memory::{self, Need};
 use crate::plan::hang_up;
-use crate::{Source, Vault, Watch};
+use crate::{Compression, Source, Vault, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use warifu_catalog::{Catalog, CatalogError};
-use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::payload::Encoding;
 use warifu_core::{ObjectId, SiteName};
 use warifu_pipeline::backup::timed::ChunkTimes;
 use warifu_pipeline::peer::Peer;
@@ -22,6 +23,9 @@ use warifu_pipeline::peer::Peer;
 /// What an input may fail with while others run, and may not once they have ended and have given
 /// back what they held.
 const WORTH_WAITING: [&str; 3] = ["key-short", "random-short", "memory-ceiling"];
+
+/// Inputs longer than this many bytes are not what jobs are counted by: their hashes take most.
+const LONG_BYTES: u64 = 16 << 30;
 
 /// How a batch is run.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +51,7 @@ impl Vault {
             );
         }
         self.config.limits.memory_bytes = bytes;
+        warifu_buffers::set_limit(memory::reservable_bytes(bytes));
         Ok(())
     }
 
@@ -90,9 +95,7 @@ impl Vault {
             tally: Mutex::new(tally),
             waiting: Mutex::default(),
         };
-        let n_max = inputs.iter().map(|input| input.request.threshold.n()).max().unwrap_or(0);
-        let (jobs, share_bytes) =
-            memory_shares(self.config.limits.memory_bytes, manner.jobs.min(todo.len()), n_max);
+        let (jobs, share_bytes) = self.memory_shares(inputs, manner.jobs.min(todo.len()))?;
         let handles = (0..jobs).map(|_| self.handle(share_bytes));
         let mut begun = run.all(handles.collect::<Result<_, _>>()?, &todo, true);
         let waiting = run.take_waiting();
@@ -164,6 +167,23 @@ impl Vault {
             }
         }
         Ok(found)
+    }
+
+    /// How many jobs the memory ceiling bears, and the ceiling of each: enough for the inputs that
+    /// take most, but for hashes of very long ones, which wait until they are alone.
+    fn memory_shares(&self, inputs: &[Input], jobs: usize) -> Result<(usize, u64), Failure> {
+        let requests = inputs.iter().map(Input::request);
+        let Some(widest) = requests.clone().map(|request| request.threshold).max_by_key(|t| t.n())
+        else {
+            return Ok((1, self.config.limits.memory_bytes));
+        };
+        let compresses = requests.clone().any(|request| request.compression != Compression::None);
+        let encoding = if compresses { Encoding::ZstdFrames } else { Encoding::AsGiven };
+        let channel = memory::worst_channel(&self.catalog()?.sites()?);
+        let channels = (0..widest.n()).map(|_| channel);
+        let longest = inputs.iter().filter_map(Input::bytes).max().unwrap_or(0);
+        let least = Need::of_backup(widest, longest.min(LONG_BYTES), encoding, channels);
+        Ok(memory::shares(self.config.limits.memory_bytes, jobs, &least))
     }
 
     /// Another handle of this opening, for a thread of its own, held to `memory_bytes`.
@@ -300,32 +320,9 @@ fn mark_of(record: &Record, input: &Input) -> Option<Mark> {
     Some(record.mark(path, &FileState::of(path)?, whose))
 }
 
-/// How many jobs one ceiling bears, and what each may take. What is not chunks on their way is
-/// there once for all of them.
-fn memory_shares(memory_bytes: u64, jobs: usize, n: usize) -> (usize, u64) {
-    let spare = memory_bytes.saturating_sub(MEMORY_FIXED_BYTES);
-    let chunk = (n as u64 + 2) * u64::from(CHUNK_BYTES);
-    let jobs = (spare / chunk).min(jobs as u64).max(1);
-    (usize::try_from(jobs).unwrap_or(1), MEMORY_FIXED_BYTES + spare / jobs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn shares_of_memory_stay_under_one_ceiling() {
-        const MIB: u64 = 1 << 20;
-        for (memory, jobs, n) in [(256, 4, 5), (64, 4, 5), (64, 9, 255), (4096, 64, 10)] {
-            let (jobs_found, share) = memory_shares(memory * MIB, jobs, n);
-            assert!((1..=jobs).contains(&jobs_found));
-            let chunks = jobs_found as u64 * (share - MEMORY_FIXED_BYTES);
-            assert!(chunks + MEMORY_FIXED_BYTES <= memory * MIB, "{memory} {jobs} {n}");
-        }
-        assert_eq!(memory_shares(256 * MIB, 4, 5), (4, 100 * MIB));
-        assert_eq!(memory_shares(64 * MIB, 4, 5).0, 2, "as many as have a chunk each");
-        assert_eq!(memory_shares(64 * MIB, 0, 5).0, 1);
-    }
 
     #[test]
     fn only_what_was_refused_before_it_began_waits() {

@@ -8,8 +8,8 @@ mod measure;
 mod tally;
 
 use crate::Vault;
-use crate::backup::expect_room_for_hashes;
 use crate::failure::Failure;
+use crate::memory::expect_room_for_hashes;
 use crate::plan::hang_up;
 use measure::{Rate, inputs};
 use serde::Serialize;

@@ -1,24 +1,27 @@
 //! `restore`: k good shares become the object again, or part of it, or no output at all.
 
+mod place;
 mod told;
 
-use crate::backup::{share_name, window};
+use crate::backup::share_name;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::memory::{Need, Room};
 use crate::output::TargetFile;
 use crate::plan::leasable_bytes;
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
+use place::{Place, expect_replaceable};
+use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::ops::Range;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use told::{failure, is_missing, rejection};
 use warifu_catalog::{Object, ShareState, StoredShare};
@@ -91,18 +94,21 @@ impl Vault {
         let started = self.clock.elapsed();
         expect_sense(request)?;
         let object = self.catalog()?.object(&request.object)?;
-        let target = target_file(request)?;
-        let held_bytes = target.as_ref().map_or(0, TargetFile::held_bytes);
-        let offers = self.offers(&object, &reading(&object, request, held_bytes))?;
+        let place = Place::of(request, watch.stop)?;
+        let offers = self.offers(&object, &reading(&object, request))?;
+        let need = Need::of_restore(object.threshold, object.geometry, offers.len());
+        let room = self.reserve(&need, watch.stop)?;
         let mut lanes = Vec::new();
         for offer in &offers {
             lanes.push(self.read_lane(&object, &offer.share)?);
         }
         let xs: Vec<XCoord> = offers.iter().map(|offer| offer.share.x).collect();
-        let run = Run { vault: self, object: &object, request, xs: &xs };
-        let delivered = match target {
-            None => run.to_stdout(&mut lanes, watch),
-            Some(file) => run.to_file(&mut lanes, file, watch),
+        let run = Run { vault: self, object: &object, request, xs: &xs, room: &room };
+        let delivered = match place {
+            Place::Stream { to, path } => run.to_stream(&mut lanes, to, path, watch),
+            Place::File { file, folder, path } => {
+                run.to_file(&mut lanes, file, (&folder, path), watch)
+            }
         };
         let key_bytes = lanes.iter().map(|lane| lane.key_bytes()).sum();
         lanes.into_iter().for_each(ReadLane::close);
@@ -211,6 +217,7 @@ struct Run<'a> {
     request: &'a RestoreRequest,
     /// The x of each lane.
     xs: &'a [XCoord],
+    room: &'a Room,
 }
 
 /// What came of a restore.
@@ -224,20 +231,19 @@ struct Delivered {
 type Outcome = Result<(Restored, Vec<Rejected>), (RestoreError, Vec<Rejected>)>;
 
 impl Run<'_> {
-    fn to_stdout(
+    fn to_stream(
         &self,
         lanes: &mut [Box<dyn ReadLane>],
+        to: File,
+        path: Option<PathBuf>,
         watch: Watch<'_>,
     ) -> Result<Delivered, Failure> {
-        // Past the buffer of the process, which would only copy.
-        let stdout = std::io::stdout().as_fd().try_clone_to_owned().map_err(|error| {
-            Failure::new(Class::Other, "output", "standard output can't be used").because(error)
-        })?;
-        let wanted = self.wanted();
-        let outcome = self.deliver(lanes, File::from(stdout), wanted, watch)?;
-        let (restored, rejected) =
-            outcome.map_err(|(error, rejected)| failure(self.object, error, &rejected))?;
-        Ok(Delivered { restored, rejected, output: None })
+        let progress = RefCell::new(watch.progress);
+        let sink = PayloadSink::new(to, self.object.geometry, self.wanted());
+        let (restored, rejected) = self
+            .deliver(lanes, sink, (&progress, watch.stop))?
+            .map_err(|(error, rejected)| failure(self.object, error, &rejected))?;
+        Ok(Delivered { restored, rejected, output: path })
     }
 
     /// Restores into a file beside the target, and names it when all is proved.
@@ -245,28 +251,42 @@ impl Run<'_> {
         &self,
         lanes: &mut [Box<dyn ReadLane>],
         file: TargetFile,
+        (folder, path): (&Path, Option<PathBuf>),
         watch: Watch<'_>,
     ) -> Result<Delivered, Failure> {
+        let progress = RefCell::new(watch.progress);
+        let filling = Filling { file: &file, progress: &progress, stop: watch.stop };
         let wanted = match file.held_bytes() {
             0 => self.wanted(),
-            bytes => Wanted::Rest(Held { bytes, keep: TargetFile::keep }),
+            bytes => Wanted::Rest(Held { bytes, keep: Filling::keep }),
         };
-        let (mut restored, rejected) = match self.deliver(lanes, &file, wanted, watch)? {
+        let check = |attributes: &Attributes| {
+            let name = folder.join(own_name(attributes, self.object.object));
+            expect_free(&name)
+        };
+        let mut sink = PayloadSink::new(filling, self.object.geometry, wanted);
+        if path.is_none() {
+            sink = sink.with_check(&check);
+        }
+        let (restored, rejected) = match self.deliver(lanes, sink, (&progress, watch.stop))? {
             Ok(delivered) => delivered,
             Err((error, rejected)) => {
                 let is_wrong = is_proved_wrong(&error);
-                let failure = failure(self.object, error, &rejected);
+                let failure = match (&error, file.held_bytes()) {
+                    (RestoreError::Sink(SinkError::Digest), 1..) => bad_part().because(error),
+                    _ => failure(self.object, error, &rejected),
+                };
                 return Err(file.given_up(is_wrong, failure));
             }
         };
-        let folder = folder_of(&self.request.output);
-        let attributes = &mut restored.attributes;
-        dress(file.file(), attributes).map_err(|error| cant_write(folder, error))?;
-        let (target, replace) = match &self.request.output {
-            Output::Path(path) => (path.clone(), true),
-            _ => (folder.join(own_name(attributes, self.object.object)), false),
+        let attributes = &restored.attributes;
+        let (target, replace) = match path {
+            Some(path) => (path, true),
+            None => (folder.join(own_name(attributes, self.object.object)), false),
         };
-        file.put(&target, replace).map_err(|error| {
+        let is_free = if replace { expect_replaceable(&target) } else { Ok(()) };
+        let put = is_free.and_then(|()| file.put(&target, replace, |file| dress(file, attributes)));
+        put.map_err(|error| {
             let what = format!("can't put the restored file at {}", target.display());
             Failure::new(Class::Other, "output", what)
                 .because(error)
@@ -282,13 +302,12 @@ impl Run<'_> {
         }
     }
 
-    /// Joins what is wanted into `output`. What was seen of shares is noted, however it ends.
+    /// Joins what is wanted into `sink`. What was seen of shares is noted, however it ends.
     fn deliver<W: Write>(
         &self,
         lanes: &mut [Box<dyn ReadLane>],
-        output: W,
-        wanted: Wanted<W>,
-        watch: Watch<'_>,
+        mut sink: PayloadSink<'_, W>,
+        (progress, stop): (&RefCell<&mut dyn FnMut(Progress)>, &AtomicBool),
     ) -> Result<Outcome, Failure> {
         let (vault, object) = (self.vault, self.object);
         let mut done_bytes = 0;
@@ -296,8 +315,8 @@ impl Run<'_> {
         let mut done = |bytes: usize, total_bytes: u64| {
             done_bytes += bytes as u64;
             let key_bytes = done_bytes * k;
-            (watch.progress)(Progress { done_bytes, total_bytes, key_bytes });
-            !watch.stop.load(Ordering::Relaxed)
+            (progress.borrow_mut())(Progress { done_bytes, total_bytes, key_bytes });
+            !stop.load(Ordering::Relaxed)
         };
         let job = RestoreJob {
             driver: &vault.world.driver(),
@@ -305,9 +324,8 @@ impl Run<'_> {
             threshold: object.threshold,
             geometry: object.geometry,
             xs: self.xs,
-            window: window(vault.config.limits.memory_bytes, object.threshold),
+            window: self.room.window,
         };
-        let mut sink = PayloadSink::new(output, object.geometry, wanted);
         let mut rejected = Vec::new();
         let outcome = job.run(lanes, &mut sink, &mut rejected, &mut done);
         vault.remember(object, &rejected)?;
@@ -341,29 +359,52 @@ fn expect_sense(request: &RestoreRequest) -> Result<(), Failure> {
     }
 }
 
-/// The file that the data goes to; none for standard output.
-fn target_file(request: &RestoreRequest) -> Result<Option<TargetFile>, Failure> {
-    let folder = folder_of(&request.output);
-    let file = match (&request.output, request.resume) {
-        (Output::Stdout, _) => return Ok(None),
-        (_, true) => return TargetFile::part(folder, request.object).map(Some),
-        (_, false) => TargetFile::unnamed(folder),
-    };
-    file.map(Some).map_err(|error| cant_write(folder, error))
+/// A file being filled, and who is told of what it holds from before.
+struct Filling<'a, 'p> {
+    file: &'a TargetFile,
+    progress: &'a RefCell<&'p mut dyn FnMut(Progress)>,
+    stop: &'a AtomicBool,
 }
 
-/// Where the output's file is made.
-fn folder_of(output: &Output) -> &Path {
-    let path = match output {
-        Output::Path(path) => path.parent(),
-        Output::Stdout | Output::OwnName => None,
-    };
-    path.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+impl Filling<'_, '_> {
+    /// Takes up what an earlier restore left: reads it, and tells how far that is.
+    fn keep(&mut self, bytes: u64, read: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+        let mut done_bytes = 0;
+        self.file.keep(bytes, &mut |piece| {
+            read(piece);
+            done_bytes += piece.len() as u64;
+            let progress = Progress { done_bytes, total_bytes: bytes, key_bytes: 0 };
+            (self.progress.borrow_mut())(progress);
+            !self.stop.load(Ordering::Relaxed)
+        })
+    }
 }
 
-fn cant_write(folder: &Path, error: std::io::Error) -> Failure {
-    let what = format!("can't write in {}", folder.display());
-    Failure::new(Class::Other, "output", what).because(error)
+impl Write for Filling<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Refuses a name that is taken.
+fn expect_free(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => {
+            let what = format!("{} exists already", path.display());
+            Err(io::Error::new(ErrorKind::AlreadyExists, what))
+        }
+    }
+}
+
+fn bad_part() -> Failure {
+    let what = "what an earlier restore had left does not fit the object; nothing is delivered";
+    Failure::new(Class::Damage, "part-bad", what)
 }
 
 /// What a restore reads at each site, at most.
@@ -376,13 +417,13 @@ struct Reading {
 /// frames do, the trailer, and entries of the frame table.
 const RANGE_CHUNKS_MORE: u64 = 5;
 
-fn reading(object: &Object, request: &RestoreRequest, held_bytes: u64) -> Reading {
+fn reading(object: &Object, request: &RestoreRequest) -> Reading {
     let chunk = u64::from(CHUNK_BYTES);
     let (count, payload_bytes) = (object.geometry.chunk_count(), object.geometry.payload_bytes());
     let chunks = match request.range {
-        // The first chunk is read again, for the attributes. What is compressed holds more data
-        // than chunks, so more may have to be read than is counted here.
-        None => count - (held_bytes / chunk).saturating_sub(1).min(count),
+        // How many chunks hold what is there already shows in the trailer only: of what is
+        // compressed it may be hardly any.
+        None => count,
         Some(ByteRange { to: None, .. }) => count,
         Some(ByteRange { from, to: Some(to) }) => {
             let own = to.saturating_sub(from).div_ceil(chunk);
@@ -396,14 +437,19 @@ fn reading(object: &Object, request: &RestoreRequest, held_bytes: u64) -> Readin
 /// Whether it is the delivered bytes themselves that are wrong.
 fn is_proved_wrong(error: &RestoreError) -> bool {
     match error {
-        RestoreError::Sink(SinkError::Output(_) | SinkError::BeyondEnd { .. }) => false,
+        RestoreError::Sink(
+            SinkError::Output(_)
+            | SinkError::Name(_)
+            | SinkError::Stopped
+            | SinkError::BeyondEnd { .. },
+        ) => false,
         RestoreError::Sink(_) => true,
         _ => false,
     }
 }
 
 /// Gives a restored file the mode and time that were stored inside.
-fn dress(file: &File, attributes: &Attributes) -> std::io::Result<()> {
+fn dress(file: &File, attributes: &Attributes) -> io::Result<()> {
     if let Some(mode) = attributes.mode {
         file.set_permissions(Permissions::from_mode(mode & 0o777))?;
     }
@@ -414,9 +460,9 @@ fn dress(file: &File, attributes: &Attributes) -> std::io::Result<()> {
 }
 
 /// The file name that was stored inside, else the object's ID. The format admits no path in it.
-fn own_name(attributes: &mut Attributes, object: ObjectId) -> OsString {
-    match attributes.name.take() {
-        Some(name) => OsString::from_vec(name),
+fn own_name(attributes: &Attributes, object: ObjectId) -> OsString {
+    match &attributes.name {
+        Some(name) => OsStr::from_bytes(name).to_owned(),
         None => OsString::from(object.to_string()),
     }
 }

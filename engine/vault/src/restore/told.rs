@@ -45,21 +45,38 @@ pub(super) fn failure(object: &Object, error: RestoreError, rejected: &[Rejected
         RestoreError::Sink(SinkError::Output(_)) => {
             Failure::new(Class::Other, "output", "the output can't be written")
         }
+        RestoreError::Sink(SinkError::Name(_)) => {
+            let what = "the file can't get the name that is stored inside";
+            Failure::new(Class::Other, "output", what).next("name a place with -o PATH")
+        }
         RestoreError::Sink(SinkError::BeyondEnd { data_bytes }) => {
-            let what = format!("the range lies beyond the end of {}", object.object);
+            let what = format!(
+                "the range lies beyond the end of {}, which has {data_bytes} bytes",
+                object.object
+            );
             Failure::new(Class::Usage, "range-beyond-end", what)
                 .next(format!("ask for a range within 0-{data_bytes}"))
         }
+        RestoreError::Sink(SinkError::Stopped) => stopped(),
         RestoreError::Sink(_) => {
             let what = "what was joined is not the object; nothing is delivered";
             Failure::new(Class::Forged, "object-corrupt", what)
         }
-        _ => Failure::new(Class::Temporary, "stopped", "stopped on request; nothing is delivered"),
+        _ => stopped(),
     };
     match error {
         RestoreError::NotEnough { .. } => failure,
+        RestoreError::Sink(SinkError::BeyondEnd { .. } | SinkError::Stopped) => failure,
+        // What could not be written or named is no fault of the object.
+        RestoreError::Sink(SinkError::Output(error) | SinkError::Name(error)) => {
+            failure.because(error)
+        }
         error => failure.because(error),
     }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Class::Temporary, "stopped", "stopped on request; nothing is delivered")
 }
 
 fn told(rejected: &Rejected) -> String {

@@ -105,7 +105,7 @@ impl Rooms {
     }
 }
 
-fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
+pub(crate) fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
     let stop = AtomicBool::new(false);
     work(Watch { progress: &mut |_| (), stop: &stop })
 }

@@ -14,6 +14,7 @@ mod gateways;
 mod kills;
 mod lab_lines;
 mod large;
+mod memory;
 mod ranges;
 mod restores;
 mod resume;

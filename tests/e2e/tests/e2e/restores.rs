@@ -138,7 +138,8 @@ fn what_was_left_and_rotted_is_found_and_removed() {
         let mut left = fs::read(stage.part()).unwrap();
         left[100_000] ^= 1;
         fs::write(stage.part(), &left).unwrap();
-        let done = stage.resume().exits(13);
+        let done = stage.resume().exits(4);
+        assert!(done.stderr.contains("part-bad"), "{}", done.stderr);
         assert!(done.exit_line()["next"].as_str().unwrap().contains("afresh"), "{done:?}");
         assert!(stage.names().is_empty(), "{:?}", stage.names());
         let _report = stage.resume().ok();
@@ -158,4 +159,36 @@ fn a_restore_that_lacks_sites_keeps_what_it_has() {
     stage.lab.sites.iter_mut().take(2).for_each(warifu_e2e::Site::start);
     let _report = stage.resume().ok();
     stage.expect_out();
+}
+
+#[test]
+fn what_is_no_file_is_left_as_it_is_before_any_key_is_spent() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let lab = Lab::recorded(3, 64 << 20);
+    let data = sample(31, 1_500_000);
+    let object = lab.store(&lab.file("in", &data), "2/3");
+    let folder = lab.path("folder");
+    fs::create_dir(&folder).unwrap();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    symlink(lab.path("elsewhere"), path("dangling")).unwrap();
+    let before = lab.pool("s0");
+    for output in [folder.to_str().unwrap().to_owned(), path("dangling"), path("new/")] {
+        let done = lab.run(&["--json", "restore", &object, "-o", &output]).exits(2);
+        assert!(done.stderr.contains("output-kind"), "{}", done.stderr);
+    }
+    assert_eq!(lab.pool("s0"), before, "nothing was asked for");
+    let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+    assert!(made.success());
+    let pipe = path("pipe");
+    let restore = lab.spawn(&["restore", &object, "-o", &pipe]);
+    assert!(fs::read(&pipe).unwrap() == data, "as to standard output");
+    assert_eq!(restore.wait().code, 0);
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    let _resumed = lab.run(&["restore", &object, "-o", &pipe, "--resume"]).exits(2);
+    fs::write(path("file"), b"old").unwrap();
+    symlink("file", path("link")).unwrap();
+    let _done = lab.run(&["restore", &object, "-o", &path("link")]).ok();
+    assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+    assert!(fs::read(path("file")).unwrap() == data);
+    let _summary = lab.expect_key_used_once();
 }
