@@ -28,7 +28,6 @@ use warifu_catalog::{NewObject, NewShare, StoredShare};
 use warifu_core::plan::{Override, Plan, PlannedShare};
 use warifu_core::{Channel, Geometry, IndividualId, ObjectId, SiteName, Threshold};
 use warifu_pipeline::peer::Peer;
-use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::source::Compression;
 use weaving::Diary;
 use zeroize::Zeroizing;
@@ -312,8 +311,7 @@ impl Vault {
         mut placed: Placed,
         carried: &mut Carried<'_>,
     ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>), Failure> {
-        let random = self.lease_random(placed.plan.random_bytes, &mut placed.peers);
-        let random = random.map(RandomSource::new);
+        let random = self.random_source(placed.plan.random_bytes, &mut placed.peers);
         let random = random.inspect_err(|_| {
             std::mem::take(&mut placed.peers).into_values().for_each(hang_up);
         })?;

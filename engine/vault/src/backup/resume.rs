@@ -25,7 +25,6 @@ use warifu_pipeline::backup::lane::Lane;
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::{Peer, ShareAddress};
-use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareError, ShareReader, ShareWriter};
 use warifu_pipeline::source::{Compression, compressor};
 
@@ -378,14 +377,10 @@ impl Vault {
         };
         let shares = header.planned();
         let random_bytes = self.plan_rest(&header, &shares, &standing)?;
-        let random = match self.catalog()?.witness()?.filter(|name| !peers.contains_key(name)) {
-            Some(_) => self.lease_random_alone(random_bytes)?,
-            None => self.lease_random(random_bytes, &mut peers)?,
-        };
+        let random = self.random_source(random_bytes, &mut peers)?;
         let links = header.shares.iter().filter_map(|share| share.link);
         let class = self.class_of(links)?.max(header.class);
         let journal = self.journals().reopen(&header, end, standing.generation(), class)?;
-        let random = RandomSource::new(random);
         let done_bytes = standing.done_bytes();
         let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
         tracing::info!(object = %header.object, done_bytes, age_s, "going on with a backup");
