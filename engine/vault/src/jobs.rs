@@ -1,6 +1,6 @@
 //! Interrupted backups: which there are, who works on them, giving them up, going on with them.
 
-use crate::backup::{Wish, identify, request_of};
+use crate::backup::{Wish, identify, is_made_here, request_of};
 use crate::collect::Settled;
 use crate::failure::{Class, Failure};
 use crate::find::only;
@@ -192,11 +192,11 @@ impl Vault {
     }
 
     /// Whether the backup of this header can be gone on with, as far as this end knows: it is not
-    /// too old, and its source is what it was.
+    /// too old, its source is what it was, and this release compresses it as the one before did.
     pub(crate) fn may_go_on(&self, header: &Header) -> bool {
         let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
         let Some(source) = &header.source else { return false };
-        if age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
+        if !is_made_here(header) || age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
             return false;
         }
         match identify(&source.path) {

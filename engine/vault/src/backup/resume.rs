@@ -63,6 +63,15 @@ pub(super) fn encoding(shape: Shape) -> String {
     }
 }
 
+/// Whether this release makes of a source what a header tells of. Another release of the compressor
+/// may make other bytes.
+pub(crate) fn is_made_here(header: &Header) -> bool {
+    let made = |encoding_of, pad| encoding(Shape { encoding: encoding_of, pad });
+    let made =
+        [false, true].map(|pad| [made(Encoding::AsGiven, pad), made(Encoding::ZstdFrames, pad)]);
+    made.iter().flatten().any(|made| *made == header.encoding)
+}
+
 /// The request that a header came from; `None` where it was a stream.
 pub(crate) fn request_of(header: &Header) -> Option<BackupRequest> {
     Some(BackupRequest {
