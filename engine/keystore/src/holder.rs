@@ -101,27 +101,16 @@ impl KeyStore {
         })
     }
 
-    /// Takes a range of the `random` pool without a witness: a vault of which an older copy is
-    /// restored cannot know what it used since.
+    /// Takes `bytes` of the `random` pool without a witness: a vault of which an older copy is
+    /// restored cannot know what it used since. They come as the lowest run that is long enough;
+    /// where none is, as the longest runs there are.
     ///
     /// # Errors
-    /// [`KeyError::Empty`]; [`KeyError::WrongRole`]; I/O.
+    /// [`KeyError::Empty`], and nothing is taken then; [`KeyError::WrongRole`]; I/O.
     pub fn self_lease(&self, pool: PoolId, bytes: u64) -> Result<Lease, KeyError> {
         let pool = self.pool(pool)?;
-        let direction = Direction::AToB;
-        let pieces = pool.locked(|entry| {
-            if pool.kind != PoolKind::Random {
-                let needed = "holder of a random pool";
-                return Err(KeyError::WrongRole { pool: pool.id, direction, needed });
-            }
-            let side = entry.side(direction);
-            let free = side.free(KeyRange::between(0, side.end));
-            let left = free.len();
-            let empty = KeyError::Empty { pool: pool.id, direction, left };
-            let run = lowest_run(&free, bytes).ok_or(empty)?;
-            take_up(&pool, entry, direction, run, Confirmation::Authenticated)
-        })?;
-        Ok(self.lease_of(pool, direction, pieces, true))
+        let pieces = pool.locked(|entry| take_own(&pool, entry, bytes))?;
+        Ok(self.lease_of(pool, Direction::AToB, pieces, true))
     }
 
     fn lease_of(
@@ -141,6 +130,44 @@ impl KeyStore {
             confirmed,
         }
     }
+}
+
+/// Durably takes `bytes` of a random pool, in as few pieces as can be, or nothing.
+fn take_own(pool: &Pool, entry: &mut Entry<'_>, bytes: u64) -> Result<RangeSet, KeyError> {
+    let direction = Direction::AToB;
+    if pool.kind != PoolKind::Random {
+        let needed = "holder of a random pool";
+        return Err(KeyError::WrongRole { pool: pool.id, direction, needed });
+    }
+    let side = entry.side(direction);
+    let free = side.free(KeyRange::between(0, side.end));
+    let empty = KeyError::Empty { pool: pool.id, direction, left: free.len() };
+    let mut pieces = RangeSet::new();
+    for run in enough_runs(&free, bytes.max(1)).ok_or(empty)? {
+        let confirmed = Confirmation::Authenticated;
+        let taken = take_up(pool, entry, direction, run, confirmed)?;
+        taken.iter().for_each(|piece| pieces.insert(piece));
+    }
+    Ok(pieces)
+}
+
+/// The lowest run of `free` that holds `bytes`, or the longest ones that do together.
+fn enough_runs(free: &RangeSet, bytes: u64) -> Option<Vec<KeyRange>> {
+    if let Some(run) = free.iter().find(|run| run.len() >= bytes) {
+        return Some(vec![run.split_at(bytes).0]);
+    }
+    let mut runs: Vec<KeyRange> = free.iter().collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(run.len()));
+    let (mut found, mut missing) = (Vec::new(), bytes);
+    for run in runs {
+        let piece = run.split_at(run.len().min(missing)).0;
+        missing -= piece.len();
+        found.push(piece);
+        if missing == 0 {
+            return Some(found);
+        }
+    }
+    None
 }
 
 /// Durably accepts what of `range` may be accepted, or says why nothing is.
@@ -247,6 +274,21 @@ impl Lease {
         let pool = &self.pool;
         let pieces =
             pool.locked(|entry| take_up(pool, entry, self.direction, range, confirmation))?;
+        for piece in pieces.iter() {
+            self.accepted.insert(piece);
+            self.left.insert(piece);
+        }
+        Ok(())
+    }
+
+    /// Durably takes `bytes` more of the `random` pool without a witness, as
+    /// [`KeyStore::self_lease`] does.
+    ///
+    /// # Errors
+    /// As [`KeyStore::self_lease`].
+    pub fn extend_own(&mut self, bytes: u64) -> Result<(), KeyError> {
+        let pool = &self.pool;
+        let pieces = pool.locked(|entry| take_own(pool, entry, bytes))?;
         for piece in pieces.iter() {
             self.accepted.insert(piece);
             self.left.insert(piece);

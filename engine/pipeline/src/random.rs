@@ -1,30 +1,36 @@
-//! The gateway's own random numbers, drawn from the `random` pool under one lease.
+//! The gateway's own random numbers, drawn from the `random` pool under leases.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use warifu_core::{Kept, KeyClass, KeyRange};
+use warifu_core::{Kept, KeyClass};
 use warifu_keystore::{KeyError, Lease};
 use zeroize::Zeroizing;
 
-/// A lease of the `random` pool that the lanes of one object share.
+/// Adds to what is leased, so that a message of this many bytes fits in one piece.
+pub type Refill = Box<dyn FnMut(&mut Vec<Lease>, u64) -> Result<(), KeyError> + Send>;
+
+/// Leases of the `random` pool that the lanes of one object share. More is leased when it is
+/// needed: how much an object takes is not known before it is compressed.
 #[derive(Clone)]
 pub struct RandomSource {
     state: Arc<Mutex<State>>,
 }
 
 struct State {
-    /// `None` once it was released.
-    lease: Option<Lease>,
+    leases: Vec<Lease>,
+    /// `None` once it was released, or where there is no more.
+    refill: Option<Refill>,
     drawn_bytes: u64,
     class: KeyClass,
 }
 
 impl RandomSource {
-    /// Draws from `lease`.
+    /// Draws from `leases`, and from what `refill` adds to them.
     #[must_use]
-    pub fn new(lease: Lease) -> Self {
+    pub fn new(leases: Vec<Lease>, refill: Option<Refill>) -> Self {
         Self {
             state: Arc::new(Mutex::new(State {
-                lease: Some(lease),
+                leases,
+                refill,
                 drawn_bytes: 0,
                 class: KeyClass::InformationTheoretic,
             })),
@@ -46,13 +52,20 @@ impl RandomSource {
     /// `bytes` random bytes for one use.
     ///
     /// # Errors
-    /// Where the lease holds fewer.
+    /// Where the leases hold fewer in one piece and no more can be had.
     pub fn draw(&self, bytes: usize) -> Result<Kept, KeyError> {
+        let wanted = bytes as u64;
         let mut state = self.lock();
-        let lease = state.lease.as_mut();
-        let lease = lease.ok_or(KeyError::LeaseEmpty { wanted: bytes as u64, left: 0 })?;
-        let pad = lease.take(bytes as u64)?;
-        state.drawn_bytes += bytes as u64;
+        let State { leases, refill, .. } = &mut *state;
+        if longest(leases) < wanted
+            && let Some(refill) = refill
+        {
+            refill(leases, wanted)?;
+        }
+        let left = longest(leases);
+        let fitting = leases.iter_mut().find(|lease| lease.left_in_one_piece() >= wanted);
+        let pad = fitting.ok_or(KeyError::LeaseEmpty { wanted, left })?.take(wanted)?;
+        state.drawn_bytes += wanted;
         state.class = state.class.max(pad.class());
         let (_, key) = pad.into_parts();
         Ok(Kept::tail(key, 0))
@@ -69,17 +82,20 @@ impl RandomSource {
         Ok(block)
     }
 
-    /// Durably gives up what was not drawn, and tells which positions that is. Nothing can be drawn
-    /// any more, by whoever shares this source.
-    ///
-    /// # Errors
-    /// Where the ledger can't be written; the rest is then burned.
-    pub fn release(&self) -> Result<Vec<KeyRange>, KeyError> {
-        let lease = self.lock().lease.take();
-        lease.map_or(Ok(Vec::new()), Lease::release)
+    /// The leases with what was not drawn of them. Nothing can be drawn any more, by whoever shares
+    /// this source.
+    #[must_use]
+    pub fn take_rest(&self) -> Vec<Lease> {
+        let mut state = self.lock();
+        state.refill = None;
+        std::mem::take(&mut state.leases)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn longest(leases: &[Lease]) -> u64 {
+    leases.iter().map(Lease::left_in_one_piece).max().unwrap_or(0)
 }

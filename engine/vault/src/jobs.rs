@@ -1,6 +1,6 @@
 //! Interrupted backups: which there are, who works on them, giving them up, going on with them.
 
-use crate::backup::{Wish, identify, request_of};
+use crate::backup::{Wish, identify, is_made_here, request_of};
 use crate::collect::Settled;
 use crate::failure::{Class, Failure};
 use crate::find::only;
@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use warifu_catalog::{Holder, Intent, ObjectPrefix};
 use warifu_core::ObjectId;
+use warifu_keystore::Lease;
 
 const DAY_S: u64 = 24 * 60 * 60;
 
@@ -51,13 +52,40 @@ pub struct JobRow {
     pub generation: Option<u16>,
 }
 
-/// Objects that this process works on.
+/// Leases that are kept for the next object, at most.
+const SPARE_LEASES_MAX: usize = 64;
+
+/// Objects that this process works on, and random numbers that it leased and did not draw.
 #[derive(Default)]
-pub(crate) struct InHand(Mutex<BTreeSet<ObjectId>>);
+pub(crate) struct InHand {
+    objects: Mutex<BTreeSet<ObjectId>>,
+    spare: Mutex<Vec<Lease>>,
+}
 
 impl InHand {
     fn lock(&self) -> MutexGuard<'_, BTreeSet<ObjectId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Lease>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A lease that an earlier object did not use up and that has so much in one piece.
+    pub(crate) fn take_spare(&self, bytes: u64) -> Option<Lease> {
+        let mut spare = self.spare();
+        let at = spare.iter().position(|lease| lease.left_in_one_piece() >= bytes)?;
+        Some(spare.swap_remove(at))
+    }
+
+    /// Keeps a lease for the next object. The shortest are burned where there are many.
+    pub(crate) fn keep_spare(&self, lease: Lease) {
+        let mut spare = self.spare();
+        if lease.left() > 0 {
+            spare.push(lease);
+            spare.sort_by_key(|lease| std::cmp::Reverse(lease.left()));
+            spare.truncate(SPARE_LEASES_MAX);
+        }
     }
 }
 
@@ -164,11 +192,11 @@ impl Vault {
     }
 
     /// Whether the backup of this header can be gone on with, as far as this end knows: it is not
-    /// too old, and its source is what it was.
+    /// too old, its source is what it was, and this release compresses it as the one before did.
     pub(crate) fn may_go_on(&self, header: &Header) -> bool {
         let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
         let Some(source) = &header.source else { return false };
-        if age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
+        if !is_made_here(header) || age_s > self.config.limits.resume_days.saturating_mul(DAY_S) {
             return false;
         }
         match identify(&source.path) {

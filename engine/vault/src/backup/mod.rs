@@ -7,11 +7,12 @@ mod source;
 mod weaving;
 
 pub(crate) use job::share_name;
-pub(crate) use resume::request_of;
-pub(crate) use source::{Treatment, identify, measure, measure_stream};
+pub(crate) use resume::{is_made_here, request_of};
+pub(crate) use source::{Treatment, bytes_at_most, identify, lies_within, measure, measure_stream};
 
 use crate::batch::Carried;
 use crate::failure::{Class, Failure};
+use crate::jobs::running;
 use crate::journal::{Header, SharePlace, Standing};
 use crate::memory::expect_room_for_hashes;
 use crate::plan::{Placed, Wanted, hang_up};
@@ -22,6 +23,7 @@ use resume::{Ready, Taken, encoding};
 use serde::Serialize;
 use source::OpenSource;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -29,7 +31,6 @@ use warifu_catalog::{NewObject, NewShare, StoredShare};
 use warifu_core::plan::{Override, Plan, PlannedShare};
 use warifu_core::{Channel, Geometry, IndividualId, ObjectId, SiteName, Threshold};
 use warifu_pipeline::peer::Peer;
-use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::source::Compression;
 use weaving::Diary;
 
@@ -152,8 +153,14 @@ impl Vault {
     ) -> Result<ObjectReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
         self.collect_litter()?;
-        let mut nobody = |_| ();
-        let mut carried = Carried::nothing(&mut nobody);
+        let mut asked = vec![request.clone()];
+        // A journal tells what was done, and not whether just that was asked for.
+        if matches!(wish, Wish::ResumeOf(_)) && source::is_automatic(request) {
+            asked.push(BackupRequest { compression: Compression::Auto, ..request.clone() });
+        }
+        let note = self.note_of(&asked)?;
+        let mut before_listing = |object| note.iter().for_each(|note| note.write(object));
+        let mut carried = Carried::nothing(&mut before_listing);
         let stored = self.store(request, watch, wish, &mut carried);
         carried.hang_up();
         stored
@@ -170,6 +177,7 @@ impl Vault {
     ) -> Result<ObjectReport, Failure> {
         let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
+        self.expect_not_own(request)?;
         let mut source = source::open(request, watch.stop)?;
         let found = self.interrupted(request, &source, wish)?;
         let object = found.as_ref().map(|intent| intent.object);
@@ -207,11 +215,13 @@ impl Vault {
         carried: &mut Carried<'_>,
     ) -> Result<ObjectReport, Failure> {
         let placed = self.place_source(request, &mut source, &mut carried.peers, watch.stop)?;
-        let (job, peers) = self.begin(request, &source, placed, carried)?;
+        let (job, peers, planning) = self.begin(request, &source, placed, carried)?;
         let journal = match &job.header.source {
             Some(_) => self.journals().create(&job.header).map(Some),
             None => Ok(None),
         };
+        // From here on, who looks for a backup of the same file finds this one.
+        drop(planning);
         let journal = match journal {
             Ok(journal) => journal,
             Err(error) => {
@@ -265,6 +275,7 @@ impl Vault {
     /// As [`backup`](Self::backup), before anything is stored.
     pub fn dry_run(&self, request: &BackupRequest) -> Result<PlanReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
+        self.expect_not_own(request)?;
         let never = AtomicBool::new(false);
         let mut source = source::open(request, &never)?;
         let placed = self.place_source(request, &mut source, &mut BTreeMap::new(), &never)?;
@@ -311,9 +322,12 @@ impl Vault {
         source: &OpenSource<'_>,
         mut placed: Placed,
         carried: &mut Carried<'_>,
-    ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>), Failure> {
-        let random = self.lease_random(placed.plan.random_bytes, &mut placed.peers);
-        let random = random.map(RandomSource::new);
+    ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>, File), Failure> {
+        if let Err(failure) = self.expect_untaken(request, source, carried) {
+            carried.peers.append(&mut placed.peers);
+            return Err(failure);
+        }
+        let random = self.random_source(placed.plan.random_bytes, &mut placed.peers);
         let random = random.inspect_err(|_| {
             std::mem::take(&mut placed.peers).into_values().for_each(hang_up);
         })?;
@@ -348,7 +362,6 @@ impl Vault {
             shares: placed.plan.shares.iter().map(place).collect::<Result<_, Failure>>()?,
         };
         self.catalog()?.begin(&self.intent_of(&header, &placed.plan))?;
-        drop(placed.lock);
         carried.take_idle(idle, header.geometry);
         let standing = Standing::new(&header);
         let (shares, sites, class) = (placed.plan.shares, placed.sites, placed.class);
@@ -363,7 +376,34 @@ impl Vault {
             standing,
             _claim: claim,
         };
-        Ok((job, peers))
+        Ok((job, peers, placed.lock))
+    }
+
+    /// Refuses to begin what somebody else began, or stored, since it was looked for. Nobody begins
+    /// anything meanwhile.
+    fn expect_untaken(
+        &self,
+        request: &BackupRequest,
+        source: &OpenSource<'_>,
+        carried: &Carried<'_>,
+    ) -> Result<(), Failure> {
+        self.interrupted(request, source, Wish::Either)?;
+        // In this order: what is not running any more is in the record.
+        carried.stored_meanwhile()?.map_or(Ok(()), |object| Err(running(&object)))
+    }
+
+    /// Refuses what lies in this vault's own folder: its key, of all things.
+    fn expect_not_own(&self, request: &BackupRequest) -> Result<(), Failure> {
+        let Source::File(path) = &request.source else { return Ok(()) };
+        match lies_within(path, &self.dir) {
+            false => Ok(()),
+            true => {
+                let what =
+                    format!("{} is a part of this vault, which is not stored", path.display());
+                Err(Failure::new(Class::Usage, "source-in-vault", what)
+                    .next("leave it out: key that lies at the sites keeps no secret from them"))
+            }
+        }
     }
 
     fn intent_of(&self, header: &Header, plan: &Plan) -> NewObject {

@@ -25,7 +25,6 @@ use warifu_pipeline::backup::lane::Lane;
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::{Peer, ShareAddress};
-use warifu_pipeline::random::RandomSource;
 use warifu_pipeline::share::{CommitOrder, Draft, ShareError, ShareReader, ShareWriter};
 use warifu_pipeline::source::{Compression, compressor};
 
@@ -62,6 +61,15 @@ pub(super) fn encoding(shape: Shape) -> String {
         Encoding::AsGiven => format!("{AS_GIVEN}{padded}"),
         Encoding::ZstdFrames => format!("{}{padded}", compressor()),
     }
+}
+
+/// Whether this release makes of a source what a header tells of. Another release of the compressor
+/// may make other bytes.
+pub(crate) fn is_made_here(header: &Header) -> bool {
+    let made = |encoding_of, pad| encoding(Shape { encoding: encoding_of, pad });
+    let made =
+        [false, true].map(|pad| [made(Encoding::AsGiven, pad), made(Encoding::ZstdFrames, pad)]);
+    made.iter().flatten().any(|made| *made == header.encoding)
 }
 
 /// The request that a header came from; `None` where it was a stream.
@@ -378,14 +386,10 @@ impl Vault {
         };
         let shares = header.planned();
         let random_bytes = self.plan_rest(&header, &shares, &standing)?;
-        let random = match self.catalog()?.witness()?.filter(|name| !peers.contains_key(name)) {
-            Some(_) => self.lease_random_alone(random_bytes)?,
-            None => self.lease_random(random_bytes, &mut peers)?,
-        };
+        let random = self.random_source(random_bytes, &mut peers)?;
         let links = header.shares.iter().filter_map(|share| share.link);
         let class = self.class_of(links)?.max(header.class);
         let journal = self.journals().reopen(&header, end, standing.generation(), class)?;
-        let random = RandomSource::new(random);
         let done_bytes = standing.done_bytes();
         let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
         tracing::info!(object = %header.object, done_bytes, age_s, "going on with a backup");

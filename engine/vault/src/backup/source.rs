@@ -124,6 +124,41 @@ pub(crate) fn measure_stream(bytes: u64, wanted: Treatment) -> Result<PayloadLay
     layout(&Attributes::default(), bytes, Shape { encoding, pad: wanted.pad })
 }
 
+/// Payload bytes of a file of this length at most, whatever its content.
+pub(crate) fn bytes_at_most(path: &Path, data_bytes: u64, wanted: Treatment) -> Option<u64> {
+    let attributes = Attributes {
+        name: path.file_name().map(|name| name.as_bytes().to_vec()),
+        modified_ns: Some(i64::MAX),
+        mode: Some(0o7777),
+    };
+    let encodings: &[Encoding] = match wanted.compression {
+        Compression::None => &[Encoding::AsGiven],
+        Compression::Zstd => &[Encoding::ZstdFrames],
+        Compression::Auto => &[Encoding::AsGiven, Encoding::ZstdFrames],
+    };
+    let bytes = |encoding: &Encoding| {
+        let shape = Shape { encoding: *encoding, pad: wanted.pad };
+        layout(&attributes, data_bytes, shape).ok().map(|layout| layout.payload_bytes)
+    };
+    encodings.iter().filter_map(bytes).max()
+}
+
+/// Whether `auto` does with a file what this request does.
+pub(super) fn is_automatic(request: &BackupRequest) -> bool {
+    let Source::File(path) = &request.source else { return false };
+    let chosen =
+        File::open(path).and_then(|file| sample(&mut FromStart { file: &file, at: 0 })).and_then(
+            |sample| Ok(Compression::Auto.choose(&sample)? == request.compression.choose(&sample)?),
+        );
+    chosen.unwrap_or(false)
+}
+
+/// Whether `path`, links followed, is `folder` or lies anywhere below it.
+pub(crate) fn lies_within(path: &Path, folder: &Path) -> bool {
+    let (path, folder) = (path.canonicalize(), folder.canonicalize());
+    path.is_ok_and(|path| folder.is_ok_and(|folder| path.starts_with(folder)))
+}
+
 /// A source being read.
 pub(super) struct Watched {
     pub(super) planned: PayloadLayout,
@@ -143,7 +178,7 @@ impl Watched {
     /// Refuses a file that is not what it was when it was opened.
     ///
     /// # Errors
-    /// Where its length or time of change differ, or it gave another number of bytes.
+    /// Where its length or times of change differ, or it gave another number of bytes.
     pub(super) fn expect_unchanged(&self, data_bytes: u64) -> Result<(), Failure> {
         let Some((file, before)) = &self.file else { return Ok(()) };
         expect_unchanged(file, before, data_bytes == self.planned.data_bytes)
@@ -151,10 +186,7 @@ impl Watched {
 }
 
 fn expect_unchanged(file: &File, before: &SourceIdentity, is_as_long: bool) -> Result<(), Failure> {
-    let same = file.metadata().is_ok_and(|now| {
-        let modified = (now.mtime(), now.mtime_nsec());
-        (now.len(), modified) == (before.size_bytes, before.modified)
-    });
+    let same = file.metadata().is_ok_and(|now| identity(before.path.clone(), &now) == *before);
     match same && is_as_long {
         true => Ok(()),
         false => Err(changed()),

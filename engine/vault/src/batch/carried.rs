@@ -1,5 +1,6 @@
 //! What is carried from one object to the next by a thread that stores several.
 
+use crate::failure::Failure;
 use crate::plan::hang_up;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,13 +20,17 @@ pub(crate) struct Carried<'a> {
     pub(crate) peers: BTreeMap<SiteName, Peer>,
     /// Told of each object when all of it is at the sites, and before it is listed.
     pub(crate) before_listing: &'a mut dyn FnMut(ObjectId),
+    /// Whether somebody else has stored the same since, and as what.
+    stored_meanwhile: Option<&'a Meanwhile<'a>>,
     times: Option<Arc<ChunkTimes>>,
 }
+
+type Meanwhile<'a> = dyn Fn() -> Result<Option<ObjectId>, Failure> + 'a;
 
 impl<'a> Carried<'a> {
     /// For a single object: nothing is kept or measured.
     pub(crate) fn nothing(before_listing: &'a mut dyn FnMut(ObjectId)) -> Self {
-        Self { peers: BTreeMap::new(), before_listing, times: None }
+        Self { peers: BTreeMap::new(), before_listing, stored_meanwhile: None, times: None }
     }
 
     /// For one of several objects, over `peers` as far as they go.
@@ -33,8 +38,15 @@ impl<'a> Carried<'a> {
         peers: BTreeMap<SiteName, Peer>,
         times: Arc<ChunkTimes>,
         before_listing: &'a mut dyn FnMut(ObjectId),
+        stored_meanwhile: &'a Meanwhile<'a>,
     ) -> Self {
-        Self { peers, before_listing, times: Some(times) }
+        let stored_meanwhile = Some(stored_meanwhile);
+        Self { peers, before_listing, stored_meanwhile, times: Some(times) }
+    }
+
+    /// As what somebody else has stored the same since this batch began.
+    pub(crate) fn stored_meanwhile(&self) -> Result<Option<ObjectId>, Failure> {
+        self.stored_meanwhile.map_or(Ok(None), |stored| stored())
     }
 
     /// Whether more objects are expected to follow.

@@ -1,13 +1,13 @@
 //! Whether key covers a batch as a whole, told before it starts.
 
 use super::Input;
-use crate::Vault;
+use crate::backup::{Treatment, bytes_at_most};
 use crate::failure::Failure;
+use crate::{BackupRequest as InputRequest, Source, Vault};
+use std::ffi::OsStr;
+use std::path::Path;
 use warifu_core::plan::{Candidate, Health, PlanRequest, plan};
 use warifu_core::{Geometry, SiteName};
-
-/// What a payload is longer than its data, at most: names, table and rounding.
-const PAYLOAD_EXTRA_BYTES: u64 = 8192;
 
 /// What key and random numbers cover of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,12 @@ impl<'a> Pending<'a> {
     /// `None` where it can't be said how long it is.
     pub(super) fn of(input: &'a Input) -> Option<Self> {
         let bytes = input.bytes()?;
-        let payload = bytes.checked_add(PAYLOAD_EXTRA_BYTES)?.checked_next_multiple_of(4096)?;
+        let InputRequest { compression, pad, .. } = *input.request();
+        let path = Path::new(match &input.request().source {
+            Source::File(path) => path.as_os_str(),
+            Source::Stdin { .. } => OsStr::new(""),
+        });
+        let payload = bytes_at_most(path, bytes, Treatment { compression, pad })?;
         Some(Self { input, bytes, geometry: Geometry::new(payload).ok()? })
     }
 }

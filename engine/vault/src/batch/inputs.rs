@@ -2,6 +2,7 @@
 
 use super::{Input, Refused};
 use crate::Source;
+use crate::backup::lies_within;
 use crate::failure::{Class, Failure};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, FileType};
@@ -44,20 +45,26 @@ impl Found {
 pub(super) struct Finder<'a> {
     /// The vault's own folder, by device and inode: it is never stored, key least of all.
     vault: Option<(u64, u64)>,
+    vault_folder: PathBuf,
     /// Makes the input of a source.
     input: &'a dyn Fn(Source) -> Input,
 }
 
 impl<'a> Finder<'a> {
     pub(super) fn new(vault: &Path, input: &'a dyn Fn(Source) -> Input) -> Self {
+        let vault_folder = vault.to_owned();
         let vault = fs::metadata(vault).ok().map(|vault| (vault.dev(), vault.ino()));
-        Self { vault, input }
+        Self { vault, vault_folder, input }
     }
 
     /// One path as it was given. What is there under that very name is meant, whatever it looks
     /// like; a link that is named is followed.
     pub(super) fn add(&self, path: &Path, found: &mut Found) {
         match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() && lies_within(path, &self.vault_folder) => {
+                found.is_plural = true;
+                found.note(path, "the vault itself is never stored");
+            }
             Ok(metadata) if metadata.is_dir() => {
                 found.is_plural = true;
                 self.walk(path, found);

@@ -124,7 +124,7 @@ pub struct Gathered {
     pub refused: Vec<Refused>,
     /// What was left out on purpose.
     pub notes: Vec<String>,
-    /// Whether it is more than one file by its name: only then is it recorded what was stored.
+    /// Whether it is more than one file by its name: only then is what was stored before skipped.
     pub is_batch: bool,
 }
 
@@ -258,15 +258,16 @@ impl BatchRequest {
     }
 }
 
-/// A hash of what makes two inputs the same: their path, whose they are, scheme and label.
+/// A hash of what makes two inputs the same: their path, whose they are, and how they are stored.
 fn identity(input: &Input) -> [u8; 16] {
     let request = &input.request;
     let path = match &request.source {
         Source::File(path) => std::path::absolute(path).unwrap_or_else(|_| path.clone()),
         Source::Stdin { .. } => PathBuf::new(),
     };
-    let rest =
-        format!("\0{} {} {:?}", request.individual, request.threshold, request.label.as_deref());
+    let label = request.label.as_deref();
+    let (how, pad) = (request.compression.as_str(), request.pad);
+    let rest = format!("\0{} {} {how} {pad} {label:?}", request.individual, request.threshold);
     let mut hasher = blake3::Hasher::new();
     hasher.update(path.as_os_str().as_bytes()).update(rest.as_bytes());
     let mut short = [0; 16];

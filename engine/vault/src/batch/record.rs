@@ -1,5 +1,5 @@
-//! What batches have stored: a gateway-only file beside the catalog, so that a later run of the
-//! same batch skips what is stored and unchanged.
+//! What files were stored: a gateway-only file beside the catalog, so that a later run over the
+//! same ones skips what is stored and unchanged.
 //!
 //! It names no path. A line holds two keyed hashes (BLAKE3 under a key that stands in the first
 //! line), of where an input lay and of what it was like, and the object. Without the key a line
@@ -11,6 +11,7 @@
 //! listed. Lines are only appended; what is torn or damaged is passed over, and the worst that
 //! comes of it is that an input is stored anew.
 
+use crate::BackupRequest;
 use crate::failure::{Class, Failure};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -19,7 +20,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use warifu_core::{IndividualId, ObjectId, Threshold};
+use warifu_core::ObjectId;
 
 /// The file's name within a vault.
 const FILE: &str = "batches.log";
@@ -63,6 +64,15 @@ pub(super) struct Record {
     path: PathBuf,
     key: [u8; 32],
     file: Mutex<File>,
+    tail: Mutex<Tail>,
+}
+
+/// What was added since the record was read as a whole.
+#[derive(Default)]
+struct Tail {
+    /// Up to here the file was read.
+    from: u64,
+    objects: HashMap<Mark, Vec<ObjectId>>,
 }
 
 impl Record {
@@ -75,25 +85,23 @@ impl Record {
         let path = dir.join(FILE);
         let opened = open_or_begin(&path, fresh_key);
         let (file, key, is_anew) = opened.map_err(|error| unusable(&path, error))?;
-        Ok((Self { path, key, file: Mutex::new(file) }, is_anew))
+        Ok((Self { path, key, file: Mutex::new(file), tail: Mutex::default() }, is_anew))
     }
 
-    /// The mark of an input.
-    pub(super) fn mark(
-        &self,
-        path: &Path,
-        state: &FileState,
-        (individual, threshold, label): (&IndividualId, Threshold, Option<&str>),
-    ) -> Mark {
+    /// The mark of a file that is to be stored just as `request` says.
+    pub(super) fn mark(&self, path: &Path, state: &FileState, request: &BackupRequest) -> Mark {
         // A folder that is gone leaves the path as it was given.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let scheme = threshold.to_string();
+        let scheme = request.threshold.to_string();
+        let label = request.label.as_deref();
         let label = label.map_or(Vec::new(), |label| [b"=", label.as_bytes()].concat());
-        let place: [&[u8]; 4] = [
+        let place: [&[u8]; 6] = [
             absolute.as_os_str().as_bytes(),
-            individual.as_str().as_bytes(),
+            request.individual.as_str().as_bytes(),
             scheme.as_bytes(),
             &label,
+            request.compression.as_str().as_bytes(),
+            &[u8::from(request.pad)],
         ];
         let numbers: Vec<u8> = (state.0.iter().flat_map(|number| number.to_le_bytes()))
             .chain(state.1.iter().flat_map(|number| number.to_le_bytes()))
@@ -110,24 +118,52 @@ impl Record {
         marks: impl Iterator<Item = Mark>,
     ) -> Result<HashMap<Mark, Vec<ObjectId>>, Failure> {
         let mut wanted: HashMap<Mark, Vec<ObjectId>> = marks.map(|at| (at, Vec::new())).collect();
-        let mut read = || -> io::Result<()> {
+        let end = self.read(0, &mut |mark, object| {
+            if let Some(objects) = wanted.get_mut(&mark) {
+                objects.push(object);
+            }
+        })?;
+        *self.tail() = Tail { from: end, objects: HashMap::new() };
+        Ok(wanted)
+    }
+
+    /// The objects that were stored of `mark` since [`find`](Self::find), by whoever, the latest
+    /// last. Reads what was added.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(super) fn find_added(&self, mark: Mark) -> Result<Vec<ObjectId>, Failure> {
+        let mut tail = self.tail();
+        let Tail { from, objects } = &mut *tail;
+        *from = self.read(*from, &mut |mark, object| {
+            objects.entry(mark).or_default().push(object);
+        })?;
+        Ok(objects.get(&mark).cloned().unwrap_or_default())
+    }
+
+    /// Reads from this place on, and tells up to where there are whole lines.
+    fn read(&self, from: u64, found: &mut dyn FnMut(Mark, ObjectId)) -> Result<u64, Failure> {
+        let mut read = || -> io::Result<u64> {
             let mut file = BufReader::new(File::open(&self.path)?);
+            let mut end = file.seek(SeekFrom::Start(from))?;
             let mut line = Vec::new();
             loop {
                 line.clear();
                 let count = file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-                if count == 0 {
-                    return Ok(());
+                if count == 0 || (line.last() != Some(&b'\n') && (count as u64) < LINE_BYTES_MAX) {
+                    return Ok(end);
                 }
-                if let Some((mark, object)) = self.decode(line.trim_ascii_end())
-                    && let Some(objects) = wanted.get_mut(&mark)
-                {
-                    objects.push(object);
+                end += count as u64;
+                if let Some((mark, object)) = self.decode(line.trim_ascii_end()) {
+                    found(mark, object);
                 }
             }
         };
-        read().map_err(|error| unusable(&self.path, error))?;
-        Ok(wanted)
+        read().map_err(|error| unusable(&self.path, error))
+    }
+
+    fn tail(&self) -> std::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Adds a line, durably.
@@ -194,6 +230,11 @@ pub(super) fn erase(dir: &Path) -> Result<bool, Failure> {
     erased().map_err(|error| unusable(&path, error))
 }
 
+/// Whether the vault in `dir` has a record.
+pub(super) fn is_there(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
 fn open_or_begin(path: &Path, fresh_key: [u8; 32]) -> io::Result<(File, [u8; 32], bool)> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
@@ -245,7 +286,7 @@ fn unhex(digits: &str) -> Option<[u8; 16]> {
 }
 
 fn unusable(path: &Path, error: io::Error) -> Failure {
-    let what = format!("can't use {}, the record of what batches have stored", path.display());
+    let what = format!("can't use {}, the record of what was stored", path.display());
     Failure::new(Class::Other, "batch-record", what).because(error)
 }
 
@@ -279,10 +320,22 @@ mod tests {
         }
     }
 
+    fn request(path: &Path, individual: &str) -> BackupRequest {
+        BackupRequest {
+            source: crate::Source::File(path.to_owned()),
+            individual: individual.parse().unwrap(),
+            threshold: "2/3".parse().unwrap(),
+            compression: crate::Compression::Auto,
+            pad: false,
+            label: None,
+            overrides: Vec::new(),
+            pins: Vec::new(),
+            exclusions: Vec::new(),
+        }
+    }
+
     fn marked(record: &Record, path: &Path, individual: &str) -> Mark {
-        let individual = individual.parse().unwrap();
-        let state = FileState::of(path).unwrap();
-        record.mark(path, &state, (&individual, "2/3".parse().unwrap(), None))
+        record.mark(path, &FileState::of(path).unwrap(), &request(path, individual))
     }
 
     fn object(number: u8) -> ObjectId {
@@ -306,10 +359,36 @@ mod tests {
         assert!(!is_anew);
         assert_eq!(field.mark(&again), mark);
         assert_eq!(found(&again, mark), [object(1), object(3)]);
-        let label = Some("label");
-        let (individual, scheme) = ("P1".parse().unwrap(), "2/3".parse().unwrap());
-        let state = FileState::of(&field.input).unwrap();
-        assert_ne!(again.mark(&field.input, &state, (&individual, scheme, label)), mark);
+        let (state, asked) = (FileState::of(&field.input).unwrap(), request(&field.input, "P1"));
+        for other in [
+            BackupRequest { label: Some("label".to_owned()), ..asked.clone() },
+            BackupRequest { compression: crate::Compression::None, ..asked.clone() },
+            BackupRequest { pad: true, ..asked.clone() },
+        ] {
+            assert_ne!(again.mark(&field.input, &state, &other), mark, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_others_add_is_found_without_reading_it_all_again() {
+        let field = Field::new();
+        let (record, _) = field.open();
+        let mark = field.mark(&record);
+        record.add(mark, object(1)).unwrap();
+        assert_eq!(found(&record, mark), [object(1)]);
+        assert!(record.find_added(mark).unwrap().is_empty());
+        let (other, _) = field.open();
+        other.add(mark, object(2)).unwrap();
+        assert_eq!(record.find_added(mark).unwrap(), [object(2)]);
+        // A line that is only half there is read when it is whole.
+        let path = field.dir.path().join(FILE);
+        let line = format!("\n{}\n", record.encode(mark, object(3)));
+        let (half, rest) = line.split_at(40);
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(half.as_bytes()).unwrap();
+        assert_eq!(record.find_added(mark).unwrap(), [object(2)]);
+        file.write_all(rest.as_bytes()).unwrap();
+        assert_eq!(record.find_added(mark).unwrap(), [object(2), object(3)]);
     }
 
     #[test]

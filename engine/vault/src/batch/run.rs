@@ -1,19 +1,19 @@
 //! Storing the inputs of a batch: several at a time, each whole or not at all.
 
 use super::forecast::Pending;
-use super::record::{FileState, Mark, Record, erase};
+use super::record::{FileState, Mark, Record, erase, is_there};
 use super::summary::{BatchReport, Tally};
 use super::{Carried, Input, Onlooker, Outcome};
 use crate::backup::Wish;
 use crate::failure::{Class, Failure};
 use crate::memory::{self, Need};
 use crate::plan::hang_up;
-use crate::{Compression, Source, Vault, Watch};
+use crate::{BackupRequest, Compression, ObjectReport, Source, Vault, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use warifu_catalog::{Catalog, CatalogError};
 use warifu_core::payload::Encoding;
 use warifu_core::{ObjectId, SiteName};
@@ -22,7 +22,10 @@ use warifu_pipeline::peer::Peer;
 
 /// What an input may fail with while others run, and may not once they have ended and have given
 /// back what they held.
-const WORTH_WAITING: [&str; 3] = ["key-short", "random-short", "memory-ceiling"];
+const WORTH_WAITING: [&str; 4] = ["key-short", "random-short", "memory-ceiling", "job-running"];
+
+/// How long it takes to ask again whether another process has ended with an input.
+const RUNNING_PAUSE: Duration = Duration::from_millis(500);
 
 /// Inputs longer than this many bytes are not what jobs are counted by: their hashes take most.
 const LONG_BYTES: u64 = 16 << 30;
@@ -88,6 +91,7 @@ impl Vault {
         let run = Run {
             inputs,
             wish: if manner.resume { Wish::Resume } else { Wish::Either },
+            again: manner.again,
             record: record.as_ref(),
             stop,
             onlooker,
@@ -105,7 +109,7 @@ impl Vault {
         Ok(tally.report(todo.len() - begun, &run.times, started.elapsed()))
     }
 
-    /// Erases what is recorded of earlier batches. Tells whether there was anything.
+    /// Erases what is recorded of what was stored. Tells whether there was anything.
     ///
     /// # Errors
     /// I/O.
@@ -113,7 +117,34 @@ impl Vault {
         erase(&self.dir)
     }
 
-    /// The record of what batches stored. Trouble with it keeps nothing from being stored.
+    /// Whether there is a record that [`forget_batches`](Self::forget_batches) would erase.
+    #[must_use]
+    pub fn remembers_batches(&self) -> bool {
+        is_there(&self.dir)
+    }
+
+    /// The listed object as which an input was stored before just so, unchanged since.
+    ///
+    /// # Errors
+    /// Where the catalog fails.
+    pub fn stored_as(&self, input: &Input) -> Result<Option<ObjectId>, Failure> {
+        let Some(record) = self.batch_record()? else { return Ok(None) };
+        Ok(self.stored_before(&record, std::slice::from_ref(input))?.remove(&0))
+    }
+
+    /// What makes the record of a file that is stored by itself, in any of these ways of asking;
+    /// `None` for a stream.
+    pub(crate) fn note_of(&self, asked: &[BackupRequest]) -> Result<Option<Note>, Failure> {
+        if asked.iter().all(|request| matches!(request.source, Source::Stdin { .. })) {
+            return Ok(None);
+        }
+        let Some(record) = self.batch_record()? else { return Ok(None) };
+        let marked = |request: &BackupRequest| Some((mark_of(&record, request)?, request.clone()));
+        let marks = asked.iter().filter_map(marked).collect();
+        Ok(Some(Note { record, marks }))
+    }
+
+    /// The record of what was stored. Trouble with it keeps nothing from being stored.
     fn batch_record(&self) -> Result<Option<Record>, Failure> {
         let mut key = [0; 32];
         self.entropy.fill(&mut key).map_err(|error| {
@@ -123,7 +154,7 @@ impl Vault {
             Ok((record, is_anew)) => {
                 if is_anew {
                     tracing::warn!(
-                        "the record of what batches have stored was damaged and begins anew: \
+                        "the record of what was stored was damaged and begins anew: \
                          inputs that were stored before are stored once more"
                     );
                 }
@@ -143,7 +174,8 @@ impl Vault {
         record: &Record,
         inputs: &[Input],
     ) -> Result<BTreeMap<usize, ObjectId>, Failure> {
-        let marks: Vec<Option<Mark>> = inputs.iter().map(|input| mark_of(record, input)).collect();
+        let marks: Vec<Option<Mark>> =
+            inputs.iter().map(|input| mark_of(record, &input.request)).collect();
         let objects = match record.find(marks.iter().flatten().copied()) {
             Ok(objects) => objects,
             Err(failure) => {
@@ -155,15 +187,8 @@ impl Vault {
         let mut found = BTreeMap::new();
         for (number, mark) in marks.iter().enumerate() {
             let candidates = mark.as_ref().and_then(|mark| objects.get(mark));
-            for object in candidates.into_iter().flatten().rev() {
-                match self.catalog()?.object(object) {
-                    Ok(_) => {
-                        found.insert(number, *object);
-                        break;
-                    }
-                    Err(CatalogError::NotFound { .. }) => {}
-                    Err(error) => return Err(error.into()),
-                }
+            if let Some(object) = self.last_listed(candidates.map_or(&[], Vec::as_slice))? {
+                found.insert(number, object);
             }
         }
         Ok(found)
@@ -184,6 +209,17 @@ impl Vault {
         let longest = inputs.iter().filter_map(Input::bytes).max().unwrap_or(0);
         let least = Need::of_backup(widest, longest.min(LONG_BYTES), encoding, channels);
         Ok(memory::shares(self.config.limits.memory_bytes, jobs, &least))
+    }
+
+    fn last_listed(&self, objects: &[ObjectId]) -> Result<Option<ObjectId>, Failure> {
+        for object in objects.iter().rev() {
+            match self.catalog()?.object(object) {
+                Ok(_) => return Ok(Some(*object)),
+                Err(CatalogError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
     }
 
     /// Another handle of this opening, for a thread of its own, held to `memory_bytes`.
@@ -209,6 +245,7 @@ impl Vault {
 struct Run<'a> {
     inputs: &'a [Input],
     wish: Wish,
+    again: bool,
     record: Option<&'a Record>,
     stop: &'a AtomicBool,
     onlooker: &'a dyn Onlooker,
@@ -239,7 +276,13 @@ impl Run<'_> {
             let input = &self.inputs[number];
             self.onlooker.begins(number, input);
             let started = Instant::now();
-            match self.store(vault, number, &mut peers) {
+            let stored = match self.store(vault, number, &mut peers) {
+                Err(failure) if !may_wait && is_running(&failure) => {
+                    self.store_after_others(vault, number, &mut peers, failure)
+                }
+                stored => stored,
+            };
+            match stored {
                 Err(failure) if may_wait && is_worth_waiting(&failure) => {
                     // What this thread's connections hold is given back for others to use.
                     std::mem::take(&mut peers).into_values().for_each(hang_up);
@@ -249,9 +292,13 @@ impl Run<'_> {
                 outcome => {
                     let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
                     let outcome = match outcome {
-                        Ok(report) => {
+                        Ok(Stored::Now(report)) => {
                             tally.stored(&report, started.elapsed());
-                            Outcome::Stored(Box::new(report))
+                            Outcome::Stored(report)
+                        }
+                        Ok(Stored::Before(object)) => {
+                            tally.skipped += 1;
+                            Outcome::Skipped { object: object.to_string() }
                         }
                         Err(failure) => {
                             tally.failed += 1;
@@ -271,13 +318,21 @@ impl Run<'_> {
         vault: &Vault,
         number: usize,
         peers: &mut BTreeMap<SiteName, Peer>,
-    ) -> Result<crate::ObjectReport, Failure> {
+    ) -> Result<Stored, Failure> {
         let input = &self.inputs[number];
-        let marked = self.record.and_then(|record| Some((record, mark_of(record, input)?)));
+        let request = &input.request;
+        let marked = self.record.and_then(|record| Some((record, mark_of(record, request)?)));
+        let meanwhile = || match marked {
+            Some((record, mark)) if !self.again => vault.last_listed(&record.find_added(mark)?),
+            _ => Ok(None),
+        };
+        if let Some(object) = meanwhile()? {
+            return Ok(Stored::Before(object));
+        }
         let mut before_listing = |object| {
             // A file that is another one by now is stored anew the next time.
             if let Some((record, mark)) = marked
-                && mark_of(record, input) == Some(mark)
+                && mark_of(record, request) == Some(mark)
                 && let Err(failure) = record.add(mark, object)
             {
                 let error = crate::plan::error_chain(&failure);
@@ -285,11 +340,37 @@ impl Run<'_> {
             }
         };
         let mut carried =
-            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing);
+            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing, &meanwhile);
         let mut progress = |progress| self.onlooker.advances(number, progress);
         let watch = Watch { progress: &mut progress, stop: self.stop };
-        let outcome = vault.store(&input.request, watch, self.wish, &mut carried);
+        let outcome = vault.store(request, watch, self.wish, &mut carried);
         *peers = carried.peers;
+        match outcome {
+            Ok(report) => Ok(Stored::Now(Box::new(report))),
+            // Whoever was at it may have ended just now.
+            Err(failure) if is_running(&failure) => match meanwhile()? {
+                Some(object) => Ok(Stored::Before(object)),
+                None => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Stores an input that another process is storing, unless that one does it.
+    fn store_after_others(
+        &self,
+        vault: &Vault,
+        number: usize,
+        peers: &mut BTreeMap<SiteName, Peer>,
+        failure: Failure,
+    ) -> Result<Stored, Failure> {
+        let mut outcome = Err(failure);
+        while matches!(&outcome, Err(failure) if is_running(failure))
+            && !self.stop.load(Ordering::Relaxed)
+        {
+            vault.clock.pause(RUNNING_PAUSE);
+            outcome = self.store(vault, number, peers);
+        }
         outcome
     }
 
@@ -305,19 +386,48 @@ impl Run<'_> {
     }
 }
 
+/// What became of an input that was not refused.
+enum Stored {
+    Now(Box<ObjectReport>),
+    /// By somebody else, since the batch began.
+    Before(ObjectId),
+}
+
+/// What the record is to learn of a file that is stored by itself.
+pub(crate) struct Note {
+    record: Record,
+    marks: Vec<(Mark, BackupRequest)>,
+}
+
+impl Note {
+    /// Notes that it is about to be listed. A file that is another one by now is not noted.
+    pub(crate) fn write(&self, object: ObjectId) {
+        for (mark, request) in &self.marks {
+            if mark_of(&self.record, request) == Some(*mark)
+                && let Err(failure) = self.record.add(*mark, object)
+            {
+                let error = crate::plan::error_chain(&failure);
+                tracing::warn!(error, "a batch will store this file anew");
+            }
+        }
+    }
+}
+
+fn is_running(failure: &Failure) -> bool {
+    failure.code() == "job-running"
+}
+
 /// Whether nothing was begun because something was short that others may hold for now.
 fn is_worth_waiting(failure: &Failure) -> bool {
     WORTH_WAITING.contains(&failure.code()) && std::error::Error::source(failure).is_none()
 }
 
-fn mark_of(record: &Record, input: &Input) -> Option<Mark> {
-    let path: &Path = match &input.request.source {
+fn mark_of(record: &Record, request: &BackupRequest) -> Option<Mark> {
+    let path: &Path = match &request.source {
         Source::File(path) => path,
         Source::Stdin { .. } => return None,
     };
-    let request = &input.request;
-    let whose = (&request.individual, request.threshold, request.label.as_deref());
-    Some(record.mark(path, &FileState::of(path)?, whose))
+    Some(record.mark(path, &FileState::of(path)?, request))
 }
 
 #[cfg(test)]
