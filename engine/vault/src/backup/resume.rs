@@ -377,7 +377,7 @@ impl Vault {
             return Ok(None);
         };
         let shares = header.planned();
-        let random_bytes = self.plan_rest(&header, &shares, &standing)?;
+        let random_bytes = self.plan_rest(&header, &shares, &standing, &peers)?;
         let random = match self.catalog()?.witness()?.filter(|name| !peers.contains_key(name)) {
             Some(_) => self.lease_random_alone(random_bytes)?,
             None => self.lease_random(random_bytes, &mut peers)?,
