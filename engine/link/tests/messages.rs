@@ -195,7 +195,7 @@ fn every_number_is_the_one_of_the_format() {
 fn bodies_have_the_lengths_of_the_format_and_no_other() {
     const CHUNK: usize = 1 << 20;
     let cases = [
-        (Op::Confirm, 112..=112, 104..=104),
+        (Op::Confirm, 128..=128, 120..=120),
         (Op::Lease, 16..=16, 16..=16),
         (Op::Release, 0..=65_536, 0..=65_536),
         (Op::Begin, 0..=0, 0..=HELD_RUNS_MAX * 24),
@@ -290,8 +290,8 @@ fn lists_are_refused_out_of_order_empty_cut_or_too_long() {
 fn ranges_beyond_the_last_position_are_refused() {
     let body = [u64::MAX.to_le_bytes(), 1u64.to_le_bytes()].concat();
     assert_eq!(Grant::decode(&body), Err(MessageError::Malformed { field: "range" }));
-    let mut confirm = vec![0; 112];
-    confirm[88..104].copy_from_slice(&body);
+    let mut confirm = vec![0; 128];
+    confirm[104..120].copy_from_slice(&body);
     assert_eq!(Confirm::decode(&confirm), Err(MessageError::Malformed { field: "range" }));
 }
 
