@@ -32,7 +32,7 @@ def ledger(*events):
 def hello(kind, link=LINK):
     nonce = CLIENT_NONCE if kind == lc.HELLO_CLIENT else SERVER_NONCE
     made = struct.pack("<4sBBH16s16sQQQ", b"WHLO", 1, kind, 0, link, nonce, 0, 0, 0)
-    return made + struct.pack("<QQ", 0, 1000) if kind == lc.HELLO_SERVER else made
+    return made + struct.pack("<QQQQ", 0, 1000, 4096, 4096) if kind == lc.HELLO_SERVER else made
 
 
 def frame(start, sequence=0, direction=0, payload=64, kept=0, seed=0, link=LINK):

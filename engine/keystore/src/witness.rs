@@ -47,14 +47,29 @@ impl KeyStore {
         bytes: u64,
         at_least: u64,
     ) -> Result<KeyRange, KeyError> {
+        self.grant_between(pool, direction, bytes, KeyRange::between(at_least, u64::MAX))
+    }
+
+    /// As [`KeyStore::grant`], of nothing outside of `within`.
+    ///
+    /// # Errors
+    /// As [`KeyStore::grant`].
+    pub fn grant_between(
+        &self,
+        pool: PoolId,
+        direction: Direction,
+        bytes: u64,
+        within: KeyRange,
+    ) -> Result<KeyRange, KeyError> {
         let pool = self.pool(pool)?;
         pool.locked(|entry| {
             if pool.kind == PoolKind::Witness {
                 let needed = "witness with key";
                 return Err(KeyError::WrongRole { pool: pool.id, direction, needed });
             }
-            let end = entry.side(direction).end;
-            grant_below(&pool, entry, direction, bytes, KeyRange::between(at_least, end))
+            let end = entry.side(direction).end.min(within.end());
+            let within = KeyRange::between(within.start(), end);
+            grant_below(&pool, entry, direction, bytes, within)
         })
     }
 

@@ -10,7 +10,7 @@ use warifu_core::id::Incarnation;
 use warifu_kernels::Isa;
 use warifu_link::body::{CONFIRM_BYTES, CONFIRMED_BYTES, Confirm, Confirmed};
 use warifu_link::hello::{
-    ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloError, Marks, Nonce, ServerHello,
+    ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloError, Marks, Nonce, PoolEnds, ServerHello,
 };
 use warifu_link::{FrameError, Message, Op, Session, Status, key_bytes_needed};
 
@@ -25,6 +25,7 @@ fn hellos(client_nonce: u8) -> (ClientHello, ServerHello) {
         nonce: Nonce::from_bytes([0xB0; 16]),
         marks: Marks { a_to_b: 2000, b_to_a: 100 },
         granted: range(3072, 3584),
+        ends: PoolEnds { a_to_b: 1 << 20, b_to_a: 1 << 20 },
     };
     (client, server)
 }
@@ -90,6 +91,9 @@ fn altered_hellos_are_found_by_the_first_frame() {
     let mut frame = confirm_frame(&mut a, sent, server.granted.start());
     open(&mut b, &mut frame).unwrap();
     assert_ne!(Confirm::decode(body(&frame)).unwrap().echo, got);
+    // Nor is the end of its key what it sent.
+    let altered = PoolEnds { b_to_a: 1 << 30, ..server.ends };
+    assert_ne!(HelloEcho::of(&client, &ServerHello { ends: altered, ..server }), sent);
 
     // A nonce altered in its first half makes another session; in its second, another echo.
     let other = HelloEcho { client_nonce: Nonce::from_bytes([0xA2; 16]), ..sent };

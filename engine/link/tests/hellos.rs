@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use warifu_core::{KeyRange, LinkId};
 use warifu_link::SessionId;
 use warifu_link::hello::{
-    AnswerKind, ClientHello, HelloEcho, HelloError, HelloRefusal, Marks, Nonce, RefusalReason,
-    ServerHello,
+    AnswerKind, ClientHello, HelloEcho, HelloError, HelloRefusal, Marks, Nonce, PoolEnds,
+    RefusalReason, SERVER_HELLO_BYTES, ServerHello,
 };
 
 const CLIENT: ClientHello = ClientHello {
@@ -21,6 +21,7 @@ fn server(start: u64) -> ServerHello {
         nonce: Nonce::from_bytes([3; 16]),
         marks: Marks { a_to_b: 900, b_to_a: 60 },
         granted: KeyRange::new(start, 512).unwrap(),
+        ends: PoolEnds { a_to_b: 1 << 20, b_to_a: 1 << 21 },
     }
 }
 
@@ -39,7 +40,8 @@ fn a_client_hello_is_laid_out_as_the_format_says() {
     assert_eq!(&bytes[56..], &[0; 8]);
     let bytes = server(1024).encode();
     assert_eq!(&bytes[..8], b"WHLO\x01\x02\x00\x00");
-    assert_eq!(&bytes[56..], &[[0u64, 1024, 512].map(u64::to_le_bytes)].as_flattened().concat());
+    let last = [0u64, 1024, 512, 1 << 20, 1 << 21].map(u64::to_le_bytes);
+    assert_eq!(&bytes[56..], last.as_flattened());
     let bytes = refusal(RefusalReason::MarksBeyondPool).encode();
     assert_eq!(&bytes[..8], b"WHLO\x01\x03\x00\x00");
     assert_eq!(&bytes[40..], &[[0u64, 0, 4].map(u64::to_le_bytes)].as_flattened().concat());
@@ -86,7 +88,7 @@ fn a_hello_grant_is_one_step_and_above_both_marks() {
     let with = |start: u64, length: u64| {
         let mut bytes = server(1024).encode();
         bytes[64..72].copy_from_slice(&start.to_le_bytes());
-        bytes[72..].copy_from_slice(&length.to_le_bytes());
+        bytes[72..80].copy_from_slice(&length.to_le_bytes());
         ServerHello::decode(&bytes)
     };
     assert!(with(1024, 512).is_ok());
@@ -133,10 +135,10 @@ fn session_and_marks_come_of_both_hellos() {
 proptest! {
     #[test]
     fn any_bytes_are_read_one_way_only(
-        bytes in prop::collection::vec(any::<u8>(), 80),
+        bytes in prop::collection::vec(any::<u8>(), SERVER_HELLO_BYTES),
         kind in 0u8..5,
     ) {
-        let mut bytes: [u8; 80] = bytes.try_into().unwrap();
+        let mut bytes: [u8; SERVER_HELLO_BYTES] = bytes.try_into().unwrap();
         for framed in [false, true] {
             if framed {
                 bytes[..8].copy_from_slice(&[b'W', b'H', b'L', b'O', 1, kind, 0, 0]);
@@ -164,6 +166,7 @@ proptest! {
         link: [u8; 16],
         nonce: [u8; 16],
         marks: [u64; 2],
+        ends: [u64; 2],
         cell in 0..u64::MAX / 512,
     ) {
         let hello = ServerHello {
@@ -171,6 +174,7 @@ proptest! {
             nonce: Nonce::from_bytes(nonce),
             marks: Marks { a_to_b: marks[0], b_to_a: marks[1] },
             granted: KeyRange::new(cell * 512, 512).unwrap(),
+            ends: PoolEnds { a_to_b: ends[0], b_to_a: ends[1] },
         };
         prop_assert_eq!(ServerHello::decode(&hello.encode()), Ok(hello));
     }

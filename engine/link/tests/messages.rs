@@ -9,7 +9,7 @@ use warifu_link::body::{
     RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text,
     decode_site_name, failure_text,
 };
-use warifu_link::hello::{HelloEcho, Marks, Nonce};
+use warifu_link::hello::{HelloEcho, Marks, Nonce, PoolEnds};
 use warifu_link::message::BODY_BYTES_MAX;
 use warifu_link::{Message, MessageError, Op, ShareClass, Status};
 
@@ -95,6 +95,7 @@ proptest! {
     fn confirms_round_trip(
         nonces: [[u8; 16]; 2],
         marks: [u64; 4],
+        ends: [u64; 2],
         who: ([u8; 16], u64),
         start in 0..1u64 << 63,
         len in 0..1u64 << 63,
@@ -106,22 +107,24 @@ proptest! {
             server_nonce: Nonce::from_bytes(nonces[1]),
             client_marks: Marks { a_to_b: marks[0], b_to_a: marks[1] },
             server_marks: Marks { a_to_b: marks[2], b_to_a: marks[3] },
+            server_ends: PoolEnds { a_to_b: ends[0], b_to_a: ends[1] },
         };
         let range = KeyRange::new(start, len).unwrap();
         let confirm = Confirm { echo, epoch, incarnation, offered: range, wanted_bytes };
         let mut body = Vec::new();
         confirm.encode(&mut body);
-        prop_assert_eq!(body.len(), 112);
+        prop_assert_eq!(body.len(), 128);
         prop_assert_eq!(&body[..16], &nonces[0]);
         prop_assert_eq!(&body[48..56], &marks[2].to_le_bytes());
-        prop_assert_eq!(&body[104..], &wanted_bytes.to_le_bytes());
+        prop_assert_eq!(&body[64..72], &ends[0].to_le_bytes());
+        prop_assert_eq!(&body[120..], &wanted_bytes.to_le_bytes());
         prop_assert_eq!(Confirm::decode(&body), Ok(confirm));
-        prop_assert!(Confirm::decode(&body[..111]).is_err());
+        prop_assert!(Confirm::decode(&body[..127]).is_err());
 
         let confirmed = Confirmed { echo, epoch, incarnation, granted: range };
         let mut body = Vec::new();
         confirmed.encode(&mut body);
-        prop_assert_eq!(body.len(), 104);
+        prop_assert_eq!(body.len(), 120);
         prop_assert_eq!(Confirmed::decode(&body), Ok(confirmed));
         prop_assert!(Confirmed::decode(&[body, vec![0]].concat()).is_err());
     }
@@ -192,7 +195,7 @@ fn every_number_is_the_one_of_the_format() {
 fn bodies_have_the_lengths_of_the_format_and_no_other() {
     const CHUNK: usize = 1 << 20;
     let cases = [
-        (Op::Confirm, 112..=112, 104..=104),
+        (Op::Confirm, 128..=128, 120..=120),
         (Op::Lease, 16..=16, 16..=16),
         (Op::Release, 0..=65_536, 0..=65_536),
         (Op::Begin, 0..=0, 0..=HELD_RUNS_MAX * 24),
@@ -287,8 +290,8 @@ fn lists_are_refused_out_of_order_empty_cut_or_too_long() {
 fn ranges_beyond_the_last_position_are_refused() {
     let body = [u64::MAX.to_le_bytes(), 1u64.to_le_bytes()].concat();
     assert_eq!(Grant::decode(&body), Err(MessageError::Malformed { field: "range" }));
-    let mut confirm = vec![0; 112];
-    confirm[88..104].copy_from_slice(&body);
+    let mut confirm = vec![0; 128];
+    confirm[104..120].copy_from_slice(&body);
     assert_eq!(Confirm::decode(&confirm), Err(MessageError::Malformed { field: "range" }));
 }
 

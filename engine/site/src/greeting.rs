@@ -7,7 +7,7 @@ use warifu_core::{Direction, End, Kept, KeyRange, LinkId, PoolId};
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, PoolKind};
 use warifu_link::body::{Confirm, Confirmed, failure_text};
 use warifu_link::hello::{
-    CLIENT_HELLO_BYTES, ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloRefusal, Marks,
+    CLIENT_HELLO_BYTES, ClientHello, HELLO_GRANT_BYTES, HelloEcho, HelloRefusal, Marks, PoolEnds,
     RefusalReason, ServerHello,
 };
 use warifu_link::{
@@ -79,8 +79,9 @@ fn offer(
         b_to_a: keys.mark(pool, Direction::BToA)?,
     };
     let at_least = marks.higher(client.marks).a_to_b;
-    let total = status.direction(Direction::AToB).map_or(0, |side| side.bytes_total);
-    if at_least > total {
+    let end = |direction| status.direction(direction).map_or(0, |side| side.bytes_total);
+    let ends = PoolEnds { a_to_b: end(Direction::AToB), b_to_a: end(Direction::BToA) };
+    if at_least > ends.a_to_b {
         return Ok(Err(RefusalReason::MarksBeyondPool));
     }
     let bytes = HELLO_GRANT_BYTES + GRANT_STEP_BYTES - 1;
@@ -93,7 +94,7 @@ fn offer(
         return Ok(Err(RefusalReason::NoKeyLeft));
     }
     let (granted, _) = granted.split_at(HELLO_GRANT_BYTES);
-    Ok(Ok(ServerHello { link: client.link, nonce: site.nonce()?, marks, granted }))
+    Ok(Ok(ServerHello { link: client.link, nonce: site.nonce()?, marks, granted, ends }))
 }
 
 impl Greeting {
@@ -191,7 +192,7 @@ pub(crate) fn grant(
 ) -> Result<KeyRange, SiteError> {
     let granted = match bytes {
         0 => None,
-        _ => grant_for_lease(site.keys(), pool, Direction::AToB, bytes, floor)?,
+        _ => grant_for_lease(site.keys(), pool, Direction::AToB, bytes, (floor, u64::MAX))?,
     };
     Ok(granted.unwrap_or(KeyRange::between(0, 0)))
 }

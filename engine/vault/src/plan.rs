@@ -11,7 +11,7 @@ use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
-use warifu_link::hello::hello_reserve_bytes;
+use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::peer::{Peer, PeerError};
 
@@ -156,7 +156,11 @@ impl Vault {
             candidate.health = Health::Down("it has no link yet: see `warifu key generate`".into());
             return Ok(candidate);
         };
-        (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(site, link.into())?;
+        (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(
+            site,
+            link.into(),
+            ends(reached.and_then(|reached| reached.as_ref().ok())),
+        )?;
         match reached {
             Some(Ok(reached)) if reached.name != site.site => {
                 candidate.health = Health::Down(format!("the site there is {}", reached.name));
@@ -179,13 +183,20 @@ impl Vault {
     }
 
     /// Key towards and from a site that is neither reserved for restores nor planned for running
-    /// work, in bytes.
-    pub(crate) fn budget(&self, site: &Site, pool: PoolId) -> Result<(u64, u64), Failure> {
+    /// work, in bytes, short of where the site's own key ends.
+    pub(crate) fn budget(
+        &self,
+        site: &Site,
+        pool: PoolId,
+        ends: Option<PoolEnds>,
+    ) -> Result<(u64, u64), Failure> {
         let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
         let (planned, reserved) = (catalog.planned(&site.site)?, catalog.reserved(&site.site)?);
-        let (to, from) =
-            (leasable_bytes(&status, Direction::AToB), leasable_bytes(&status, Direction::BToA));
+        let (to, from) = (
+            leasable_bytes(&status, Direction::AToB, ends),
+            leasable_bytes(&status, Direction::BToA, ends),
+        );
         Ok((
             to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
             from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
@@ -240,10 +251,25 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Bytes of a direction of a link that can be leased: hellos have their own.
-pub(crate) fn leasable_bytes(status: &PoolStatus, direction: Direction) -> u64 {
-    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
-    left_bytes(status, direction).saturating_sub(hello_reserve_bytes(total))
+/// Where the key of a site ends that was reached.
+fn ends(reached: Option<&Reached>) -> Option<PoolEnds> {
+    reached.map(|reached| reached.peer.ends())
+}
+
+/// Bytes of a direction of a link that can be leased: hellos have their own, and what the site has
+/// not got yet, as far as that is known, can't be used.
+pub(crate) fn leasable_bytes(
+    status: &PoolStatus,
+    direction: Direction,
+    ends: Option<PoolEnds>,
+) -> u64 {
+    let here = status.direction(direction).map_or(0, |side| side.bytes_total);
+    let there = ends.map_or(here, |ends| match direction {
+        Direction::AToB => ends.a_to_b,
+        Direction::BToA => ends.b_to_a,
+    });
+    let (both, left) = (here.min(there), left_bytes(status, direction));
+    left.saturating_sub(here - both).saturating_sub(hello_reserve_bytes(both))
 }
 
 /// Ends a connection that turned out not to be needed; its key goes back.

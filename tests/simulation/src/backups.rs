@@ -103,7 +103,9 @@ impl Scenario {
         for job in self.jobs(gateway) {
             let Some(number) = self.object_of_job(gateway, &job) else { continue };
             let is_wanted = self.ground.dice.permille(600);
-            if !(is_wanted && self.resume(number, &job)) {
+            // The second time there is key for it.
+            let is_stored = is_wanted && (0..2).any(|_| self.resume(number, &job));
+            if !is_stored {
                 self.cancel(gateway, &job);
             }
         }

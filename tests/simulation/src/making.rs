@@ -41,7 +41,7 @@ impl Scenario {
             objects: Vec::new(),
             root,
             threshold,
-            key_bytes: if is_large { 12 << 20 } else { 1 << 20 },
+            key_bytes: if is_large { 12 << 20 } else { 1 << 19 },
             lost_max,
             next_label: 0,
         };

@@ -244,15 +244,19 @@ impl Scenario {
     pub(crate) fn deliver_key(&mut self, gateway: usize) {
         for number in 0..self.sites.len() {
             let site = self.sites[number].clone();
-            if site.is_up() {
-                let delivered = self.gateways[gateway].courier(&site, self.key_bytes);
-                if let Some(Err(failure)) = delivered {
-                    self.note_outcome("courier", site.name().as_str(), &chain(&failure));
-                }
-            }
+            self.deliver_key_to(gateway, &site);
         }
         if let Some(Err(failure)) = self.gateways[gateway].generate_random(self.key_bytes) {
             self.note_outcome("random numbers", "", &chain(&failure));
+        }
+    }
+
+    fn deliver_key_to(&mut self, gateway: usize, site: &SiteHost) {
+        if site.is_up() {
+            let delivered = self.gateways[gateway].courier(site, self.key_bytes);
+            if let Some(Err(failure)) = delivered {
+                self.note_outcome("courier", site.name().as_str(), &chain(&failure));
+            }
         }
     }
 
@@ -294,10 +298,11 @@ impl Scenario {
         self.ground.note("rest");
         // What a courier still has may be burned at the gateway by now: then fresh key after it.
         for gateway in 0..self.gateways.len() {
-            let is_late =
-                |site: &Arc<SiteHost>| self.gateways[gateway].has_undelivered(site.name().as_str());
-            let rounds = 1 + usize::from(self.sites.iter().any(is_late));
-            (0..rounds).for_each(|_| self.deliver_key(gateway));
+            for site in self.sites.clone() {
+                if self.gateways[gateway].has_undelivered(site.name().as_str()) {
+                    (0..2).for_each(|_| self.deliver_key_to(gateway, &site));
+                }
+            }
         }
         (0..self.gateways.len()).for_each(|gateway| self.end_jobs(gateway));
     }

@@ -3,7 +3,7 @@
 use super::{RANGE_BYTES, RELEASED_RANGES_MAX, put_u64, records, whole};
 use crate::error::MessageError;
 use crate::fields::{Fields, Short};
-use crate::hello::{HelloEcho, Marks, Nonce};
+use crate::hello::{HelloEcho, Marks, Nonce, PoolEnds};
 use warifu_core::id::Incarnation;
 use warifu_core::{KeyRange, RangeSet};
 
@@ -181,6 +181,8 @@ fn put_echo(target: &mut Vec<u8>, echo: &HelloEcho) {
         put_u64(target, marks.a_to_b);
         put_u64(target, marks.b_to_a);
     }
+    put_u64(target, echo.server_ends.a_to_b);
+    put_u64(target, echo.server_ends.b_to_a);
 }
 
 fn echo(fields: &mut Fields<'_>) -> Result<HelloEcho, Short> {
@@ -189,6 +191,7 @@ fn echo(fields: &mut Fields<'_>) -> Result<HelloEcho, Short> {
         server_nonce: Nonce::from_bytes(fields.array()?),
         client_marks: Marks { a_to_b: fields.u64()?, b_to_a: fields.u64()? },
         server_marks: Marks { a_to_b: fields.u64()?, b_to_a: fields.u64()? },
+        server_ends: PoolEnds { a_to_b: fields.u64()?, b_to_a: fields.u64()? },
     })
 }
 

@@ -13,9 +13,9 @@ use crate::message::{BODY_BYTES_MAX, FAILURE_BYTES_MAX};
 use warifu_core::SiteName;
 
 /// Bytes of the body of a confirm request.
-pub const CONFIRM_BYTES: usize = 112;
+pub const CONFIRM_BYTES: usize = 128;
 /// Bytes of the body of its answer.
-pub const CONFIRMED_BYTES: usize = 104;
+pub const CONFIRMED_BYTES: usize = 120;
 /// Bytes of a range in a body.
 pub const RANGE_BYTES: usize = 16;
 /// Most ranges that one release names. Whoever has more lets the rest go unused.

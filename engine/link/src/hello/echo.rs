@@ -1,6 +1,6 @@
 //! What of the hellos is proved later.
 
-use super::{ClientHello, Marks, Nonce, ServerHello, SessionId};
+use super::{ClientHello, Marks, Nonce, PoolEnds, ServerHello, SessionId};
 
 /// What the confirming frames repeat of the hellos. A frame that carries the echo of what its
 /// receiver sent and got proves that both hellos arrived as they were sent, and now.
@@ -14,6 +14,8 @@ pub struct HelloEcho {
     pub client_marks: Marks,
     /// The server's marks.
     pub server_marks: Marks,
+    /// Where the server's key ends.
+    pub server_ends: PoolEnds,
 }
 
 impl HelloEcho {
@@ -25,6 +27,7 @@ impl HelloEcho {
             server_nonce: server.nonce,
             client_marks: client.marks,
             server_marks: server.marks,
+            server_ends: server.ends,
         }
     }
 

@@ -17,7 +17,7 @@ use warifu_core::{KeyRange, LinkId};
 /// Bytes of a client hello, and of a refusal.
 pub const CLIENT_HELLO_BYTES: usize = 64;
 /// Bytes of a server hello. Its first 64 tell what it is: see [`AnswerKind::of`].
-pub const SERVER_HELLO_BYTES: usize = 80;
+pub const SERVER_HELLO_BYTES: usize = 96;
 /// Bytes of A-to-B key that a server hello grants, before it knows whom.
 pub const HELLO_GRANT_BYTES: u64 = 512;
 
@@ -99,6 +99,15 @@ impl Marks {
     pub fn higher(self, other: Self) -> Self {
         Self { a_to_b: self.a_to_b.max(other.a_to_b), b_to_a: self.b_to_a.max(other.b_to_a) }
     }
+}
+
+/// For each direction one past the last position that an end has key for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolEnds {
+    /// Of the key with which end A seals.
+    pub a_to_b: u64,
+    /// Of the key with which end B seals.
+    pub b_to_a: u64,
 }
 
 /// Why a hello is refused.
@@ -185,16 +194,20 @@ pub struct ServerHello {
     /// A-to-B key granted for the confirming frame: [`HELLO_GRANT_BYTES`] from a multiple of
     /// [`GRANT_STEP_BYTES`] on.
     pub granted: KeyRange,
+    /// Where the server's key ends. The client may have more, which a courier still has.
+    pub ends: PoolEnds,
 }
 
 impl ServerHello {
-    /// The 80 bytes as sent.
+    /// The 96 bytes as sent.
     #[must_use]
     pub fn encode(&self) -> [u8; SERVER_HELLO_BYTES] {
         Common { kind: SERVER, link: self.link, nonce: self.nonce, marks: self.marks, last: 0 }
             .put(Layout::new())
             .put_u64(self.granted.start())
             .put_u64(self.granted.len())
+            .put_u64(self.ends.a_to_b)
+            .put_u64(self.ends.b_to_a)
             .finish()
     }
 
@@ -214,7 +227,8 @@ impl ServerHello {
         let granted = KeyRange::new(start, length)
             .filter(|range| range.start().is_multiple_of(GRANT_STEP_BYTES))
             .ok_or(HelloError::Malformed { field: "granted start" })?;
-        Ok(Self { link: common.link, nonce: common.nonce, marks: common.marks, granted })
+        let ends = PoolEnds { a_to_b: fields.u64()?, b_to_a: fields.u64()? };
+        Ok(Self { link: common.link, nonce: common.nonce, marks: common.marks, granted, ends })
     }
 
     /// Checks that this answers `client`: the same link, and a grant at or above both ends' marks.
@@ -235,7 +249,7 @@ impl ServerHello {
 /// Which of the two answers a server has begun to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AnswerKind {
-    /// A server hello: 16 bytes more are to come.
+    /// A server hello: 32 bytes more are to come.
     Willing,
     /// A refusal: these 64 bytes are all of it.
     Refusal,

@@ -1,6 +1,6 @@
 //! Opening a connection: public hellos, then one sealed confirmation each way.
 
-use super::leases::{AnswerKey, grant_for_lease};
+use super::leases::{AnswerKey, grant_below, grant_for_lease};
 use super::{LinkSpent, Peer, PeerError, PeerSettings, SendKey};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use warifu_link::hello::{
     AnswerKind, CLIENT_HELLO_BYTES, ClientHello, HelloEcho, HelloRefusal, Marks, Nonce,
     SERVER_HELLO_BYTES, ServerHello,
 };
-use warifu_link::{GRANT_STEP_BYTES, Message, Op, Session, Status, aligned_grant};
+use warifu_link::{Message, Op, Session, Status};
 
 /// How long a site may take to answer a hello.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ impl Peer {
                 error => error.into(),
             })?;
         let echo = HelloEcho::of(&client, &server);
-        let offered = first_offer(&keys, pool, echo.marks().b_to_a)?;
+        let offered = first_offer(&keys, pool, echo.marks().b_to_a, echo.server_ends.b_to_a)?;
         let mut session = Session::new(isa, link, End::A, echo.session());
         session.granted(Direction::AToB, granted)?;
         session.granted(Direction::BToA, offered)?;
@@ -74,6 +74,7 @@ impl Peer {
             expected_bytes: u64::MAX,
             lease_floor: 0,
             offer_floor: 0,
+            ends: echo.server_ends,
             next_request: 0,
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
@@ -147,22 +148,23 @@ fn exchange_hellos(
     Ok(server)
 }
 
-/// Key for the site's own confirmation, above all that either end knows to be taken: the site has
-/// not proved itself yet.
-fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64) -> Result<KeyRange, PeerError> {
-    let bytes = FIRST_OFFER_BYTES + GRANT_STEP_BYTES - 1;
-    Ok(aligned_grant(keys.grant(pool, Direction::BToA, bytes, mark)?))
+/// Key for the site's own confirmation, above all that either end knows to be taken, and below the
+/// end of the site's key as its hello tells it: the site has not proved itself yet.
+fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64, end: u64) -> Result<KeyRange, PeerError> {
+    let direction = Direction::BToA;
+    let offered = grant_below(keys, pool, direction, FIRST_OFFER_BYTES, (mark, end))?;
+    Ok(offered.ok_or(KeyError::Empty { pool, direction, left: 0 })?)
 }
 
-/// Grants the site up to `bytes` at or above `floor` for its answers.
+/// Grants the site up to `bytes` at or above a floor and below the end of its key, for its answers.
 pub(super) fn offer(
     keys: &KeyStore,
     pool: PoolId,
     bytes: u64,
-    floor: u64,
+    (floor, end): (u64, u64),
 ) -> Result<KeyRange, PeerError> {
     let direction = Direction::BToA;
-    let offered = grant_for_lease(keys, pool, direction, bytes, floor)?;
+    let offered = grant_for_lease(keys, pool, direction, bytes, (floor, end))?;
     let left = 0;
     Ok(offered.ok_or(KeyError::Empty { pool, direction, left })?)
 }

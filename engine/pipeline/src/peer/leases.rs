@@ -93,8 +93,9 @@ impl SendKey {
     }
 }
 
-/// Grants the other end up to `bytes` at or above `floor`, on the grants' step and short of what is
-/// kept for hellos; `None` where nothing is left that a frame fits into.
+/// Grants the other end up to `bytes` at or above `floor` and below `end`, where the key ends that
+/// both have, on the grants' step and short of what is kept for hellos; `None` where nothing is left
+/// that a frame fits into.
 ///
 /// # Errors
 /// Where the ledger can't be written, or this end does not witness the direction.
@@ -103,22 +104,32 @@ pub fn grant_for_lease(
     pool: PoolId,
     direction: Direction,
     bytes: u64,
-    floor: u64,
+    (floor, end): (u64, u64),
+) -> Result<Option<KeyRange>, KeyError> {
+    let status = keys.pool_status(pool)?;
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total).min(end);
+    let limit = total - hello_reserve_bytes(total);
+    grant_below(keys, pool, direction, bytes, (floor, limit))
+}
+
+/// Grants the other end up to `bytes` at or above `floor` and below `limit`, on the grants' step.
+///
+/// # Errors
+/// As [`grant_for_lease`].
+pub(super) fn grant_below(
+    keys: &KeyStore,
+    pool: PoolId,
+    direction: Direction,
+    bytes: u64,
+    (floor, limit): (u64, u64),
 ) -> Result<Option<KeyRange>, KeyError> {
     let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
-    let range = match keys.grant(pool, direction, bytes, floor) {
-        Ok(range) => range,
+    let within = KeyRange::between(floor, limit);
+    let granted = match keys.grant_between(pool, direction, bytes, within) {
+        Ok(range) => aligned_grant(range),
         Err(KeyError::Empty { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let status = keys.pool_status(pool)?;
-    let total = status.direction(direction).map_or(0, |side| side.bytes_total);
-    let limit = total - hello_reserve_bytes(total);
-    let kept_back = KeyRange::between(range.start().max(limit), range.end());
-    if !kept_back.is_empty() {
-        keys.regain(pool, direction, &[kept_back])?;
-    }
-    let granted = aligned_grant(KeyRange::between(range.start(), range.end().min(limit)));
     Ok(Some(granted).filter(|granted| granted.len() >= key_bytes_needed(0, 0)))
 }
 

@@ -21,6 +21,7 @@ use warifu_buffers::Block;
 use warifu_core::{Direction, Kept, KeyClass, KeyRange, ObjectId, PoolId, XCoord};
 use warifu_keystore::{Confirmation, GrantedKey, KeyError, KeyStore};
 use warifu_link::body::{Grant, RANGE_BYTES, Release, decode_failure_text};
+use warifu_link::hello::PoolEnds;
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{
     FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES, aligned_grant,
@@ -130,6 +131,8 @@ pub struct Peer {
     lease_floor: u64,
     /// The lowest position that a lease for answers may have.
     offer_floor: u64,
+    /// Where the site's key ended when it was connected to.
+    ends: PoolEnds,
     next_request: u64,
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
@@ -143,6 +146,13 @@ impl Peer {
     #[must_use]
     pub fn spent(&self) -> LinkSpent {
         self.spent
+    }
+
+    /// Where the site's key ended when it was connected to: what a courier still has counts here
+    /// and not there.
+    #[must_use]
+    pub fn ends(&self) -> PoolEnds {
+        self.ends
     }
 
     /// No more than about `bytes` of key will be needed for sending over this connection: nothing
@@ -325,7 +335,10 @@ impl Peer {
             false => {
                 let bytes = whole_multiple(self.settings.answer_lease_bytes, answer);
                 let bytes = bytes + 2 * CONTROL_KEY_BYTES;
-                connect::offer(&self.keys, self.pool, bytes, self.offer_floor)?
+                {
+                    let within = (self.offer_floor, self.ends.b_to_a);
+                    connect::offer(&self.keys, self.pool, bytes, within)?
+                }
             }
         };
         if !offered.is_empty() {

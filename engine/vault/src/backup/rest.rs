@@ -3,9 +3,11 @@
 use crate::Vault;
 use crate::failure::{Class, Failure};
 use crate::journal::{Header, Standing};
+use std::collections::BTreeMap;
 use warifu_catalog::KeyBytes;
 use warifu_core::plan::PlannedShare;
-use warifu_core::{Channel, Role, XCoord};
+use warifu_core::{Channel, Role, SiteName, XCoord};
+use warifu_pipeline::peer::Peer;
 
 impl Vault {
     /// Plans what is left of a backup at its sites, and how many random numbers it takes.
@@ -17,6 +19,7 @@ impl Vault {
         header: &Header,
         shares: &[PlannedShare],
         standing: &Standing,
+        peers: &BTreeMap<SiteName, Peer>,
     ) -> Result<u64, Failure> {
         let done_bytes = standing.done_bytes();
         let catalog = self.catalog()?;
@@ -29,7 +32,7 @@ impl Vault {
         let nothing: Vec<(XCoord, KeyBytes)> =
             shares.iter().map(|share| (share.x, KeyBytes::default())).collect();
         catalog.replan(&header.object, 0, &nothing)?;
-        let short = self.rest_shortfall(shares, &rest, random_bytes);
+        let short = self.rest_shortfall((shares, &rest), random_bytes, peers);
         catalog.replan(&header.object, random_bytes, &rest)?;
         match short? {
             None => Ok(random_bytes),
@@ -41,14 +44,15 @@ impl Vault {
     /// What is missing, in words.
     fn rest_shortfall(
         &self,
-        shares: &[PlannedShare],
-        rest: &[(XCoord, KeyBytes)],
+        (shares, rest): (&[PlannedShare], &[(XCoord, KeyBytes)]),
         random_bytes: u64,
+        peers: &BTreeMap<SiteName, Peer>,
     ) -> Result<Option<String>, Failure> {
         for (share, (_, rest)) in shares.iter().zip(rest) {
             let site = self.site_row(&share.site)?;
             let Some(link) = site.link.filter(|_| share.channel == Channel::Otp) else { continue };
-            let (to_site_bytes, from_site_bytes) = self.budget(&site, link.into())?;
+            let ends = peers.get(&share.site).map(Peer::ends);
+            let (to_site_bytes, from_site_bytes) = self.budget(&site, link.into(), ends)?;
             let to = rest.to_site_bytes.saturating_sub(to_site_bytes);
             let from = rest.from_site_bytes.saturating_sub(from_site_bytes);
             if to > 0 || from > 0 {

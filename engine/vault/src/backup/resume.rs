@@ -385,7 +385,7 @@ impl Vault {
             return Ok(None);
         };
         let shares = header.planned();
-        let random_bytes = self.plan_rest(&header, &shares, &standing)?;
+        let random_bytes = self.plan_rest(&header, &shares, &standing, &peers)?;
         let random = self.random_source(random_bytes, &mut peers)?;
         let links = header.shares.iter().filter_map(|share| share.link);
         let class = self.class_of(links)?.max(header.class);

@@ -168,8 +168,8 @@ impl Vault {
     fn key_left(&self, share: &StoredShare, chunks: u64) -> Result<u64, Failure> {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
-        let asks = leasable_bytes(&status, Direction::AToB) >= ASK_BYTES * chunks;
-        Ok(if asks { leasable_bytes(&status, Direction::BToA) } else { 0 })
+        let asks = leasable_bytes(&status, Direction::AToB, None) >= ASK_BYTES * chunks;
+        Ok(if asks { leasable_bytes(&status, Direction::BToA, None) } else { 0 })
     }
 
     fn read_lane(
