@@ -61,7 +61,9 @@ fn commit(writer: ShareWriter, attempt_of_1: u32) -> Result<(), ShareError> {
     let geometry = geometry();
     let attempts = BTreeMap::from([(data(1), attempt_of_1)]);
     let capsule = shape(&geometry);
-    writer.commit(&CommitOrder { geometry, masks: 0, capsule, attempts: &attempts })
+    let capsule_generation = 0;
+    let attempts = &attempts;
+    writer.commit(&CommitOrder { geometry, masks: 0, capsule, capsule_generation, attempts })
 }
 
 fn put_capsule(writer: &mut ShareWriter) -> Vec<u8> {

@@ -14,23 +14,31 @@ pub(crate) const DRAFTS_MAX: usize = 256;
 /// A draft, shared by the connections of its link.
 pub(crate) type SharedDraft = Arc<Mutex<Option<ShareWriter>>>;
 
+type Open = HashMap<(LinkId, ShareAddress), SharedDraft>;
+
 /// All drafts that this process has open.
 #[derive(Default)]
 pub(crate) struct Drafts {
-    open: Mutex<HashMap<(LinkId, ShareAddress), SharedDraft>>,
+    open: Mutex<Open>,
     connections: Mutex<Connections>,
 }
 
 /// What the connections of this process have to do with shares. They are numbered as they came.
 #[derive(Default)]
 struct Connections {
-    open: BTreeSet<u64>,
+    open: HashMap<LinkId, BTreeSet<u64>>,
     /// Which one works on a share, from its beginning until that connection begins another or
     /// ends.
     holders: HashMap<(LinkId, ShareAddress), u64>,
-    /// Which one has thrown a share away. Kept while an older one is open, where a request to
-    /// begin that very share may still be on its way: nobody would ever ask for it again.
+    /// Which one has thrown a share away. Kept while an older one of the link is open, where a
+    /// request to begin that very share may still be on its way: nobody would ever ask for it again.
     discarders: HashMap<(LinkId, ShareAddress), u64>,
+}
+
+impl Connections {
+    fn oldest(&self, link: LinkId) -> Option<u64> {
+        self.open.get(&link)?.first().copied()
+    }
 }
 
 /// The name of a share in a store.
@@ -54,16 +62,16 @@ impl Drafts {
         address: ShareAddress,
         draft: Draft,
     ) -> Result<Option<SharedDraft>, ShareError> {
-        let shared = {
-            let mut open = self.lock();
-            let others = open.keys().filter(|key| key.0 == link && key.1 != address).count();
-            if others >= DRAFTS_MAX {
-                return Ok(None);
-            }
-            open.entry((link, address)).or_default().clone()
-        };
+        let Some(shared) = self.place(link, address) else { return Ok(None) };
         // Taking up what an earlier process left may take long: only this draft waits for it.
         let mut place = writer(&shared);
+        let is_closed =
+            |open: &Open| !open.get(&(link, address)).is_some_and(|now| Arc::ptr_eq(now, &shared));
+        if is_closed(&self.lock()) {
+            // Completed or thrown away while this one waited.
+            drop(place);
+            return self.begin(store, link, address, draft);
+        }
         match place.as_ref() {
             Some(writer) if *writer.draft() == draft => {}
             Some(_) => return Err(ShareError::OtherOwner),
@@ -80,9 +88,16 @@ impl Drafts {
         Ok(Some(shared))
     }
 
-    /// `connection` is there from now on.
-    pub(crate) fn opened(&self, connection: u64) {
-        self.connections().open.insert(connection);
+    /// The place of a draft, empty where it was not open; `None` where the link has too many.
+    fn place(&self, link: LinkId, address: ShareAddress) -> Option<SharedDraft> {
+        let mut open = self.lock();
+        let others = open.keys().filter(|key| key.0 == link && key.1 != address).count();
+        (others < DRAFTS_MAX).then(|| open.entry((link, address)).or_default().clone())
+    }
+
+    /// `connection` of `link` is there from now on.
+    pub(crate) fn opened(&self, link: LinkId, connection: u64) {
+        self.connections().open.entry(link).or_default().insert(connection);
     }
 
     /// `connection` works on this share now, whoever did before. It works on one at a time: what
@@ -102,7 +117,7 @@ impl Drafts {
     /// `connection` throws this share away.
     pub(crate) fn discarded(&self, link: LinkId, address: ShareAddress, connection: u64) {
         let mut connections = self.connections();
-        if connections.open.first().is_some_and(|oldest| *oldest < connection) {
+        if connections.oldest(link).is_some_and(|oldest| oldest < connection) {
             connections.discarders.insert((link, address), connection);
         }
     }
@@ -114,13 +129,24 @@ impl Drafts {
         connections.holders.get(&(link, address)).is_some_and(|holder| *holder != connection)
     }
 
-    /// `connection` has ended.
-    pub(crate) fn let_go(&self, connection: u64) {
+    /// Whether `connection` works on this share: it has begun it, and no other connection has
+    /// since. What comes late over one that was superseded must not mix with what came after.
+    pub(crate) fn is_holder(&self, link: LinkId, address: ShareAddress, connection: u64) -> bool {
+        self.connections().holders.get(&(link, address)) == Some(&connection)
+    }
+
+    /// `connection` of `link` has ended.
+    pub(crate) fn let_go(&self, link: LinkId, connection: u64) {
         let mut connections = self.connections();
-        connections.open.remove(&connection);
+        if let Some(open) = connections.open.get_mut(&link) {
+            open.remove(&connection);
+            if open.is_empty() {
+                connections.open.remove(&link);
+            }
+        }
         connections.holders.retain(|_, holder| *holder != connection);
-        let oldest = connections.open.first().copied().unwrap_or(u64::MAX);
-        connections.discarders.retain(|_, discarder| *discarder > oldest);
+        let oldest = connections.oldest(link).unwrap_or(u64::MAX);
+        connections.discarders.retain(|(of, _), discarder| *of != link || *discarder > oldest);
     }
 
     fn connections(&self) -> MutexGuard<'_, Connections> {
@@ -157,7 +183,7 @@ impl Drafts {
         writer.take()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(LinkId, ShareAddress), SharedDraft>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -182,7 +208,11 @@ mod tests {
         drafts.hold(link, address(2), 7);
         assert!(!drafts.is_held(link, address(1), 8), "that one is finished");
         assert!(drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
-        drafts.let_go(7);
+        assert!(drafts.is_holder(link, address(2), 7) && !drafts.is_holder(link, address(1), 7));
+        drafts.hold(link, address(2), 9);
+        assert!(!drafts.is_holder(link, address(2), 7), "another has taken it over");
+        drafts.hold(link, address(2), 7);
+        drafts.let_go(link, 7);
         assert!(!drafts.is_held(link, address(2), 8) && drafts.is_held(link, address(9), 7));
         assert_eq!(drafts.connections().holders.len(), 1, "one place for each connection");
     }
@@ -212,18 +242,20 @@ mod tests {
         let (drafts, link) = (Drafts::default(), LinkId::from_bytes([1; 16]));
         let address =
             ShareAddress { object: ObjectId::from_bytes([2; 16]), x: XCoord::new(1).unwrap() };
-        (0..4).for_each(|connection| drafts.opened(connection));
+        (0..4).for_each(|connection| drafts.opened(link, connection));
+        let another = LinkId::from_bytes([3; 16]);
+        drafts.opened(another, 0);
         drafts.discarded(link, address, 2);
         assert!(!drafts.hold(link, address, 1), "an older connection was overtaken");
         assert!(!drafts.is_held(link, address, 3));
         assert!(drafts.hold(link, address, 3), "a later one begins anew");
-        drafts.let_go(3);
-        drafts.let_go(0);
+        drafts.let_go(link, 3);
+        drafts.let_go(link, 0);
         assert!(!drafts.hold(link, address, 1), "1 is still there");
-        drafts.let_go(1);
+        drafts.let_go(link, 1);
         assert!(drafts.connections().discarders.is_empty(), "nobody can come too late any more");
-        drafts.let_go(2);
-        drafts.opened(4);
+        drafts.let_go(link, 2);
+        drafts.opened(link, 4);
         drafts.discarded(link, address, 4);
         assert!(drafts.connections().discarders.is_empty(), "there is no older connection");
     }

@@ -4,6 +4,7 @@
 //! together.
 
 use crate::Vault;
+use crate::collect::half_complete;
 use crate::complete::Whole;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
@@ -79,23 +80,34 @@ impl Vault {
         let recovered = recover_capsule(self.isa, shape.threshold, shape.capsule, &shares);
         let recovered = recovered.map_err(|error| differ().because(error))?;
         let capsule = recovered.capsule;
-        let agrees = |(x, _): &&(XCoord, &[u8])| !recovered.outliers.contains(x);
-        let agreeing: Vec<(XCoord, &[u8])> = shares.iter().filter(agrees).copied().collect();
+        let outliers: Vec<&str> = held
+            .iter()
+            .filter(|(x, ..)| recovered.outliers.contains(x))
+            .map(|(_, site, _)| site.as_str())
+            .collect();
+        if !outliers.is_empty() {
+            let what = format!(
+                "object {} is complete, but what {} holds of it does not fit the others: it stays \
+                 there, unlisted",
+                intent.object,
+                outliers.join(", ")
+            );
+            let next = format!(
+                "find out what happened there; `warifu jobs cancel --force {}` removes all of it",
+                intent.object
+            );
+            return Err(Failure::new(Class::Damage, "object-disputed", what).next(next));
+        }
         if capsule.head().object != intent.object || capsule.head().individual != intent.individual
         {
             return Err(differ());
         }
         for (x, site) in missing {
-            let whole = Whole { head: capsule.head(), shape, capsules: &agreeing };
+            let whole = Whole { head: capsule.head(), shape, capsules: &shares };
             self.complete(&whole, *x, site).map_err(|error| {
-                let what = format!(
-                    "object {} is complete at {} of {} sites, not at {site}: it stays there, \
-                     unlisted",
-                    intent.object,
-                    held.len(),
-                    intent.shares.len()
-                );
-                Failure::new(Class::Damage, "object-half-complete", what).because(error)
+                let sites: Vec<&SiteName> = held.iter().map(|(_, site, _)| site).collect();
+                tracing::warn!(%site, "this site can't complete its share");
+                half_complete(intent, &sites).because(error)
             })?;
         }
         let record = record(capsule, intent, &shape, self.now_unix_s());

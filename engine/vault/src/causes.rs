@@ -192,6 +192,11 @@ impl From<RunError> for Failure {
                     "nothing was stored; give a larger --size, or wait until the file is complete",
                 ),
             RunError::Journal(error) => JournalError::Io(error).into(),
+            RunError::Panicked | RunError::Stalled => {
+                Self::new(Class::Other, "internal", "the backup ended by a fault of this program")
+                    .because(error)
+                    .next("report it, with what stands above on standard error")
+            }
             _ => {
                 Self::new(Class::Temporary, "stopped", "stopped on request, before all was stored")
             }

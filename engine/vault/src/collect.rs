@@ -8,9 +8,9 @@ use crate::failure::{Class, Failure};
 use crate::journal::JournalError;
 use crate::plan::{error_chain, hang_up};
 use warifu_backend::Error as StoreError;
-use warifu_catalog::{CatalogError, Intent};
+use warifu_catalog::{CatalogError, Intent, Site};
 use warifu_core::{Channel, ObjectId, SiteName, XCoord};
-use warifu_pipeline::peer::{Peer, ShareAddress};
+use warifu_pipeline::peer::ShareAddress;
 use warifu_pipeline::share::{ShareError, ShareReader};
 
 /// What became of an interrupted backup.
@@ -105,19 +105,28 @@ impl Vault {
 
     /// Removes all shares of an intent, those at sites on links first: a site that knows of a
     /// running backup refuses, and then nothing is removed anywhere.
+    ///
+    /// First what is unfinished, everywhere: after that nobody can complete what is there, not even
+    /// a process of another copy of this vault. Only if then fewer than k shares are complete, so
+    /// that no catalog can list an object that could be rebuilt, do these go too.
     fn discard_all(&self, intent: &Intent) -> Result<(), Failure> {
+        let mut completed = Vec::new();
         for is_remote in [true, false] {
             for (x, site, link) in &intent.shares {
-                if link.is_some() == is_remote {
-                    self.discard(intent.object, *x, site)?;
+                if link.is_some() == is_remote && !self.discard(intent.object, *x, site)? {
+                    completed.push((*x, site));
                 }
             }
         }
-        Ok(())
+        if completed.len() >= intent.threshold.k() {
+            let sites: Vec<&SiteName> = completed.iter().map(|(_, site)| *site).collect();
+            return Err(half_complete(intent, &sites));
+        }
+        completed.iter().try_for_each(|(x, site)| self.discard_completed(intent.object, *x, site))
     }
 
     /// The shape of a share if it was completed at its site.
-    fn completed(
+    pub(crate) fn completed(
         &self,
         object: ObjectId,
         x: XCoord,
@@ -143,30 +152,25 @@ impl Vault {
         found.map(|stat| CompletedShape::stated(&stat)).transpose()
     }
 
-    /// Removes a share that was never listed, committed or not.
+    /// Removes a share if it is unfinished. True where nothing of it is left there; false where it
+    /// is complete: that one may be listed in a catalog, if not in this one.
     pub(crate) fn discard(
         &self,
         object: ObjectId,
         x: XCoord,
         site: &SiteName,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let site = self.site_row(site)?;
         if site.channel == Channel::Local {
             return self.discard_local(object, x, &site);
         }
-        let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
-        let mut peer: Peer = dial()?;
+        let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
         let discarded = peer.discard(ShareAddress { object, x });
         hang_up(peer);
         Ok(discarded?)
     }
 
-    fn discard_local(
-        &self,
-        object: ObjectId,
-        x: XCoord,
-        site: &warifu_catalog::Site,
-    ) -> Result<(), Failure> {
+    fn discard_local(&self, object: ObjectId, x: XCoord, site: &Site) -> Result<bool, Failure> {
         let store = self.local_store(site)?;
         let name = share_name(object, x)?;
         match store.resume(&name) {
@@ -174,9 +178,43 @@ impl Vault {
             Err(StoreError::NotFound) => {}
             Err(error) => return Err(error.into()),
         }
-        match store.delete(&name) {
-            Ok(()) | Err(StoreError::NotFound) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(!store.list()?.iter().any(|entry| entry.name == name))
     }
+
+    /// Removes a share, complete or not.
+    pub(crate) fn discard_completed(
+        &self,
+        object: ObjectId,
+        x: XCoord,
+        site: &SiteName,
+    ) -> Result<(), Failure> {
+        let site = self.site_row(site)?;
+        if site.channel == Channel::Local {
+            if self.discard_local(object, x, &site)? {
+                return Ok(());
+            }
+            return match self.local_store(&site)?.delete(&share_name(object, x)?) {
+                Ok(()) | Err(StoreError::NotFound) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
+        let discarded = peer.discard_completed(ShareAddress { object, x });
+        hang_up(peer);
+        Ok(discarded?)
+    }
+}
+
+/// An object that some sites hold whole and that can't be completed at the others.
+pub(crate) fn half_complete(intent: &Intent, sites: &[&SiteName]) -> Failure {
+    let object = intent.object;
+    let names: Vec<&str> = sites.iter().map(|site| site.as_str()).collect();
+    let what = format!(
+        "object {object} is complete at {} of {} sites ({}): it stays there, unlisted",
+        sites.len(),
+        intent.shares.len(),
+        names.join(", ")
+    );
+    Failure::new(Class::Damage, "object-half-complete", what)
+        .next(format!("`warifu jobs cancel --force {object}` removes what is left of it, for good"))
 }

@@ -17,10 +17,10 @@ use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::evaluation_matrix;
 use warifu_core::{Channel, Role, SiteName, XCoord};
 use warifu_kernels::dot;
-use warifu_link::{ShareClass, TAG_BYTES};
+use warifu_link::{ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::{CONTENT_OFFSET, Slot};
 use warifu_pipeline::held::Held;
-use warifu_pipeline::peer::{Peer, ShareAddress};
+use warifu_pipeline::peer::{Peer, PeerError, ShareAddress};
 use warifu_pipeline::share::{CommitOrder, Draft, ShareWriter};
 
 /// An object that at least k sites hold whole.
@@ -47,23 +47,12 @@ impl Vault {
         let role = role.ok_or_else(|| {
             Failure::new(Class::Damage, "object-disputed", "the capsule knows no such share")
         })?;
-        let attempts = whole.attempts();
-        let order = CommitOrder {
-            geometry: whole.head.geometry,
-            masks: whole.head.masks,
-            capsule: whole.shape.capsule(),
-            attempts: &attempts,
-        };
         if site.channel == Channel::Local {
-            return self.complete_here(whole, x, role, (&site, &order));
+            return self.complete_here(whole, x, role, &site);
         }
         let mut peer = self.dialer(&site, Purpose::Store, Patience::Once)?()?;
         let address = ShareAddress { object: whole.head.object, x };
-        let completed = self.complete_there(whole, role, (&mut peer, address), &order);
-        if completed.is_err() {
-            // What can't be completed is worth nothing there.
-            drop(peer.discard(address));
-        }
+        let completed = self.complete_there(whole, role, (&mut peer, address));
         hang_up(peer);
         completed
     }
@@ -73,16 +62,22 @@ impl Vault {
         whole: &Whole<'_>,
         role: Role,
         (peer, address): (&mut Peer, ShareAddress),
-        order: &CommitOrder<'_>,
     ) -> Result<(), Failure> {
         let held = peer.begin(address, whole.head.threshold, role)?;
-        for (slot, attempt, piece) in self.lost_pieces(whole, address.x, &held)? {
+        let generation = next_generation(&held)?;
+        for (slot, attempt, piece) in self.pieces(whole, address.x, generation)? {
             let mut frame = Block::zeroed(CONTENT_OFFSET + piece.len() + TAG_BYTES);
             frame[CONTENT_OFFSET..CONTENT_OFFSET + piece.len()].copy_from_slice(&piece);
             let _no_blind_block = peer.store(address, slot, attempt, frame)?;
             let _receipt = peer.receive()?;
         }
-        Ok(peer.commit(address, order)?)
+        let attempts = whole.attempts();
+        let committed = peer.commit(address, &whole.order(generation, &attempts));
+        if let Err(PeerError::Refused { status: Status::BadRequest, .. }) = &committed {
+            // It lacks what nobody can send it any more: it is worth nothing there.
+            drop(peer.discard(address));
+        }
+        Ok(committed?)
     }
 
     fn complete_here(
@@ -90,7 +85,7 @@ impl Vault {
         whole: &Whole<'_>,
         x: XCoord,
         role: Role,
-        (site, order): (&Site, &CommitOrder<'_>),
+        site: &Site,
     ) -> Result<(), Failure> {
         let (object, threshold) = (whole.head.object, whole.head.threshold);
         let draft = Draft { object, x, threshold, role, link: None };
@@ -103,37 +98,33 @@ impl Vault {
         let mut writer = ShareWriter::begin(store.as_ref(), &name, draft).map_err(failed)?;
         let slots = writer.written().iter().map(|(slot, written)| (*slot, written.attempt));
         let held: Held = slots.collect();
-        let mut put = || {
-            let mut pieces = self.lost_pieces(whole, x, &held)?.into_iter();
-            pieces.try_for_each(|(slot, attempt, piece)| {
-                writer.put(slot, attempt, &[0; 16], piece.into_bytes()).map_err(failed)
-            })
-        };
-        let completed = put().and_then(|()| writer.commit(order).map_err(failed));
-        if completed.is_err()
-            && let Ok(left) = store.resume(&name)
-        {
-            // What can't be completed is worth nothing here.
-            drop(left.abandon());
+        let generation = next_generation(&held)?;
+        for (slot, attempt, piece) in self.pieces(whole, x, generation)? {
+            writer.put(slot, attempt, &[0; 16], piece.into_bytes()).map_err(failed)?;
         }
-        completed
+        let attempts = whole.attempts();
+        let order = whole.order(generation, &attempts);
+        match writer.expect_whole(&order) {
+            Ok(()) => writer.commit(&order).map_err(failed),
+            Err(error) => {
+                // It lacks what nobody can write any more: it is worth nothing here.
+                drop(writer.abandon());
+                Err(failed(error))
+            }
+        }
     }
 
-    /// The pieces of the capsule's share at `x`, where the site has not all of them. It can't have
-    /// those of another sharing: the others completed theirs after all had acknowledged this one.
-    fn lost_pieces(
+    /// The pieces of the capsule's share at `x`, as they follow from the others. What the site has
+    /// of them may be of another sharing, begun by a process that went on with the same object.
+    fn pieces(
         &self,
         whole: &Whole<'_>,
         x: XCoord,
-        held: &Held,
+        generation: u16,
     ) -> Result<Vec<(Slot, u32, Block)>, Failure> {
         let threshold = whole.head.threshold;
         let total = whole.shape.capsule().capsule_bytes(threshold);
         let slot = |index| Slot { class: ShareClass::Capsule, index };
-        let pieces = total.div_ceil(u64::from(CHUNK_BYTES));
-        if (0..pieces).all(|index| held.attempt(slot(index)).is_some()) {
-            return Ok(Vec::new());
-        }
         let sources = &whole.capsules[..threshold.k().min(whole.capsules.len())];
         let xs: Vec<XCoord> = sources.iter().map(|(x, _)| *x).collect();
         let row = evaluation_matrix(&xs, &[x]).map_err(|error| {
@@ -143,13 +134,33 @@ impl Vault {
         let sources: Vec<&[u8]> = sources.iter().map(|(_, share)| *share).collect();
         let mut share = Block::zeroed(total as usize);
         dot(self.isa, &row, &mut [&mut share[..]], &sources);
-        let later = |index| held.attempt(slot(index)).map_or(0, |attempt| attempt + 1);
+        let attempt = u32::from(generation) << 16;
         let pieces = share.chunks(CHUNK_BYTES as usize).zip(0_u64..);
-        Ok(pieces.map(|(piece, at)| (slot(at), later(at), Block::copy_of(piece))).collect())
+        Ok(pieces.map(|(piece, at)| (slot(at), attempt, Block::copy_of(piece))).collect())
     }
 }
 
+/// A generation above all that a site says it holds.
+fn next_generation(held: &Held) -> Result<u16, Failure> {
+    let highest = held.highest_attempt().map_or(0, |attempt| attempt >> 16);
+    u16::try_from(highest + 1).map_err(|_| {
+        let what = "the site claims attempts that no process can have made";
+        Failure::new(Class::Authentication, "site-not-genuine", what)
+    })
+}
+
 impl Whole<'_> {
+    /// What completes a share whose capsule is of `generation`.
+    fn order<'a>(&self, generation: u16, attempts: &'a BTreeMap<Slot, u32>) -> CommitOrder<'a> {
+        CommitOrder {
+            geometry: self.head.geometry,
+            masks: self.head.masks,
+            capsule: self.shape.capsule(),
+            capsule_generation: u32::from(generation),
+            attempts,
+        }
+    }
+
     fn attempts(&self) -> BTreeMap<Slot, u32> {
         let slot = |chunk: u64| match chunk.checked_sub(self.head.geometry.chunk_count()) {
             None => Slot { class: ShareClass::Data, index: chunk },

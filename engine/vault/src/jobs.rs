@@ -5,14 +5,14 @@ use crate::collect::Settled;
 use crate::failure::{Class, Failure};
 use crate::find::only;
 use crate::journal::{Header, Journals};
+use crate::plan::error_chain;
 use crate::report::{ObjectReport, time};
 use crate::{Vault, Watch};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use warifu_catalog::{Holder, Intent, ObjectPrefix};
-use warifu_core::ObjectId;
+use warifu_core::{ObjectId, SiteName};
 use warifu_keystore::Lease;
 
 const DAY_S: u64 = 24 * 60 * 60;
@@ -166,17 +166,55 @@ impl Vault {
     /// Where there is no such backup, it is running, or a site can't be reached: what is left is
     /// then removed later.
     pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
+        let (_claim, intent) = self.take_job(object)?;
+        self.journals().erase(*object)?;
+        Ok(self.settle(&intent)? == Settled::Listed)
+    }
+
+    /// The sites that hold the share of an interrupted backup whole, as far as they answer.
+    ///
+    /// # Errors
+    /// Where there is no such backup.
+    pub fn complete_at(&self, object: &ObjectId) -> Result<Vec<SiteName>, Failure> {
+        let intent = self.intent(object)?;
+        let sites = intent.shares.into_iter().filter(|(x, site, _)| {
+            self.completed(*object, *x, site).is_ok_and(|shape| shape.is_some())
+        });
+        Ok(sites.map(|(_, site, _)| site).collect())
+    }
+
+    /// Removes all that is left of an interrupted backup, what sites hold whole as well, and forgets
+    /// it. What was stored is lost by that. Answers the sites that could not be asked, where parts
+    /// of it may stay.
+    ///
+    /// # Errors
+    /// Where there is no such backup, or it is running.
+    pub fn remove_job(&self, object: &ObjectId) -> Result<Vec<SiteName>, Failure> {
+        let (_claim, intent) = self.take_job(object)?;
+        self.journals().erase(*object)?;
+        let mut left = Vec::new();
+        for (x, site, _) in &intent.shares {
+            if let Err(error) = self.discard_completed(*object, *x, site) {
+                tracing::warn!(%site, error = error_chain(&error), "what it holds stays there");
+                left.push(site.clone());
+            }
+        }
+        self.catalog()?.abandon(object)?;
+        Ok(left)
+    }
+
+    /// Takes an interrupted backup from the process that is gone.
+    fn take_job(&self, object: &ObjectId) -> Result<(Claim<'_>, Intent), Failure> {
         let intent = self.intent(object)?;
         if self.is_in_hand(&intent)? {
             return Err(running(object));
         }
-        let _claim = self.claim(*object)?;
+        let claim = self.claim(*object)?;
         let holder = self.holder();
-        if !self.catalog()?.take_over(object, &intent.holder, &holder)? {
-            return Err(running(object));
+        match self.catalog()?.take_over(object, &intent.holder, &holder)? {
+            true => Ok((claim, Intent { holder, ..intent })),
+            false => Err(running(object)),
         }
-        self.journals().erase(*object)?;
-        Ok(self.settle(&Intent { holder, ..intent })? == Settled::Listed)
     }
 
     /// Goes on with an interrupted backup.
@@ -200,9 +238,9 @@ impl Vault {
             return false;
         }
         match identify(&source.path) {
-            Ok(now) => now == *source,
-            // It may come back: a file system that is not mounted looks otherwise.
-            Err(error) => error.kind() != ErrorKind::NotFound,
+            Ok(now) => now.is_same(source),
+            // It may come back: so it looks where a file system is not mounted.
+            Err(_) => true,
         }
     }
 

@@ -210,7 +210,7 @@ const FIRST: Slot = Slot { class: ShareClass::Data, index: 0 };
 fn order(attempts: &BTreeMap<Slot, u32>) -> CommitOrder<'_> {
     let geometry = Geometry::new(4096).unwrap();
     let capsule = CapsuleShape::new(1040, &geometry, 0).unwrap();
-    CommitOrder { geometry, masks: 0, capsule, attempts }
+    CommitOrder { geometry, masks: 0, capsule, capsule_generation: 0, attempts }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod keys;
 mod shares;
 
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
-pub use shares::{Attempt, Commit, HeldRun, ShareStat};
+pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
 
 use crate::error::MessageError;
 use crate::fields::Fields;

@@ -57,6 +57,9 @@ impl HeldRun {
     }
 }
 
+/// First argument of a discard that leaves a completed share alone; 0 where it may go too.
+pub const UNFINISHED_ONLY: u64 = 1;
+
 /// The attempt under which a chunk was kept, where it is not 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attempt {

@@ -37,6 +37,9 @@ pub enum RunError {
     /// The operator or a signal asked to stop.
     #[error("stopped on request")]
     Stopped,
+    /// A thread of a lane panicked: a fault of this program, told on standard error.
+    #[error("a thread that serves a site panicked")]
+    Panicked,
     /// Chunks are on their way and no lane has anything left to do: a fault of the step machine.
     #[error("no site has anything left to do, and not all is stored")]
     Stalled,
@@ -115,7 +118,7 @@ impl Machine<'_> {
             Event::Failed { lane, error } => {
                 return Err(RunError::Lane { site: self.sites[lane].clone(), source: error });
             }
-            Event::Panicked => return Err(RunError::Stopped),
+            Event::Panicked => return Err(RunError::Panicked),
         }
         Ok(())
     }
@@ -138,7 +141,7 @@ fn run_on_threads(mut machine: Machine<'_>, lanes: &mut [Box<dyn Lane>]) -> Resu
         // A lane that is gone has told why, so nothing is lost with its order.
         let mut give = |order: Order| drop(orders[order.lane()].send(order));
         while machine.go_on(&mut give)? {
-            let Ok(event) = events.recv() else { return Err(RunError::Stopped) };
+            let Ok(event) = events.recv() else { return Err(RunError::Panicked) };
             machine.take(event, &mut give)?;
         }
         Ok(())

@@ -8,10 +8,12 @@ use warifu_buffers::Block;
 use warifu_core::{Kept, KeyRange, ObjectId, PoolId, Role, SiteName, Threshold};
 use warifu_link::body::{
     ATTEMPTS_MAX, Attempt, Commit, Grant, HELD_RUN_BYTES, HeldRun, KEEP_FOOT_BYTES, ShareStat,
-    Witness, decode_site_name,
+    UNFINISHED_ONLY, Witness, decode_site_name,
 };
 use warifu_link::message::FAILURE_BYTES_MAX;
-use warifu_link::{FRAME_HEADER_BYTES, Message, Op, ShareClass, TAG_BYTES, key_bytes_needed};
+use warifu_link::{
+    FRAME_HEADER_BYTES, Message, Op, ShareClass, Status, TAG_BYTES, key_bytes_needed,
+};
 
 /// Runs of slots that the first answer to begin may name: as many as fit where a failure would.
 const FIRST_RUNS: usize = FAILURE_BYTES_MAX / HELD_RUN_BYTES;
@@ -127,6 +129,7 @@ impl Peer {
         let mut body = Vec::new();
         commit.encode(&mut body);
         let message = Message {
+            attempt: order.capsule_generation << 16,
             argument0: order.geometry.payload_bytes(),
             argument1: u64::from(order.masks),
             ..addressed(Op::Commit, address)
@@ -182,15 +185,33 @@ impl Peer {
         Ok(ShareStat::decode_all(reply.body())?)
     }
 
-    /// Has the site throw a share away that its gateway never listed.
+    /// Has the site throw an unfinished share away. True where nothing is left of it; false where
+    /// it is complete, and stays.
     ///
     /// # Errors
     /// Where the site is lost or refuses.
-    pub fn discard(&mut self, address: ShareAddress) -> Result<(), PeerError> {
+    pub fn discard(&mut self, address: ShareAddress) -> Result<bool, PeerError> {
+        match self.throw_away(address, UNFINISHED_ONLY) {
+            Ok(()) => Ok(true),
+            Err(PeerError::Refused { status: Status::ExistsAlready, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the site throw a share away that its gateway never listed, whether it was completed or
+    /// not.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn discard_completed(&mut self, address: ShareAddress) -> Result<(), PeerError> {
+        self.throw_away(address, 0)
+    }
+
+    fn throw_away(&mut self, address: ShareAddress, argument0: u64) -> Result<(), PeerError> {
         while !self.waiting.is_empty() {
             self.receive_any()?;
         }
-        self.call(addressed(Op::Discard, address), &[], 0).map(drop)
+        self.call(Message { argument0, ..addressed(Op::Discard, address) }, &[], 0).map(drop)
     }
 
     /// The site's name and the bytes free in its store.

@@ -102,6 +102,9 @@ pub struct CommitOrder<'a> {
     pub masks: u32,
     /// Lengths of the capsule's parts.
     pub capsule: CapsuleShape,
+    /// Of which generation the pieces of the capsule are, all of them: each generation draws it
+    /// anew, and pieces of two do not fit together.
+    pub capsule_generation: u32,
     /// Attempt of each data chunk and mask that needed more than one.
     pub attempts: &'a BTreeMap<Slot, u32>,
 }
@@ -327,7 +330,7 @@ impl ShareWriter {
     /// Where a slot is missing or of another attempt, or the store fails; the share is then not
     /// published.
     pub fn commit(mut self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
-        self.check(order)?;
+        self.expect_whole(order)?;
         let header = ShareHeader {
             x: self.draft.x,
             threshold: self.draft.threshold,
@@ -363,7 +366,11 @@ impl ShareWriter {
         Ok(self.upload.abandon()?)
     }
 
-    fn check(&self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
+    /// Checks that all is there that `order` names, and nothing else.
+    ///
+    /// # Errors
+    /// Where a slot is missing, of another attempt or length, or one is too many.
+    pub fn expect_whole(&self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
         let data = (0..order.geometry.chunk_count())
             .map(|index| (ShareClass::Data, index, order.geometry.chunk_bytes(index)));
         let masks = (0..u64::from(order.masks))
@@ -384,7 +391,7 @@ impl ShareWriter {
         let slots = order.geometry.chunk_count() + u64::from(order.masks);
         let held = self.count(ShareClass::Data) + self.count(ShareClass::Mask);
         match held == slots {
-            true => Ok(()),
+            true => self.expect_capsule(order),
             false => Err(ShareError::Misfit {
                 slot: Slot { class: ShareClass::Data, index: slots },
                 bytes: 0,
@@ -393,19 +400,28 @@ impl ShareWriter {
         }
     }
 
-    /// Closes the capsule area: its checksum, and zeros up to the page.
-    fn seal_capsule(&mut self, header: &ShareHeader) -> Result<(), ShareError> {
-        let start = header.capsule_offset();
-        let total = header.capsule_bytes();
+    fn expect_capsule(&self, order: &CommitOrder<'_>) -> Result<(), ShareError> {
+        let total = order.capsule.capsule_bytes(self.draft.threshold);
         let piece_bytes = u64::from(CHUNK_BYTES);
         for index in 0..total.div_ceil(piece_bytes) {
             let slot = Slot { class: ShareClass::Capsule, index };
             let bytes = (total - index * piece_bytes).min(piece_bytes);
-            let held = self.written.get(&slot).map(|held| u64::from(held.bytes));
-            if held != Some(bytes) {
+            let held = self.written.get(&slot).ok_or(ShareError::NoSuchSlot { slot })?;
+            if held.attempt >> 16 != order.capsule_generation {
+                let (expected, held) = (order.capsule_generation << 16, Some(held.attempt));
+                return Err(ShareError::WrongAttempt { slot, expected, held });
+            }
+            if u64::from(held.bytes) != bytes {
                 return Err(ShareError::NoSuchSlot { slot });
             }
         }
+        Ok(())
+    }
+
+    /// Closes the capsule area: its checksum, and zeros up to the page.
+    fn seal_capsule(&mut self, header: &ShareHeader) -> Result<(), ShareError> {
+        let start = header.capsule_offset();
+        let total = header.capsule_bytes();
         let mut share = Block::zeroed(total as usize);
         self.upload.read_at(start, &mut share)?;
         let area = capsule_area(&share).into_bytes();

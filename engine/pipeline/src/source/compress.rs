@@ -38,7 +38,7 @@ pub fn compressor() -> String {
 /// A frame as it stands in the payload: compressed, or as given where that is not shorter.
 struct Done {
     number: u64,
-    content: Block,
+    content: io::Result<Block>,
     compressor: Compressor<'static>,
 }
 
@@ -92,7 +92,7 @@ impl FrameEncoder {
     /// The next frame, in the order in which they were sent; none where all were taken.
     ///
     /// # Errors
-    /// Where a compressing thread panicked.
+    /// Where a compressing thread panicked, or the compressor failed.
     pub(crate) fn take(&mut self) -> io::Result<Option<Block>> {
         if self.taken == self.sent {
             return Ok(None);
@@ -106,7 +106,7 @@ impl FrameEncoder {
                 return Err(io::Error::other("a compressing thread ended without its result"));
             };
             self.idle.push(done.compressor);
-            self.arrived.insert(done.number, done.content);
+            self.arrived.insert(done.number, done.content?);
         }
     }
 }
@@ -125,15 +125,16 @@ fn frame_compressor() -> io::Result<Compressor<'static>> {
     Compressor::new(LEVEL)
 }
 
-fn shorter(compressor: &mut Compressor<'_>, frame: Block) -> Block {
+/// The frame, or its content as given where that is not longer. Which of both it is follows from the
+/// content alone: a compressor that fails is no reason, or a backup that goes on would get others.
+fn shorter(compressor: &mut Compressor<'_>, frame: Block) -> io::Result<Block> {
     let mut target = Block::zeroed(zstd::zstd_safe::compress_bound(frame.len()));
-    match compressor.compress_to_buffer(&frame[..], &mut target[..]) {
-        Ok(bytes) if bytes < frame.len() => {
-            target.truncate(bytes);
-            target
-        }
-        _ => frame,
+    let bytes = compressor.compress_to_buffer(&frame[..], &mut target[..])?;
+    if bytes >= frame.len() {
+        return Ok(frame);
     }
+    target.truncate(bytes);
+    Ok(target)
 }
 
 /// The compressing threads of this process: as many as it has cores.

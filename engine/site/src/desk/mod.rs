@@ -55,14 +55,14 @@ pub(crate) struct Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         self.site.drafts().settle_held_by(self.connection);
-        self.site.drafts().let_go(self.connection);
+        self.site.drafts().let_go(self.greeted.link, self.connection);
     }
 }
 
 impl Desk {
     pub(crate) fn new(site: Arc<Site>, greeted: Greeted) -> Self {
         let connection = site.number_connection();
-        site.drafts().opened(connection);
+        site.drafts().opened(greeted.link, connection);
         Self { site, greeted, connection }
     }
 

@@ -11,12 +11,12 @@ use warifu_core::share_file::{CapsuleShape, PAGE_BYTES, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Geometry, Role, Threshold};
 use warifu_kernels::PolyHash;
-use warifu_link::body::{Commit, HELD_RUNS_MAX, SHARE_STATS_MAX, ShareStat};
+use warifu_link::body::{Commit, HELD_RUNS_MAX, SHARE_STATS_MAX, ShareStat, UNFINISHED_ONLY};
 use warifu_link::{Message, ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::ShareAddress;
-use warifu_pipeline::share::{CommitOrder, Draft, ShareReader};
+use warifu_pipeline::share::{CommitOrder, Draft, ShareReader, ShareWriter};
 use zeroize::Zeroizing;
 
 impl Desk {
@@ -79,12 +79,26 @@ impl Desk {
     }
 
     fn put(&self, message: &Message, blind: &[u8; 16], content: Bytes) -> Result<(), Declined> {
-        let draft = self.site.drafts().find(self.greeted.link, address(message)?);
+        let address = address(message)?;
+        let draft = self.site.drafts().find(self.greeted.link, address);
         let draft = draft.ok_or_else(no_draft)?;
         let slot = Slot { class: message.class, index: message.index };
         let mut writer = writer(&draft);
+        self.expect_holder(address)?;
         let writer = writer.as_mut().ok_or_else(no_draft)?;
         writer.put(slot, message.attempt, blind, content).map_err(declined)
+    }
+
+    /// Refuses what comes over a connection that another one has taken this share over from. The
+    /// draft's lock is held: whoever takes it over waits for it, and then sees all that was done.
+    fn expect_holder(&self, address: ShareAddress) -> Result<(), Declined> {
+        match self.site.drafts().is_holder(self.greeted.link, address, self.connection) {
+            true => Ok(()),
+            false => {
+                let why = "this connection has not begun this share, or another took it over";
+                Err(Declined::new(Status::Refused, why))
+            }
+        }
     }
 
     pub(super) fn commit(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
@@ -105,21 +119,48 @@ impl Desk {
             .iter()
             .map(|named| (slot_of(geometry, named.chunk), named.attempt))
             .collect();
-        let order = CommitOrder { geometry, masks, capsule, attempts: &attempts };
+        let capsule_generation = message.attempt >> 16;
+        let attempts = &attempts;
+        let order = CommitOrder { geometry, masks, capsule, capsule_generation, attempts };
         let address = address(message)?;
         // The lock is held until the share is durable: a commit that is asked again waits for this
         // one, and then finds the share.
         let drafts = self.site.drafts();
         match drafts.find(self.greeted.link, address) {
-            Some(draft) => match writer(&draft).take() {
-                Some(writer) => writer.commit(&order).map_err(declined)?,
-                None => self.committed_before(address, &order)?,
-            },
-            None => self.committed_before(address, &order)?,
+            Some(draft) => {
+                let mut place = writer(&draft);
+                let committed = self.commit_draft(address, &mut place, &order);
+                if place.is_some() {
+                    // Refused: it is as it was.
+                    return committed.map(|()| Answer::default());
+                }
+                drop(place);
+                drop(drafts.close(self.greeted.link, address));
+                committed?;
+            }
+            None => {
+                self.committed_before(address, &order)?;
+                self.expect_holder(address)?;
+            }
         }
-        drop(drafts.close(self.greeted.link, address));
         tracing::info!(object = %address.object, x = %address.x, "a share is durable");
         Ok(Answer::default())
+    }
+
+    /// Completes the draft in `place`, which is left there where it lacks what the order names.
+    fn commit_draft(
+        &self,
+        address: ShareAddress,
+        place: &mut Option<ShareWriter>,
+        order: &CommitOrder<'_>,
+    ) -> Result<(), Declined> {
+        self.expect_holder(address)?;
+        let Some(writer) = place.as_ref() else { return self.committed_before(address, order) };
+        writer.expect_whole(order).map_err(declined)?;
+        match place.take() {
+            Some(writer) => writer.commit(order).map_err(declined),
+            None => Ok(()),
+        }
     }
 
     /// A commit that is asked again, after its receipt was lost, is confirmed if it is the same.
@@ -207,8 +248,12 @@ impl Desk {
         Ok(Answer { body, ..Answer::default() })
     }
 
-    /// Throws a share away that its gateway never listed, whether it was completed or not.
+    /// Throws a share away that its gateway never listed: an unfinished one, or where that is asked
+    /// for a completed one too.
     pub(super) fn discard(&self, message: &Message) -> Result<Answer, Declined> {
+        if message.argument0 > UNFINISHED_ONLY {
+            return Err(Declined::new(Status::BadRequest, "no such way to throw away"));
+        }
         let address = address(message)?;
         if self.site.drafts().is_held(self.greeted.link, address, self.connection) {
             return Err(Declined::new(Status::Refused, "a running backup works on this share"));
@@ -220,6 +265,9 @@ impl Desk {
         }
         let name = share_name(address).map_err(declined)?;
         match self.open_own(&name) {
+            Ok(_) if message.argument0 == UNFINISHED_ONLY => {
+                return Err(Declined::new(Status::ExistsAlready, "this share is complete"));
+            }
             Ok(_) => self.site.store().delete(&name).map_err(|error| declined(error.into()))?,
             Err(Declined { status: Status::NoSuchShare, .. }) => {
                 let draft = Draft::abandon_left(self.site.store(), &name, self.greeted.link);

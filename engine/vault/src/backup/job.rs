@@ -7,6 +7,7 @@ use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::jobs::Claim;
 use crate::journal::{Header, Standing};
+use crate::plan::hang_up;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use warifu_backend::ShareName;
@@ -38,7 +39,7 @@ pub(super) struct Job<'a> {
     /// What is done since before.
     pub(super) standing: Standing,
     /// That nobody else in this process works on it.
-    pub(super) _claim: Claim<'a>,
+    pub(super) _claim: Option<Claim<'a>>,
 }
 
 /// What the lanes hold when all is woven.
@@ -49,13 +50,29 @@ pub(super) struct Woven {
 }
 
 impl Job<'_> {
-    /// One lane for each share, in the order of x.
+    /// One lane for each share, in the order of x. Where one can't be, the key of all goes back.
     pub(super) fn lanes(
         &self,
         mut peers: BTreeMap<SiteName, Peer>,
-        mut writers: BTreeMap<XCoord, ShareWriter>,
+        writers: BTreeMap<XCoord, ShareWriter>,
     ) -> Result<Vec<Box<dyn Lane>>, Failure> {
-        let mut lanes: Vec<Box<dyn Lane>> = Vec::new();
+        let mut lanes = Vec::new();
+        match self.push_lanes(&mut lanes, &mut peers, writers) {
+            Ok(()) => Ok(lanes),
+            Err(failure) => {
+                lanes.into_iter().for_each(Lane::close);
+                peers.into_values().for_each(hang_up);
+                Err(failure)
+            }
+        }
+    }
+
+    fn push_lanes(
+        &self,
+        lanes: &mut Vec<Box<dyn Lane>>,
+        peers: &mut BTreeMap<SiteName, Peer>,
+        mut writers: BTreeMap<XCoord, ShareWriter>,
+    ) -> Result<(), Failure> {
         for (share, place) in self.shares.iter().zip(&self.header.shares) {
             let site = self.sites.get(&share.site).ok_or_else(|| missing(&share.site))?;
             let hashes = ShareHashes::new(self.vault.isa, share.x, *place.r);
@@ -82,7 +99,7 @@ impl Job<'_> {
                 }
             }
         }
-        Ok(lanes)
+        Ok(())
     }
 
     fn remote_lane(
@@ -131,6 +148,7 @@ impl Job<'_> {
             geometry: woven.geometry,
             masks: woven.geometry.mask_count(),
             capsule: woven.capsule.shape(),
+            capsule_generation: u32::from(self.standing.generation()),
             attempts: &woven.attempts,
         };
         Ok(at_every_lane(&self.vault.world.driver(), lanes, |lane| lane.commit(&order))?)
@@ -182,7 +200,10 @@ impl Job<'_> {
         // Every site is asked, whatever the others said.
         let remaining = self.shares.iter().filter(|share| {
             let discarded = self.vault.discard(object, share.x, &share.site);
-            discarded.inspect_err(|error| tracing::warn!(site = %share.site, %error)).is_err()
+            let discarded =
+                discarded.inspect_err(|error| tracing::warn!(site = %share.site, %error));
+            // One that is complete stays: whether it may go is settled when all have been asked.
+            !discarded.is_ok_and(|is_gone| is_gone)
         });
         let cleared = remaining.count() == 0;
         let catalog = self.vault.catalog();

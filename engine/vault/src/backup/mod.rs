@@ -358,7 +358,7 @@ impl Vault {
             individual: request.individual.clone(),
             label: request.label.clone(),
             encoding: encoding(source.shape),
-            source: source.identity.clone(),
+            source: source.resumable().cloned(),
             shares: placed.plan.shares.iter().map(place).collect::<Result<_, Failure>>()?,
         };
         self.catalog()?.begin(&self.intent_of(&header, &placed.plan))?;
@@ -374,7 +374,7 @@ impl Vault {
             class,
             random,
             standing,
-            _claim: claim,
+            _claim: Some(claim),
         };
         Ok((job, peers, placed.lock))
     }

@@ -11,8 +11,8 @@ use crate::Vault;
 use crate::adopt::CompletedShape;
 use crate::collect::Settled;
 use crate::failure::{Class, Failure};
-use crate::jobs::running;
-use crate::journal::{Header, Journal, JournalError, Record, SharePlace, Story};
+use crate::jobs::{Claim, running};
+use crate::journal::{Header, Hindrance, Journal, JournalError, Record, SharePlace, Story};
 use crate::plan::hang_up;
 use std::collections::{BTreeMap, BTreeSet};
 use warifu_backend::Error as StoreError;
@@ -45,6 +45,14 @@ pub(super) enum Taken<'a> {
     Listed,
     /// It can't be gone on with, and is cleared away as far as can be.
     Gone,
+}
+
+/// What is to be done with a backup that was taken up.
+enum Weighed<'a> {
+    Ready(Box<Ready<'a>>),
+    Listed,
+    /// To be cleared away, and why.
+    Hopeless(&'static str),
 }
 
 /// A backup that goes on.
@@ -101,13 +109,13 @@ impl Vault {
         source: &OpenSource<'_>,
         wish: Wish,
     ) -> Result<Option<Intent>, Failure> {
-        let Some(identity) = &source.identity else { return Ok(None) };
+        let Some(identity) = source.resumable() else { return Ok(None) };
         for intent in self.catalog()?.intents()? {
             if matches!(wish, Wish::ResumeOf(object) if object != intent.object) {
                 continue;
             }
             let Ok(header) = self.journals().header(intent.object) else { continue };
-            let same = header.source.as_ref() == Some(identity)
+            let same = header.source.as_ref().is_some_and(|source| source.is_same(identity))
                 && header.individual == request.individual
                 && header.threshold == request.threshold
                 && header.label == request.label
@@ -134,7 +142,7 @@ impl Vault {
         intent: Intent,
     ) -> Result<Taken<'a>, Failure> {
         let object = intent.object;
-        let claim = self.claim(object)?;
+        let mut claim = Some(self.claim(object)?);
         let holder = self.holder();
         if !self.catalog()?.take_over(&object, &intent.holder, &holder)? {
             return Err(running(&object));
@@ -156,20 +164,35 @@ impl Vault {
         };
         let kept = |failure: Failure| failure.kept(object);
         let mut peers = self.reach_all(&sites).map_err(kept)?;
-        let completed = self.completed_at(&story.header, &sites, &mut peers).map_err(kept)?;
+        let outcome = self.weigh(request, &mut claim, (story, hashes, sites), &mut peers);
+        // Also where it failed: what was leased and is not needed goes back. A site does not let
+        // anything be cleared away that a connection still works on.
+        peers.into_values().for_each(hang_up);
+        match outcome.map_err(kept)? {
+            Weighed::Ready(ready) => Ok(Taken::Ready(ready)),
+            Weighed::Listed => Ok(Taken::Listed),
+            Weighed::Hopeless(why) => Ok(self.clear_away(&intent, why)),
+        }
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        request: &'a BackupRequest,
+        claim: &mut Option<Claim<'a>>,
+        parts: (Story, Hashes, BTreeMap<SiteName, Site>),
+        peers: &mut BTreeMap<SiteName, Peer>,
+    ) -> Result<Weighed<'a>, Failure> {
+        let (story, hashes, sites) = &parts;
+        let completed = self.completed_at(&story.header, sites, peers)?;
         if !completed.is_empty() {
-            let parts = (&story, &hashes, &sites, &completed);
-            let finished = self.finish(parts, &mut peers);
-            peers.into_values().for_each(hang_up);
-            return match finished.map_err(kept)? {
-                true => Ok(Taken::Listed),
-                false => Ok(self.clear_away(&intent, "some sites completed it and some can't")),
+            return match self.finish((story, hashes, sites, &completed), peers)? {
+                true => Ok(Weighed::Listed),
+                false => Ok(Weighed::Hopeless("some sites completed it and some can't")),
             };
         }
-        let parts = (story, hashes, sites, peers);
-        match self.prepare(request, claim, parts).map_err(kept)? {
-            Some(ready) => Ok(Taken::Ready(Box::new(ready))),
-            None => Ok(self.clear_away(&intent, "too much of it is in doubt")),
+        match self.prepare(request, claim, parts, peers)? {
+            Some(ready) => Ok(Weighed::Ready(Box::new(ready))),
+            None => Ok(Weighed::Hopeless("too much of it is in doubt")),
         }
     }
 
@@ -340,6 +363,7 @@ impl Vault {
             geometry: woven.geometry,
             masks: woven.geometry.mask_count(),
             capsule: woven.capsule.shape(),
+            capsule_generation: u32::from(story.standing.generation()),
             attempts: &woven.attempts,
         };
         for share in header.shares.iter().filter(|share| !completed.contains(&share.x)) {
@@ -365,31 +389,29 @@ impl Vault {
     fn prepare<'a>(
         &'a self,
         request: &'a BackupRequest,
-        claim: crate::jobs::Claim<'a>,
-        (story, hashes, sites, mut peers): (
-            Story,
-            Hashes,
-            BTreeMap<SiteName, Site>,
-            BTreeMap<SiteName, Peer>,
-        ),
+        claim: &mut Option<Claim<'a>>,
+        (story, hashes, sites): (Story, Hashes, BTreeMap<SiteName, Site>),
+        peers: &mut BTreeMap<SiteName, Peer>,
     ) -> Result<Option<Ready<'a>>, Failure> {
         let Story { header, standing, end } = story;
         let (mut held, mut writers) = (Vec::new(), BTreeMap::new());
         for share in &header.shares {
-            let (of_site, writer) = self.begin_again(&header, share, &sites, &mut peers)?;
+            let (of_site, writer) = self.begin_again(&header, share, &sites, peers)?;
             held.push(of_site);
             writers.extend(writer.map(|writer| (share.x, writer)));
         }
-        let Some(standing) = standing.go_on(&held.iter().collect::<Vec<_>>()) else {
-            peers.into_values().for_each(hang_up);
-            return Ok(None);
+        let standing = match standing.go_on(&held.iter().collect::<Vec<_>>()) {
+            Ok(standing) => standing,
+            Err(Hindrance::Worn) => return Ok(None),
+            Err(Hindrance::Claims { share }) => return Err(claims(&header, share)),
         };
         let shares = header.planned();
-        let random_bytes = self.plan_rest(&header, &shares, &standing, &peers)?;
-        let random = self.random_source(random_bytes, &mut peers)?;
+        let random_bytes = self.plan_rest(&header, &shares, &standing, peers)?;
         let links = header.shares.iter().filter_map(|share| share.link);
         let class = self.class_of(links)?.max(header.class);
-        let journal = self.journals().reopen(&header, end, standing.generation(), class)?;
+        let random = self.random_source(random_bytes, peers)?;
+        let journal = self.journals().reopen(&header, end, standing.generation(), class);
+        let journal = journal.inspect_err(|_| self.return_random(&random))?;
         let done_bytes = standing.done_bytes();
         let age_s = self.now_unix_s().saturating_sub(header.created_unix_s);
         tracing::info!(object = %header.object, done_bytes, age_s, "going on with a backup");
@@ -402,9 +424,10 @@ impl Vault {
             class,
             random,
             standing,
-            _claim: claim,
+            _claim: claim.take(),
         };
-        let mut lanes = job.lanes(peers, writers)?;
+        let lanes = job.lanes(std::mem::take(peers), writers);
+        let mut lanes = lanes.inspect_err(|_| self.return_random(&job.random))?;
         for (slot, attempt) in job.standing.slots() {
             let of_shares = hashes.get(&slot).into_iter().flatten();
             for (lane, hash) in lanes.iter_mut().zip(of_shares) {
@@ -413,6 +436,14 @@ impl Vault {
         }
         Ok(Some(Ready { job, lanes, journal }))
     }
+}
+
+/// A site says that it holds what it can't have been sent.
+fn claims(header: &Header, share: usize) -> Failure {
+    let site = header.shares.get(share).map_or("?", |share| share.site.as_str());
+    let what = format!("site {site} claims to hold parts that were never sent to it");
+    Failure::new(Class::Authentication, "site-not-genuine", what)
+        .next(format!("find out what happened at {site}"))
 }
 
 /// What was woven, from the journal alone; `None` where it was not sealed.

@@ -22,6 +22,16 @@ use warifu_pipeline::source::{Compression, PayloadSource, SAMPLE_BYTES};
 /// How long the clock may stand still by which a file system notes times.
 const CLOCK_TICK: Duration = Duration::from_millis(20);
 
+/// The same where it counts whole seconds, in steps of up to two.
+const COARSE_CLOCK_TICK: Duration = Duration::from_millis(2020);
+
+/// How long is waited at most for that clock, which may be ahead of this machine's.
+const SETTLING_MAX: Duration = Duration::from_secs(3);
+
+/// How long after the times of a file were noted programs that have it mapped may change it without
+/// their being noted anew: until what was written goes to the medium.
+const WRITTEN_BACK: Duration = Duration::from_secs(120);
+
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
     pub(super) stream: Box<dyn Read + 'a>,
@@ -31,12 +41,20 @@ pub(super) struct OpenSource<'a> {
     /// What it takes at most, as far as is known.
     pub(super) layout: PayloadLayout,
     /// Of a file, what it was like when it was opened.
-    pub(super) identity: Option<SourceIdentity>,
+    identity: Option<SourceIdentity>,
+    /// Whether any later change of it shows in that.
+    is_settled: bool,
     /// The file itself, to see whether it changed.
     file: Option<File>,
 }
 
 impl<'a> OpenSource<'a> {
+    /// What another process knows it by that goes on with it; none of a stream, or where a change
+    /// might not show.
+    pub(super) fn resumable(&self) -> Option<&SourceIdentity> {
+        self.identity.as_ref().filter(|_| self.is_settled)
+    }
+
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
     pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
         let file = self.file.zip(self.identity);
@@ -260,7 +278,7 @@ fn open_file(path: &Path, wanted: Treatment) -> Result<OpenSource<'static>, Fail
             .next("give files, or pipe a stream: tar c DIR | warifu backup - --size SIZE ..."));
     }
     let file = File::open(path).map_err(unreadable)?;
-    let metadata = settled(&file).map_err(unreadable)?;
+    let (metadata, is_settled) = settled(&file).map_err(unreadable)?;
     let name = path.file_name().map(|name| name.as_bytes().to_vec());
     let modified = metadata.mtime().checked_mul(1_000_000_000);
     let attributes = Attributes {
@@ -277,7 +295,7 @@ fn open_file(path: &Path, wanted: Treatment) -> Result<OpenSource<'static>, Fail
     let shape = shape(wanted, &sample).map_err(unreadable)?;
     let layout = layout(&attributes, metadata.len(), shape)?;
     let stream = Box::new(file.try_clone().map_err(unreadable)?);
-    Ok(OpenSource { stream, attributes, shape, layout, identity, file: Some(file) })
+    Ok(OpenSource { stream, attributes, shape, layout, identity, is_settled, file: Some(file) })
 }
 
 fn open_stdin<'a>(
@@ -306,7 +324,8 @@ fn open_stdin<'a>(
     let layout = layout(&attributes, size_bytes, shape)?;
     // What was read of it can't be read again.
     let stream = Box::new(Cursor::new(sample).chain(stream));
-    Ok(OpenSource { stream, attributes, shape, layout, identity: None, file: None })
+    let (identity, is_settled, file) = (None, false, None);
+    Ok(OpenSource { stream, attributes, shape, layout, identity, is_settled, file })
 }
 
 /// The beginning of a stream, as much of it as is needed to decide.
@@ -339,22 +358,33 @@ fn unstorable(error: PayloadError) -> Failure {
     Failure::new(Class::Limit, "source-too-long", "the source can't be stored").because(error)
 }
 
-/// What a file is like, once the clock of its file system has ticked since it was last changed: a
-/// change that comes later then shows in its times.
-fn settled(file: &File) -> std::io::Result<Metadata> {
+/// What a file is like, once the clock of its file system has ticked since it was last changed, and
+/// whether any change that comes later shows in its times.
+fn settled(file: &File) -> std::io::Result<(Metadata, bool)> {
     let metadata = file.metadata()?;
-    let changed =
-        u64::try_from(metadata.mtime()).ok().zip(u32::try_from(metadata.mtime_nsec()).ok());
-    let changed = changed.map(|(seconds, nanoseconds)| Duration::new(seconds, nanoseconds));
+    let touched = last_touched(&metadata);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let age = changed.and_then(|changed| now.checked_sub(changed));
-    match age.and_then(|age| CLOCK_TICK.checked_sub(age)) {
-        None => Ok(metadata),
+    // What is written back can't be written to by way of a map without its being noted.
+    let is_clean = now >= touched + WRITTEN_BACK || file.sync_data().is_ok();
+    let tick = if metadata.ctime_nsec() == 0 { COARSE_CLOCK_TICK } else { CLOCK_TICK };
+    match (touched + tick).checked_sub(now) {
+        None => Ok((metadata, is_clean)),
+        Some(rest) if rest > SETTLING_MAX => Ok((metadata, false)),
         Some(rest) => {
             std::thread::sleep(rest);
-            file.metadata()
+            let metadata = file.metadata()?;
+            let is_quiet = last_touched(&metadata) == touched;
+            Ok((metadata, is_clean && is_quiet))
         }
     }
+}
+
+/// The later of the times when the content and the status were last changed, since 1970.
+fn last_touched(metadata: &Metadata) -> Duration {
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    let (seconds, nanoseconds) = modified.max((metadata.ctime(), metadata.ctime_nsec()));
+    let seconds = u64::try_from(seconds).unwrap_or(0).min(u64::from(u32::MAX) << 16);
+    Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or(0))
 }
 
 fn identity(path: PathBuf, metadata: &Metadata) -> SourceIdentity {

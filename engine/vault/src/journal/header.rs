@@ -36,6 +36,15 @@ pub(crate) struct SourceIdentity {
     pub(crate) changed: (i64, i64),
 }
 
+impl SourceIdentity {
+    /// Whether it is the same file, unchanged. The number of its device says nothing: it is another
+    /// one when a file system was mounted again.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let of = |one: &Self| (one.inode, one.size_bytes, one.modified, one.changed);
+        self.path == other.path && of(self) == of(other)
+    }
+}
+
 /// Where one share goes, and the secret under which its hashes are made.
 pub(crate) struct SharePlace {
     pub(crate) x: XCoord,

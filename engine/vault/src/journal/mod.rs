@@ -7,7 +7,9 @@
 //! - a record that forbids something (`opened`, `admitted`, `sealed`) is on stable storage, and all
 //!   before it, before what it is about is done: a *barrier*;
 //! - a record that allows something (`done`) may be lost: then the slot is stored once more;
-//! - damage before a barrier was never a torn write: such a journal is not used at all.
+//! - damage before a barrier was never a torn write: such a journal is not used at all. Damage of
+//!   the very last barrier can't be told from a torn one. What it forbade is then found out from
+//!   the sites: what any of them holds counts as sent.
 
 mod header;
 mod record;
@@ -15,7 +17,7 @@ mod standing;
 
 pub(crate) use header::{Header, SharePlace, SourceIdentity};
 pub(crate) use record::{Record, Sealed};
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Hindrance, Standing};
 
 use header::{HEADER_BYTES_MAX, LENGTH_END, header_bytes};
 use std::io::{self, BufReader, Read};
@@ -210,7 +212,11 @@ impl Journals {
             file => file?,
         };
         file.erase(0, file.length()?)?;
-        self.medium.remove(&path(object))?;
+        match self.medium.remove(&path(object)) {
+            // Another process erased it as well, and was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
         Ok(self.medium.sync_dir(Path::new(FOLDER))?)
     }
 }

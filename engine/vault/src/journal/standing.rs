@@ -21,6 +21,19 @@ const PIECES_MAX: u64 = 4096;
 /// Attempts left free for what is lost on the way to the end.
 const ATTEMPTS_SPARE: usize = 4096;
 
+/// Generations that a site may be ahead of a journal which is an older copy. One site's word must
+/// not use up all that there are.
+const GENERATIONS_AHEAD_MAX: u32 = 64;
+
+/// Why an interrupted backup can't go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hindrance {
+    /// It was begun too often, or too much of it is in doubt: it is better begun afresh.
+    Worn,
+    /// The site of this share, in order of x, claims what it can't have been sent.
+    Claims { share: usize },
+}
+
 /// Which slots are done, and which may have reached anyone.
 pub(crate) struct Standing {
     planned: Geometry,
@@ -76,6 +89,8 @@ impl Standing {
                 self.generation = Some(*generation);
                 self.class = self.class.max(*class);
                 self.sealed = None;
+                // The capsule is drawn anew whole in each generation.
+                self.pieces.clear();
             }
             Record::Admitted { end } if *end > 2 * CHUNKS_MAX => {
                 return wrong("it admits more chunks than any object has");
@@ -180,13 +195,16 @@ impl Standing {
     /// Goes on in a further generation: only what all sites hold as the journal says stays done,
     /// and what any site holds beyond counts as sent.
     ///
-    /// `None` where no generation is left, or more chunks are in doubt than a commit can name.
-    pub(crate) fn go_on(mut self, held: &[&Held]) -> Option<Self> {
-        let sent = held.iter().map(|held| held.end(ShareClass::Data)).max().unwrap_or(0);
-        self.admitted = self.admitted.max(sent);
+    /// # Errors
+    /// Where no generation is left, more chunks are in doubt than a commit can name, or a site
+    /// claims what this backup can't have sent it.
+    pub(crate) fn go_on(mut self, held: &[&Held]) -> Result<Self, Hindrance> {
+        if let Some(share) = held.iter().position(|held| self.is_beyond(held)) {
+            return Err(Hindrance::Claims { share });
+        }
         let highest = held.iter().filter_map(|held| held.highest_attempt()).max().unwrap_or(0);
         let known = u32::from(self.generation()).max(highest >> 16);
-        self.generation = Some(u16::try_from(known + 1).ok()?);
+        self.generation = Some(u16::try_from(known + 1).map_err(|_| Hindrance::Worn)?);
         let lost: Vec<Slot> = self
             .slots()
             .filter(|(slot, attempt)| held.iter().any(|held| held.attempt(*slot) != Some(*attempt)))
@@ -202,10 +220,34 @@ impl Standing {
         }
         self.pieces.clear();
         self.sealed = None;
+        if !self.can_be_named() {
+            return Err(Hindrance::Worn);
+        }
+        let ends = held.iter().map(|held| held.end(ShareClass::Data)).enumerate();
+        if let Some((share, sent)) = ends.max_by_key(|(_, end)| *end) {
+            self.admitted = self.admitted.max(sent);
+            if !self.can_be_named() {
+                return Err(Hindrance::Claims { share });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether a commit can name all attempts that are not 0, as far as can be foreseen.
+    fn can_be_named(&self) -> bool {
         let in_doubt = self.admitted.min(self.planned.chunk_count()) as usize;
         let in_doubt = in_doubt.saturating_sub(self.chunks.count_ones());
         let named = self.attempts.len() + in_doubt + self.planned.mask_count() as usize;
-        (named + ATTEMPTS_SPARE <= ATTEMPTS_MAX).then_some(self)
+        named + ATTEMPTS_SPARE <= ATTEMPTS_MAX
+    }
+
+    /// Whether a site claims more than was ever planned for it, or generations that no older copy of
+    /// this journal explains.
+    fn is_beyond(&self, held: &Held) -> bool {
+        let generation = held.highest_attempt().map_or(0, |attempt| attempt >> 16);
+        held.end(ShareClass::Data) > self.planned.chunk_count()
+            || held.end(ShareClass::Mask) > u64::from(self.planned.mask_count())
+            || generation > u32::from(self.generation()) + GENERATIONS_AHEAD_MAX
     }
 
     /// The attempt with which a slot that is not done begins: later than any that may have reached

@@ -370,13 +370,54 @@ fn only_what_journal_and_all_sites_agree_on_stays_done() {
     let next = standing(&room).go_on(&[&whole, &lacks, &other]).unwrap();
     assert_eq!(next.slots().collect::<Vec<_>>(), [(data(1), 1 << 16)]);
     // A site that holds more than the journal knows: an older copy of it was put back.
-    let ahead = held(&[(ADMITTED_STEP + 7, 5 << 16)]);
+    let ahead = held(&[(3, 5 << 16)]);
     let next = standing(&room).go_on(&[&whole, &whole, &ahead]).unwrap();
     assert_eq!(next.generation(), 6);
-    assert_eq!(next.first_attempt(data(ADMITTED_STEP + 7)), 6 << 16);
-    assert_eq!(next.first_attempt(data(ADMITTED_STEP + 8)), 0);
-    let last = held(&[(0, u32::MAX)]);
-    assert!(standing(&room).go_on(&[&whole, &whole, &last]).is_none(), "no generation is left");
+    assert_eq!(next.first_attempt(data(3)), 6 << 16);
+    let mut last = standing(&room);
+    let class = KeyClass::InformationTheoretic;
+    last.apply(&Record::Opened { generation: u16::MAX, class }).unwrap();
+    let worn = last.go_on(&[&whole, &whole, &whole]).err();
+    assert_eq!(worn, Some(Hindrance::Worn), "no generation is left");
+}
+
+#[test]
+fn a_site_that_claims_what_it_was_never_sent_is_named_and_uses_nothing_up() {
+    let room = told();
+    let whole = held(&[(0, 0), (1, 1 << 16), (2, 1 << 16 | 1)]);
+    let mask = |index| Slot { class: ShareClass::Mask, index };
+    let masks = u64::from(header(4).geometry.mask_count());
+    let lies = [
+        held(&[(0, 0xFFFF_0000)]),
+        held(&[(0, u32::MAX)]),
+        held(&[(4, 0)]),
+        [(mask(masks), 0)].into_iter().collect(),
+    ];
+    for lie in &lies {
+        let hindrance = standing(&room).go_on(&[&whole, lie, &whole]).err();
+        assert_eq!(hindrance, Some(Hindrance::Claims { share: 1 }));
+    }
+    // Within the plan, but so much that no commit could name it: it is the claim that does it.
+    let header = header(200_000);
+    let mut standing = Standing::new(&header);
+    standing.apply(&Record::Opened { generation: 0, class: header.class }).unwrap();
+    let lie = held(&[(199_999, 0)]);
+    let hindrance = standing.go_on(&[&Held::default(), &Held::default(), &lie]).err();
+    assert_eq!(hindrance, Some(Hindrance::Claims { share: 2 }));
+}
+
+#[test]
+fn pieces_of_an_earlier_capsule_are_none_of_this_one() {
+    let header = header(4);
+    let mut standing = Standing::new(&header);
+    let class = KeyClass::InformationTheoretic;
+    let piece = Slot { class: ShareClass::Capsule, index: 0 };
+    standing.apply(&Record::Opened { generation: 0, class }).unwrap();
+    let hashes = vec![[0; 16]; header.shares.len()];
+    standing.apply(&Record::Done { slot: piece, attempt: 0, class, hashes }).unwrap();
+    assert_eq!(standing.done(piece), Some(0));
+    standing.apply(&Record::Opened { generation: 1, class }).unwrap();
+    assert_eq!((standing.done(piece), standing.whole().run_count()), (None, 0));
 }
 
 #[test]
@@ -387,11 +428,11 @@ fn what_no_commit_could_name_is_not_gone_on_with() {
     standing.apply(&Record::Opened { generation: 0, class }).unwrap();
     standing.apply(&Record::Admitted { end: ATTEMPTS_MAX as u64 }).unwrap();
     let nothing = Held::default();
-    assert!(standing.go_on(&[&nothing]).is_none());
+    assert_eq!(standing.go_on(&[&nothing]).err(), Some(Hindrance::Worn));
     let mut standing = Standing::new(&header);
     standing.apply(&Record::Opened { generation: 0, class }).unwrap();
     standing.apply(&Record::Admitted { end: ATTEMPTS_MAX as u64 / 2 }).unwrap();
-    assert!(standing.go_on(&[&nothing]).is_some());
+    assert!(standing.go_on(&[&nothing]).is_ok());
 }
 
 #[test]

@@ -111,6 +111,9 @@ pub(crate) enum JobsCommand {
     Cancel {
         /// Its object, as `jobs list` tells it, or the first digits of it
         object: ObjectPrefix,
+        /// Also remove what sites hold whole of an object that can't be listed: it is lost for good
+        #[arg(long)]
+        force: bool,
         /// Only tell what would be cleared away
         #[arg(long)]
         dry_run: bool,

@@ -8,7 +8,8 @@ use crate::signals::Stop;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
-use warifu_vault::JobRow;
+use warifu_core::{ObjectId, SiteName};
+use warifu_vault::{Class, JobRow, Vault};
 
 /// What `jobs cancel` answers.
 #[derive(Serialize)]
@@ -17,8 +18,10 @@ struct Cancelled {
     r#type: &'static str,
     object: String,
     /// `cleared`: nothing of it is left. `listed`: so many sites had it whole that it was
-    /// completed instead.
+    /// completed instead. `removed`: with `--force`, what some sites had whole went as well.
     outcome: &'static str,
+    /// Sites that could not be asked to remove their part.
+    left_at: Vec<String>,
 }
 
 /// Runs one of them.
@@ -40,25 +43,55 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
             let row = vault.job(&vault.resolve_job(object)?)?;
             super::backup::resume(context, &vault, &Stop::install()?, &row)
         }
-        JobsCommand::Cancel { object, dry_run: true } => {
+        JobsCommand::Cancel { object, dry_run: true, .. } => {
             let row = vault.job(&vault.resolve_job(object)?)?;
             let human = || format!("would clear away:\n{}", shown(&row));
             context.output.answer(&versioned(&row), human)
         }
-        JobsCommand::Cancel { object, dry_run: false } => {
-            let object = vault.resolve_job(object)?;
-            let outcome = if vault.cancel_job(&object)? { "listed" } else { "cleared" };
-            let object = object.to_string();
-            let done = Cancelled { v: 1, r#type: "job-cancelled", object, outcome };
-            context.output.answer(&done, || match done.outcome {
-                "listed" => format!(
-                    "{} was complete at its sites: it is listed now, and nothing was removed\n",
-                    done.object
-                ),
-                _ => format!("nothing of {} is left\n", done.object),
-            })
+        JobsCommand::Cancel { object, dry_run: false, force } => {
+            cancel(context, &vault, vault.resolve_job(object)?, *force)
         }
     }
+}
+
+fn cancel(
+    context: &Context,
+    vault: &Vault,
+    object: ObjectId,
+    is_forced: bool,
+) -> Result<(), Ending> {
+    let (outcome, left) = match vault.cancel_job(&object) {
+        Ok(true) => ("listed", Vec::new()),
+        Ok(false) => ("cleared", Vec::new()),
+        Err(failure) if is_forced && failure.class() != Class::Busy => {
+            let sites = vault.complete_at(&object)?;
+            let sites: Vec<&str> = sites.iter().map(SiteName::as_str).collect();
+            context.output.note(&match sites.is_empty() {
+                true => format!("{object}: {failure}; no site that answers holds it whole"),
+                false => format!(
+                    "{object}: {failure}; what is removed now is complete at {}",
+                    sites.join(", ")
+                ),
+            });
+            ("removed", vault.remove_job(&object)?)
+        }
+        Err(failure) => return Err(failure.into()),
+    };
+    let left_at: Vec<String> = left.iter().map(SiteName::to_string).collect();
+    let object = object.to_string();
+    let done = Cancelled { v: 1, r#type: "job-cancelled", object, outcome, left_at };
+    context.output.answer(&done, || match done.outcome {
+        "listed" => format!(
+            "{} was complete at its sites: it is listed now, and nothing was removed\n",
+            done.object
+        ),
+        _ if done.left_at.is_empty() => format!("nothing of {} is left\n", done.object),
+        _ => format!(
+            "{} is forgotten; parts of it may be left at {}, which could not be asked\n",
+            done.object,
+            done.left_at.join(", ")
+        ),
+    })
 }
 
 /// Backups that are not complete, as a table.
