@@ -15,6 +15,7 @@ mod kills;
 mod lab_lines;
 mod large;
 mod ranges;
+mod records;
 mod restores;
 mod resume;
 mod schemes;
