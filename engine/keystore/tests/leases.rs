@@ -324,6 +324,52 @@ fn a_random_pool_is_leased_with_or_without_a_witness() {
 }
 
 #[test]
+fn a_random_pool_full_of_holes_gives_what_it_has_and_burns_nothing() {
+    let mut pair = Pair::new();
+    let pool = random_pool();
+    let left = |pair: &Pair| {
+        let status = pair.a.pool_status(pool).unwrap();
+        status.direction(AB).unwrap().bytes_left
+    };
+    let size = left(&pair);
+    // Three leases, of which the one in the middle is given back: a hole, and the rest.
+    let mut leases = [1000, 500, 1000].map(|bytes| pair.a.self_lease(pool, bytes).unwrap());
+    for lease in &mut leases {
+        let all = lease.left();
+        if all == 1000 {
+            pair.judge.take(lease, all).unwrap();
+        }
+    }
+    let [first, middle, last] = leases;
+    middle.release().unwrap();
+    drop((first, last));
+    assert_eq!(left(&pair), size - 2000);
+    let long = pair.a.self_lease(pool, 600).unwrap();
+    assert_eq!(long.left_in_one_piece(), 600, "the hole is too short, and is passed over");
+    long.release().unwrap();
+    let mut short = pair.a.self_lease(pool, 500).unwrap();
+    assert_eq!(pair.judge.take(&mut short, 500).unwrap().0, range(1000, 1500));
+    short.release().unwrap();
+    let all = left(&pair);
+    let refused = pair.a.self_lease(pool, all + 1).err().unwrap();
+    assert!(matches!(refused, KeyError::Empty { left, .. } if left == all));
+    assert_eq!(left(&pair), all, "what is refused costs nothing");
+    // In pieces, where no run is long enough, and more of it later.
+    let rest = pair.a.self_lease(pool, all - 100).unwrap();
+    let hole = pair.a.self_lease(pool, 50).unwrap();
+    rest.release().unwrap();
+    let mut pieces = pair.a.self_lease(pool, all - 60).unwrap();
+    assert!(pieces.left() == all - 60 && pieces.left_in_one_piece() < all - 60);
+    drop(hole);
+    assert!(matches!(pieces.extend_own(11), Err(KeyError::Empty { .. })));
+    pieces.extend_own(10).unwrap();
+    let longest = pieces.left_in_one_piece();
+    pair.judge.take(&mut pieces, longest).unwrap();
+    pieces.release().unwrap();
+    assert_eq!(left(&pair), all - 50 - longest);
+}
+
+#[test]
 fn a_rolled_back_or_copied_peer_is_noticed_by_its_openings() {
     let pair = Pair::new();
     let pool = link_pool();

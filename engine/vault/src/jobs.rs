@@ -55,11 +55,13 @@ pub struct JobRow {
 /// Leases that are kept for the next object, at most.
 const SPARE_LEASES_MAX: usize = 64;
 
-/// Objects that this process works on, and random numbers that it leased and did not draw.
+/// Objects that this process works on, random numbers that it leased and did not draw, and sites
+/// of which it told that they are away.
 #[derive(Default)]
 pub(crate) struct InHand {
     objects: Mutex<BTreeSet<ObjectId>>,
     spare: Mutex<Vec<Lease>>,
+    away: Mutex<BTreeSet<SiteName>>,
 }
 
 impl InHand {
@@ -69,6 +71,16 @@ impl InHand {
 
     fn spare(&self) -> MutexGuard<'_, Vec<Lease>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a site that does not answer did so until now.
+    pub(crate) fn is_first_absence(&self, site: &SiteName) -> bool {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).insert(site.clone())
+    }
+
+    /// A site answers.
+    pub(crate) fn is_back(&self, site: &SiteName) {
+        self.away.lock().unwrap_or_else(PoisonError::into_inner).remove(site);
     }
 
     /// A lease that an earlier object did not use up and that has so much in one piece.

@@ -86,15 +86,20 @@ impl Vault {
         let mut rolled_back = None;
         for (site, peer) in peers {
             match peer {
-                Ok(reached_site) => drop(reached.insert(site, reached_site.peer)),
+                Ok(reached_site) => {
+                    self.in_hand.is_back(&site);
+                    reached.insert(site, reached_site.peer);
+                }
                 Err(error) if error.is_rollback() => {
                     let told = error_chain(&error);
                     tracing::error!(%site, error = told, "a key store was rolled back");
                     rolled_back = Some(error);
                 }
-                Err(error) => {
-                    tracing::warn!(%site, error = error_chain(&error), "the site is away")
+                Err(error) if self.in_hand.is_first_absence(&site) => {
+                    let why = error_chain(&error);
+                    tracing::warn!("{site} does not answer ({why}); going on without it");
                 }
+                Err(_) => {}
             }
         }
         match found {

@@ -55,9 +55,13 @@ pub struct ObjectReport {
     /// Payload bytes that were stored before this run and not again; 0 where it began afresh.
     #[serde(skip_serializing_if = "is_zero")]
     pub resumed_bytes: u64,
-    /// Wall time.
+    /// Key of links among that of the shares that earlier runs used for what was kept of them. What
+    /// burned when they ended is not counted here: it stands in the pools.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resumed_key_bytes: u64,
+    /// Wall time of this run.
     pub seconds: f64,
-    /// Source bytes over wall time.
+    /// Source bytes that this run stored over its wall time.
     pub bytes_per_second: f64,
 }
 

@@ -103,7 +103,7 @@ pub enum Refusal {
     },
     /// The links' key doesn't cover the object with its restore reserve.
     #[error(
-        "key left does not cover the object with its restore reserve: {}; deliver key, such as: {}",
+        "key left does not cover the object with its restore reserve:\n{}\nbring key, such as:\n{}",
         shortages(sites),
         deliveries(sites)
     )]
@@ -113,9 +113,12 @@ pub enum Refusal {
     },
     /// The `random` pool doesn't cover the object.
     #[error(
-        "{needed_bytes} random bytes are needed and {left_bytes} are left; deliver {} more: \
+        "the random pool has {} too few: {} are needed and {} are left; make more: \
          `warifu key generate --random --bytes {}`",
-        needed_bytes.saturating_sub(*left_bytes), needed_bytes.saturating_sub(*left_bytes)
+        rounded(needed_bytes.saturating_sub(*left_bytes)),
+        rounded(*needed_bytes),
+        rounded(*left_bytes),
+        generous(needed_bytes.saturating_sub(*left_bytes))
     )]
     RandomShortfall {
         /// Bytes that the plan takes from the pool.
@@ -329,23 +332,23 @@ fn rooms(sites: &[(SiteName, u64)]) -> String {
     })
 }
 
+/// A table of what is missing where.
 fn shortages(sites: &[Shortfall]) -> String {
-    joined(sites, ", ", |text, short| {
-        let (needed, left) = (short.needed_bytes, short.left_bytes);
+    let width = sites.iter().map(|short| short.site.as_str().len()).max().unwrap_or(0);
+    let head = format!("  {:width$}  direction  {:>8}  {:>8}", "site", "needed", "missing");
+    let rows = joined(sites, "\n", |text, short| {
         let way = match short.direction {
-            Direction::AToB => "to",
-            Direction::BToA => "from",
+            Direction::AToB => "to it",
+            Direction::BToA => "from it",
         };
-        let _ = write!(
-            text,
-            "{way} {} {needed} bytes needed, {left} left, {} missing",
-            short.site,
-            short.missing_bytes()
-        );
-    })
+        let (needed, missing) = (rounded(short.needed_bytes), rounded(short.missing_bytes()));
+        let site = short.site.as_str();
+        let _ = write!(text, "  {site:width$}  {way:9}  {needed:>8}  {missing:>8}");
+    });
+    format!("{head}\n{rows}")
 }
 
-/// One delivery for each site, as large as its worse direction is short of.
+/// One delivery for each site, larger than its worse direction is short of.
 fn deliveries(sites: &[Shortfall]) -> String {
     let mut missing = BTreeMap::new();
     for short in sites {
@@ -353,7 +356,33 @@ fn deliveries(sites: &[Shortfall]) -> String {
         *most = short.missing_bytes().max(*most);
     }
     let missing: Vec<_> = missing.into_iter().collect();
-    joined(&missing, ", ", |text, (site, bytes)| {
-        let _ = write!(text, "`warifu key generate --site {site} --bytes {bytes} --courier DRIVE`");
+    joined(&missing, "\n", |text, (site, bytes)| {
+        let bytes = generous(*bytes);
+        let _ = write!(text, "  warifu key generate --site {site} --bytes {bytes} --courier DRIVE");
     })
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// A size for people, rounded up to a whole unit.
+fn rounded(bytes: u64) -> String {
+    match bytes {
+        0..KIB => format!("{bytes} B"),
+        KIB..MIB => format!("{} KiB", bytes.div_ceil(KIB)),
+        MIB..GIB => format!("{} MiB", bytes.div_ceil(MIB)),
+        _ => format!("{:.1} GiB", bytes.div_ceil(GIB / 10) as f64 / 10.0),
+    }
+}
+
+/// A size to be delivered where so much is missing: a quarter more, in round figures.
+fn generous(bytes: u64) -> String {
+    let bytes = bytes.saturating_add(bytes / 4);
+    let in_units = |unit: u64, shown: u64| bytes.div_ceil(unit) * (unit / shown);
+    match bytes {
+        _ if bytes <= 64 * MIB => format!("{}MiB", in_units(MIB, MIB)),
+        _ if bytes <= 4 * GIB => format!("{}MiB", in_units(64 * MIB, MIB)),
+        _ => format!("{}GiB", in_units(GIB, GIB)),
+    }
 }

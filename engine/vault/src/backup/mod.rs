@@ -193,13 +193,15 @@ impl Vault {
                 let diary = Diary::new(Some(journal), &job, &source, watch);
                 let lanes = carried.timed(lanes);
                 let data_bytes = job.carry_out(lanes, source, &diary, carried)?;
-                self.stored(&job.header.object, data_bytes, job.standing.done_bytes(), started)
+                let key_bytes = job.standing.spent.iter().map(|spent| spent.key_bytes).sum();
+                let before = (job.standing.done_bytes(), Some(key_bytes));
+                self.stored(&job.header.object, data_bytes, before, started)
             }
             (Taken::Listed, Some(object)) => {
                 (carried.before_listing)(object);
                 self.journals().erase(object)?;
                 let stored_bytes = self.catalog()?.object(&object)?.geometry.payload_bytes();
-                self.stored(&object, source.layout.data_bytes, stored_bytes, started)
+                self.stored(&object, source.layout.data_bytes, (stored_bytes, None), started)
             }
             (Taken::Listed | Taken::Gone, _) => {
                 self.store_afresh(request, source, (watch, started), carried)
@@ -235,19 +237,24 @@ impl Vault {
             Err(failure) => return Err(job.give_up(Vec::new(), failure)),
         };
         let data_bytes = job.carry_out(lanes, source, &diary, carried)?;
-        self.stored(&job.header.object, data_bytes, 0, started)
+        self.stored(&job.header.object, data_bytes, (0, Some(0)), started)
     }
 
-    /// What is said of an object that was just listed.
+    /// What is said of an object that was just listed. Of what earlier runs stored and the key that
+    /// they used, `None` stands for all.
     fn stored(
         &self,
         object: &ObjectId,
         data_bytes: u64,
-        resumed_bytes: u64,
+        (resumed_bytes, resumed_key_bytes): (u64, Option<u64>),
         started: Duration,
     ) -> Result<ObjectReport, Failure> {
         let object = self.catalog()?.object(object)?;
         let seconds = (self.clock.elapsed() - started).as_secs_f64();
+        let key_bytes = object.shares.iter().map(|share| share.key_bytes).sum();
+        let stored_bytes = object.geometry.payload_bytes();
+        let stored_now = stored_bytes.saturating_sub(resumed_bytes) as f64;
+        let data_now = data_bytes as f64 * stored_now / stored_bytes.max(1) as f64;
         let tls = object.shares.iter().filter(|share| share.channel == Channel::Tls).count();
         Ok(ObjectReport {
             v: 1,
@@ -255,7 +262,7 @@ impl Vault {
             object: object.object.to_string(),
             individual: object.individual.to_string(),
             bytes: data_bytes,
-            stored_bytes: object.geometry.payload_bytes(),
+            stored_bytes,
             k: object.threshold.k_byte(),
             n: object.threshold.n_byte(),
             class: object.class.as_str(),
@@ -264,8 +271,9 @@ impl Vault {
             random_bytes: object.random_bytes,
             overridden: object.overridden.iter().map(overridden).collect(),
             resumed_bytes,
+            resumed_key_bytes: resumed_key_bytes.unwrap_or(key_bytes),
             seconds,
-            bytes_per_second: data_bytes as f64 / seconds.max(1e-9),
+            bytes_per_second: data_now / seconds.max(1e-9),
         })
     }
 

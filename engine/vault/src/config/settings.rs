@@ -76,7 +76,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("profile", "pad", Kind::Switch),
     optional("profile", "pin", Kind::Sites),
     optional("profile", "exclude", Kind::Sites),
-    optional("profile", "jobs", Kind::Count(1, 1024)),
+    optional("profile", "jobs", Kind::Count(1, 32)),
     optional("profile", "memory_limit", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
 ];
 

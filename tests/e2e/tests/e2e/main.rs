@@ -16,6 +16,7 @@ mod lab_lines;
 mod large;
 mod memory;
 mod ranges;
+mod records;
 mod restores;
 mod resume;
 mod schemes;

@@ -27,8 +27,9 @@ pub(crate) struct EstimateArgs {
     #[arg(long, value_name = "HOW", value_parser = super::compression())]
     pub(crate) compress: Option<Compression>,
     /// Round the length up coarsely, as `backup` would
-    #[arg(long)]
-    pub(crate) pad: bool,
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true,
+          default_missing_value = "yes", value_parser = super::yes_or_no())]
+    pub(crate) pad: Option<bool>,
     /// Read what is to be compressed, to tell just how long it gets: else its length is the most
     /// that it can take
     #[arg(long)]

@@ -10,7 +10,9 @@ mod tests;
 
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
 pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
-pub(crate) use objects::{BackupArgs, RestoreArgs, built_in_scheme, compression, named_override};
+pub(crate) use objects::{
+    BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
+};
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};

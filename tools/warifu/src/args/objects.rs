@@ -49,9 +49,10 @@ pub(crate) struct BackupArgs {
     #[arg(long, value_name = "HOW", value_parser = compression())]
     pub(crate) compress: Option<Compression>,
     /// Round the length up coarsely, by 3 % at most of what has some mebibytes, so that it says
-    /// less of what is stored. What is compressed always is
-    #[arg(long)]
-    pub(crate) pad: bool,
+    /// less of what is stored. What is compressed always is [default: the profile's, else no]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true,
+          default_missing_value = "yes", value_parser = yes_or_no())]
+    pub(crate) pad: Option<bool>,
     /// Only tell where shares would go and what they would cost
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -65,8 +66,9 @@ pub(crate) struct BackupArgs {
     /// Of several inputs, store those anew too that an earlier run stored and that are unchanged
     #[arg(long)]
     pub(crate) again: bool,
-    /// Erase the record of what runs over several inputs have stored, and do nothing else
-    #[arg(long, conflicts_with_all = ["paths", "manifest", "individual", "dry_run", "again"])]
+    /// Erase the record of what was stored, by which runs over several inputs know what to skip, and
+    /// do nothing else
+    #[arg(long, conflicts_with_all = ["paths", "manifest", "individual", "again"])]
     pub(crate) forget: bool,
     /// Go on with interrupted backups and begin none: with those of the PATHs, which must be there,
     /// or without PATH with all. (A backup that is given again goes on by itself.)
@@ -80,6 +82,11 @@ pub(crate) struct BackupArgs {
 /// How a compression is written.
 pub(crate) fn compression() -> impl TypedValueParser<Value = Compression> {
     PossibleValuesParser::new(["auto", "none", "zstd"]).try_map(|text| text.parse::<Compression>())
+}
+
+/// How a wish that a profile may have is written.
+pub(crate) fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["yes", "no"]).map(|word| word == "yes")
 }
 
 /// The scheme where neither a flag nor a profile names one.

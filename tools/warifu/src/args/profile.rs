@@ -29,7 +29,7 @@ pub(crate) fn chosen(
 pub(crate) fn lay_under(args: &mut BackupArgs, profile: &Profile) {
     args.scheme = args.scheme.or(profile.scheme);
     args.compress = args.compress.or_else(|| compression(profile));
-    args.pad |= profile.pad.unwrap_or(false);
+    args.pad = args.pad.or(profile.pad);
     args.jobs = args.jobs.or(profile.jobs.and_then(|jobs| u16::try_from(jobs).ok()));
     args.memory_limit = args.memory_limit.or(profile.memory_limit.map(|bytes| Size { bytes }));
     sites(&mut args.pins, &mut args.exclusions, profile);
@@ -44,7 +44,7 @@ fn compression(profile: &Profile) -> Option<Compression> {
 pub(crate) fn lay_under_estimate(args: &mut EstimateArgs, profile: &Profile) {
     args.scheme = args.scheme.or(profile.scheme);
     args.compress = args.compress.or_else(|| compression(profile));
-    args.pad |= profile.pad.unwrap_or(false);
+    args.pad = args.pad.or(profile.pad);
     sites(&mut args.pins, &mut args.exclusions, profile);
 }
 
@@ -107,6 +107,21 @@ mod tests {
         assert_eq!((names(&args.pins), names(&args.exclusions)), (vec!["b"], vec!["a", "e"]));
         let args = laid("--pin x --exclude y", &profile);
         assert_eq!((names(&args.pins), names(&args.exclusions)), (vec!["x"], vec!["y"]));
+    }
+
+    #[test]
+    fn a_flag_undoes_the_padding_of_a_profile() {
+        let padded = Profile { pad: Some(true), ..Profile::default() };
+        let plain = Profile::default();
+        for (line, profile, expected) in [
+            ("", &plain, None),
+            ("", &padded, Some(true)),
+            ("--pad", &plain, Some(true)),
+            ("--pad=yes", &plain, Some(true)),
+            ("--pad=no", &padded, Some(false)),
+        ] {
+            assert_eq!(laid(line, profile).pad, expected, "{line}");
+        }
     }
 
     #[test]

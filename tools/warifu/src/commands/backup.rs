@@ -25,7 +25,7 @@ const JOBS_MAX: usize = 4;
 pub(super) fn backup(context: &Context, mut args: BackupArgs) -> Result<(), Ending> {
     let mut vault = context.open()?;
     if args.forget {
-        return forget(context, &vault);
+        return forget(context, &vault, args.dry_run);
     }
     let profile = context.profile(&vault, args.profile.as_deref())?;
     lay_under(&mut args, &profile);
@@ -59,7 +59,7 @@ fn request(args: &BackupArgs) -> BatchRequest {
         pins: args.pins.clone(),
         exclusions: args.exclusions.clone(),
         compression: args.compress.unwrap_or_default(),
-        pad: args.pad,
+        pad: args.pad.unwrap_or(false),
     }
 }
 
@@ -70,6 +70,11 @@ fn manner(args: &BackupArgs) -> Manner {
 }
 
 fn store(context: &Context, vault: &Vault, input: &Input, resume: bool) -> Result<(), Ending> {
+    if !resume && let Some(object) = vault.stored_as(input)? {
+        context.output.note(&format!(
+            "note: stored before as {object}: this is a second copy, which takes its key again"
+        ));
+    }
     let stop = Stop::install()?;
     let path = input.path();
     let name = Path::new(&path).file_name().map(|name| name.to_string_lossy());
@@ -152,11 +157,28 @@ struct Forgotten {
     erased: bool,
 }
 
-fn forget(context: &Context, vault: &Vault) -> Result<(), Ending> {
+/// What `--forget --dry-run` answers in JSON.
+#[derive(Serialize)]
+struct WouldForget {
+    r#type: &'static str,
+    would_erase: bool,
+}
+
+fn forget(context: &Context, vault: &Vault, dry_run: bool) -> Result<(), Ending> {
+    if dry_run {
+        let would_erase = vault.remembers_batches();
+        let document = versioned(WouldForget { r#type: "plan", would_erase });
+        return context.output.answer(&document, || match would_erase {
+            true => {
+                "would erase the record of what was stored: batches then store it anew\n".to_owned()
+            }
+            false => "there is no record of what was stored\n".to_owned(),
+        });
+    }
     let erased = vault.forget_batches()?;
     context.output.answer(&versioned(Forgotten { r#type: "forgotten", erased }), || match erased {
-        true => "the record of what batches have stored is erased\n".to_owned(),
-        false => "no batch has left a record\n".to_owned(),
+        true => "the record of what was stored is erased\n".to_owned(),
+        false => "there is no record of what was stored\n".to_owned(),
     })
 }
 
@@ -183,6 +205,10 @@ pub(super) fn ending(inputs: usize, failures: &[(String, Failure)]) -> Result<()
 
 fn stored(report: &ObjectReport) -> String {
     let mut text = format!("object      {}\n", report.object);
+    if report.resumed_bytes > 0 {
+        let (before, all) = (human(report.resumed_bytes), human(report.stored_bytes));
+        text += &format!("went on     from {before} of {all}\n");
+    }
     text += &format!("individual  {}\n", report.individual);
     text += &format!(
         "stored      {} as {}, in {:.1} s, {}\n",
@@ -194,12 +220,24 @@ fn stored(report: &ObjectReport) -> String {
     text += &format!("scheme      any {} of {} rebuild\n", report.k, report.n);
     text += &format!("secrecy     {}\n", secrecy(report.class, report.tolerates_corrupt_sites));
     let key_bytes: u64 = report.shares.iter().map(|share| share.key_bytes).sum();
-    text += &format!(
-        "key         {} of links, {:.3} for each stored byte; {} of the random pool\n",
-        human(key_bytes),
-        key_bytes as f64 / report.stored_bytes.max(1) as f64,
-        human(report.random_bytes)
-    );
+    let now_bytes = key_bytes.saturating_sub(report.resumed_key_bytes);
+    let stored_now = report.stored_bytes.saturating_sub(report.resumed_bytes);
+    text += &match report.resumed_bytes {
+        0 => format!(
+            "key         {} of links, {:.3} for each stored byte; {} of the random pool\n",
+            human(key_bytes),
+            key_bytes as f64 / report.stored_bytes.max(1) as f64,
+            human(report.random_bytes)
+        ),
+        _ => format!(
+            "key         {} of links in this run, for {} stored by it; {} in earlier runs, and what \
+             burned when they ended (see `warifu key status`); {} of the random pool in all\n",
+            human(now_bytes),
+            human(stored_now),
+            human(report.resumed_key_bytes),
+            human(report.random_bytes)
+        ),
+    };
     for named in &report.overridden {
         text += &format!("override    {named}\n");
     }

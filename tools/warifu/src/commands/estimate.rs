@@ -42,7 +42,7 @@ fn request(vault: &Vault, args: EstimateArgs) -> Result<EstimateRequest, Failure
         paths: args.paths.iter().filter(|path| !is_stream(path)).cloned().collect(),
         stream_bytes: args.size.map(|size| size.bytes),
         compression: args.compress.unwrap_or_default(),
-        pad: args.pad,
+        pad: args.pad.unwrap_or(false),
         is_counted: args.exact,
         threshold: args.scheme.unwrap_or_else(built_in_scheme),
         overrides: args.overrides,

@@ -63,6 +63,8 @@ pub(crate) struct Topic {
 pub(crate) struct Book {
     /// The exit codes, ascending.
     pub(crate) exits: Vec<Exit>,
+    /// What an end by any signal means.
+    signal: String,
     /// The error codes by topic.
     pub(crate) topics: Vec<Topic>,
 }
@@ -84,6 +86,7 @@ impl Book {
     pub(crate) fn open() -> Result<Self, Failure> {
         #[derive(Deserialize)]
         struct Exits {
+            signal: String,
             exit: Vec<Exit>,
         }
         #[derive(Deserialize)]
@@ -93,13 +96,13 @@ impl Book {
         let torn = |error: toml::de::Error| {
             Failure::new(Class::Other, "internal", "the explanations can't be read").because(error)
         };
-        let Exits { exit: exits } = toml::from_str(EXITS).map_err(torn)?;
+        let Exits { signal, exit: exits } = toml::from_str(EXITS).map_err(torn)?;
         let mut topics = Vec::new();
         for text in CODES {
             let Topics { topic } = toml::from_str(text).map_err(torn)?;
             topics.extend(topic);
         }
-        Ok(Self { exits, topics })
+        Ok(Self { exits, signal, topics })
     }
 
     /// All error codes.
@@ -140,10 +143,7 @@ impl Book {
                 number.checked_sub(SIGNAL_BASE).filter(|signal| (1..=64).contains(signal))?;
             let name = SIGNALS.iter().find(|(known, _)| *known == signal).map(|(_, name)| *name);
             let named = name.map_or_else(String::new, |name| format!(", {name}"));
-            let means = format!(
-                "It was ended by signal {signal}{named}. What was not reported as stored is not \
-                 listed, and what it left is cleared away by the next run."
-            );
+            let means = format!("It was ended by signal {signal}{named}. {}", self.signal);
             Some(Exit { code: number, class: "signal".to_owned(), means })
         })
     }

@@ -211,7 +211,7 @@ fn random_bytes_and_room_are_counted() {
     request.random_bytes -= 1;
     let refusal = Refusal::RandomShortfall { needed_bytes, left_bytes: needed_bytes - 1 };
     assert_eq!(plan(&request), Err(refusal.clone()));
-    assert!(refusal.to_string().contains("`warifu key generate --random --bytes 1`"));
+    assert!(refusal.to_string().contains("`warifu key generate --random --bytes 1MiB`"));
 
     let store = need(request.threshold, request.geometry, Role::Pad, Channel::Local).store_bytes;
     let mut full = world.clone();
