@@ -45,6 +45,10 @@ fn of_sites(report: &StatusReport) -> Vec<Finding> {
         };
         let what = match sites.as_slice() {
             [site] => format!("site {} can't be used: {}", site.site, trouble(site)),
+            sites if sites.iter().all(|site| site.trouble == sites[0].trouble) => {
+                let names: Vec<&str> = sites.iter().map(|site| site.site.as_str()).collect();
+                format!("{} can't be used: {}", names.join(", "), trouble(sites[0]))
+            }
             sites => {
                 let of = |site: &&SiteStatus| format!("{} ({})", site.site, trouble(site));
                 let of: Vec<String> = sites.iter().map(of).collect();
@@ -257,6 +261,8 @@ mod tests {
         let next: Vec<&str> = found.iter().map(|alarm| alarm.next.as_str()).collect();
         assert_eq!(next, [link_order("a").as_str(), "look"]);
         report.sites[1].trouble = Some(NO_LINK.to_owned());
-        assert_eq!(alarms(&report, 0)[0].next, link_order("SITE"));
+        let found = &alarms(&report, 0)[0];
+        assert_eq!(found.next, link_order("SITE"));
+        assert!(found.what.starts_with("a, b can't be used: it has no link yet"), "{found:?}");
     }
 }

@@ -147,7 +147,7 @@ fn told(report: &StatusReport) -> String {
     }
     text += &format!("\n{}{FREE_MEANS}\n", pools(&report.pools));
     let foretold = report.pools.iter().any(|row| row.days_left.is_some());
-    if !foretold && report.history_seconds > 0 {
+    if !foretold && report.objects > 0 {
         let seen = span(report.history_seconds);
         text += &format!("lasts: told from 7 days of history on; there are {seen}\n");
     }
@@ -171,20 +171,24 @@ fn now(report: &StatusReport) -> String {
                 .map(|site| site.site.as_str())
                 .collect();
             let verb = if down.len() == 1 { "is" } else { "are" };
+            let is_told = |back: &BringBack| back.of == down;
+            let back = report.bring_back.as_ref().map(|back| bring_back(back, is_told(back)));
+            let back = back.unwrap_or_default();
             let down = match down.as_slice() {
                 [] => String::new(),
                 names => format!(" ({} {verb} down)", names.join(", ")),
             };
-            let back = report.bring_back.as_ref().map(bring_back).unwrap_or_default();
             format!("NOW      {some} of {all} objects can be restored{down}{back}\n")
         }
     }
 }
 
-fn bring_back(back: &BringBack) -> String {
+/// What to bring back; whether the names were told just before.
+fn bring_back(back: &BringBack, is_told: bool) -> String {
     match (back.any == back.of.len(), back.of.as_slice()) {
         (true, [one]) => format!(": bring back {one}"),
         (true, all) => format!(": bring back all of {}", all.join(", ")),
+        (false, _) if is_told => format!(": bring back any {}", back.any),
         (false, _) => format!(": bring back any {} of {}", back.any, back.of.join(", ")),
     }
 }
@@ -361,8 +365,8 @@ mod tests {
         (report.can_lose, report.can_lose_any) = (Vec::new(), Some(0));
         report.no_backup_because = Some("2/3 needs 3 sites, 1 answers".to_owned());
         let text = told(&report);
-        let head = "NOW      0 of 84 objects can be restored (b, c are down): bring back any 1 of \
-                    b, c\nbackups  can't start: 2/3 needs 3 sites, 1 answers\n\
+        let head = "NOW      0 of 84 objects can be restored (b, c are down): bring back any 1\n\
+                    backups  can't start: 2/3 needs 3 sites, 1 answers\n\
                     can lose no site besides\n";
         assert!(text.starts_with(head), "{text}");
         let failure = verdict(&report).unwrap_err();
@@ -371,9 +375,11 @@ mod tests {
         report.restorable_now = Some(84);
         assert!(verdict(&report).unwrap_err().to_string().contains("needs 3 sites"));
         let back = |any, of: &[&str]| {
-            bring_back(&BringBack { any, of: of.iter().map(|site| (*site).to_owned()).collect() })
+            let of = of.iter().map(|site| (*site).to_owned()).collect();
+            bring_back(&BringBack { any, of }, false)
         };
         assert_eq!(back(1, &["b"]), ": bring back b");
+        assert_eq!(back(1, &["b", "c"]), ": bring back any 1 of b, c");
         assert_eq!(back(2, &["b", "c"]), ": bring back all of b, c");
     }
 
