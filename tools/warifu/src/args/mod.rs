@@ -156,6 +156,6 @@ pub(crate) enum ConfigCommand {
     /// Show all settings, defaults included
     Show,
     /// Check the settings, without changing or opening anything
-    #[command(after_long_help = format!("A config.toml with every setting of a gateway:\n\n{EXAMPLE}"))]
+    #[command(after_long_help = format!("A file with every setting of a gateway:\n\n{EXAMPLE}"))]
     Check,
 }
