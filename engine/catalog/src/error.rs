@@ -1,6 +1,7 @@
 //! What can go wrong, by what the caller can do about it.
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
+use std::io::ErrorKind;
 
 /// Why the catalog didn't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum CatalogError {
     /// Another process kept the catalog locked for too long.
     #[error("another process keeps the catalog locked; try again")]
     Busy,
+    /// The file system that holds the catalog is full; nothing was changed.
+    #[error("the file system that holds the catalog is full")]
+    Full,
     /// A later release made the file.
     #[error("the catalog has format {found}, and this release knows up to {supported}; update it")]
     Incompatible {
@@ -70,7 +74,10 @@ impl CatalogError {
 
 impl From<std::io::Error> for CatalogError {
     fn from(error: std::io::Error) -> Self {
-        Self::Storage(Box::new(error))
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Storage(Box::new(error)),
+        }
     }
 }
 
@@ -86,6 +93,8 @@ impl From<rusqlite::Error> for CatalogError {
         );
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ if is_without_index(&error) => Self::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 let why = "its file can't be read as one".to_owned();
                 Self::Damaged { why, source: Some(Box::new(error)) }
@@ -97,4 +106,10 @@ impl From<rusqlite::Error> for CatalogError {
             _ => Self::Storage(Box::new(error)),
         }
     }
+}
+
+/// Whether there is no room for the index of the log, which a full disk is told as.
+fn is_without_index(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code.is_some_and(|code| [ffi::SQLITE_IOERR_SHMSIZE, ffi::SQLITE_IOERR_SHMMAP].contains(&code))
 }

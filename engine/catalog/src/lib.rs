@@ -65,7 +65,7 @@ impl Catalog {
             return Err(taken());
         }
         let draft = Draft::new(path)?;
-        let connection = connect(&draft.path)?;
+        let connection = connect(&draft.path, Sharing::Many)?;
         schema::create(&connection)?;
         connection.close().map_err(|(_, error)| error)?;
         File::open(&draft.path)?.sync_all()?;
@@ -78,7 +78,8 @@ impl Catalog {
         Self::open(path)
     }
 
-    /// Opens the catalog at `path`, bringing an older format up to date.
+    /// Opens the catalog at `path`, bringing an older format up to date. Where its disk is so full
+    /// that it can't be shared, this process has it alone until it closes it: reading works then.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`] where there is no file, [`CatalogError::Damaged`] where it is no
@@ -91,7 +92,14 @@ impl Catalog {
                 name: path.display().to_string(),
             });
         }
-        let connection = connect(path)?;
+        match Self::open_as(path, Sharing::Many) {
+            Err(CatalogError::Full) => Self::open_as(path, Sharing::Alone),
+            opened => opened,
+        }
+    }
+
+    fn open_as(path: &Path, sharing: Sharing) -> Result<Self, CatalogError> {
+        let connection = connect(path, sharing)?;
         schema::recognise(&connection)?;
         schema::migrate(&connection)?;
         Ok(Self { connection })
@@ -125,10 +133,22 @@ impl Catalog {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, CatalogError> {
+/// Who may have the file open at a time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Any number of processes, by an index of the log that is a file.
+    Many,
+    /// This connection alone: the index is in its memory and takes no room.
+    Alone,
+}
+
+fn connect(path: &Path, sharing: Sharing) -> Result<Connection, CatalogError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_WAIT)?;
+    if sharing == Sharing::Alone {
+        connection.pragma_update(None, "locking_mode", "exclusive")?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -170,6 +190,25 @@ impl Drop for Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alone_it_reads_what_others_wrote_and_makes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.db");
+        let individual = "P1".parse().unwrap();
+        let catalog = Catalog::create(&path).unwrap();
+        catalog.enroll(&individual, 7).unwrap();
+        // Its log stays, as after a kill.
+        let killed = folder.path().join("killed.db");
+        fs::copy(&path, &killed).unwrap();
+        fs::copy(folder.path().join("catalog.db-wal"), folder.path().join("killed.db-wal"))
+            .unwrap();
+        let alone = Catalog::open_as(&killed, Sharing::Alone).unwrap();
+        assert_eq!(alone.individuals().unwrap().len(), 1);
+        assert!(!folder.path().join("killed.db-shm").exists());
+        drop(alone);
+        assert_eq!(Catalog::open(&killed).unwrap().individuals().unwrap().len(), 1);
+    }
 
     #[test]
     fn a_commit_waits_for_the_medium() {

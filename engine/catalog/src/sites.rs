@@ -119,6 +119,38 @@ impl Catalog {
         if changed == 0 { Err(no_site(site)) } else { Ok(()) }
     }
 
+    /// How many shares of stored objects lie at a site, and how many of unfinished ones may.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn shares_at(&self, site: &SiteName) -> Result<(u64, u64), CatalogError> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT count(committed_unix_s) AS stored, count(*) - count(committed_unix_s) AS begun
+             FROM shares JOIN objects ON shares.object = objects.number WHERE site = ?1",
+        )?;
+        let mut found = query.query_and_then([site.as_str()], |row| {
+            Ok((rows::count(row, "stored")?, rows::count(row, "begun")?))
+        })?;
+        found.next().unwrap_or(Ok((0, 0)))
+    }
+
+    /// Forgets a site.
+    ///
+    /// # Errors
+    /// [`CatalogError::NotFound`] where there is no such site, [`CatalogError::Invalid`] where a
+    /// share, finished or not, is recorded there; then nothing is changed.
+    pub fn remove_site(&self, site: &SiteName) -> Result<(), CatalogError> {
+        let writing = self.writing()?;
+        if rows::any(&writing, "SELECT 1 FROM shares WHERE site = ?1", [site.as_str()])? {
+            let why = "an object has a share there".to_owned();
+            return Err(CatalogError::Invalid { what: "removing a site", why });
+        }
+        match writing.execute("DELETE FROM sites WHERE site = ?1", [site.as_str()])? {
+            0 => Err(no_site(site)),
+            _ => Ok(writing.commit()?),
+        }
+    }
+
     /// All sites, by name.
     ///
     /// # Errors

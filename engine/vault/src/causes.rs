@@ -2,6 +2,7 @@
 
 use crate::failure::{Class, Failure};
 use crate::journal::JournalError;
+use std::io::ErrorKind;
 use warifu_backend::Error as StoreError;
 use warifu_catalog::CatalogError;
 use warifu_core::plan::{Health, Refusal};
@@ -16,8 +17,25 @@ use warifu_pipeline::share::ShareError;
 const ROLLBACK: &str = "find out which end is an older copy; if it is to go on, run `warifu doctor \
                         --accept-rollback` there (at a site with its daemon stopped)";
 
+/// The vault's own disk is full. Everything that is stored stays.
+fn full() -> Failure {
+    Failure::new(Class::Limit, "vault-full", "the disk of the vault is full").next(
+        "free some MiB on the file system of the vault (`df DIR`), then give the same command \
+         again; nothing that is stored is lost",
+    )
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
+        if let KeyError::Io { source, .. } = &error
+            && is_full(source)
+        {
+            return full().because(error);
+        }
         let class = key_class(&error);
         let what = "the key store refuses";
         let failure = match class {
@@ -57,6 +75,10 @@ impl From<CatalogError> for Failure {
             CatalogError::Incompatible { .. } => failure(Class::Incompatible, "catalog-version"),
             CatalogError::Damaged { .. } | CatalogError::AuditBroken { .. } => {
                 failure(Class::Damage, "catalog-damaged")
+            }
+            CatalogError::Full => full(),
+            CatalogError::Storage(source) => {
+                failure(Class::Other, "catalog-storage").because(source)
             }
             other => failure(Class::Other, "catalog-storage").because(other),
         }
@@ -151,6 +173,11 @@ fn store_class(error: &StoreError) -> (Class, &'static str) {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
+        if let JournalError::Io(source) = &error
+            && is_full(source)
+        {
+            return full().because(error);
+        }
         Self::new(Class::Other, "journal", "the journal of the backup can't be used")
             .because(error)
             .next("see that the vault's folder is writable and not full")

@@ -3,7 +3,9 @@
 use crate::Vault;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::plan::hang_up;
+use crate::plan::{error_chain, hang_up};
+use crate::sites::WITNESS_MEANS;
+use crate::status::link_order;
 use serde::Serialize;
 use std::path::Path;
 use warifu_core::{Channel, PoolId};
@@ -31,10 +33,12 @@ pub struct Finding {
     pub what: String,
     /// What to do; empty where nothing is.
     pub next: String,
+    /// Whether it may be over by itself, as a site that is stopped comes back.
+    pub temporary: bool,
 }
 
 pub(crate) fn finding(severity: Severity, what: impl Into<String>, next: &str) -> Finding {
-    Finding { severity, what: what.into(), next: next.to_owned() }
+    Finding { severity, what: what.into(), next: next.to_owned(), temporary: false }
 }
 
 /// Openings that a restored site leaves out; more than it can have had since its copy was made.
@@ -61,6 +65,7 @@ impl Vault {
             look_at_swap(),
         ];
         findings.extend(self.look_at_ledgers());
+        findings.extend(self.look_at_profiles()?);
         if accept_rollback && self.catalog.is_none() {
             findings.extend(self.step_over_openings()?);
         }
@@ -117,6 +122,29 @@ impl Vault {
         Ok(findings)
     }
 
+    /// Profiles with mistakes, and those that name sites which there are not.
+    fn look_at_profiles(&self) -> Result<Vec<Finding>, Failure> {
+        let mut findings = Vec::new();
+        for name in self.config.broken_profiles() {
+            let what = format!("profile {name} has mistakes: backups that go by it fail");
+            findings.push(finding(Severity::Warning, what, "warifu config check"));
+        }
+        let Some(catalog) = &self.catalog else { return Ok(findings) };
+        let known: Vec<_> = catalog.sites()?.into_iter().map(|site| site.site).collect();
+        for (name, profile) in &self.config.profile {
+            for (verb, list) in [("pins", &profile.pin), ("excludes", &profile.exclude)] {
+                for site in list.iter().flatten().filter(|site| !known.contains(site)) {
+                    findings.push(finding(
+                        Severity::Warning,
+                        format!("profile {name} {verb} {site}, and there is no such site"),
+                        "mend config.toml, or add the site: see `warifu site list`",
+                    ));
+                }
+            }
+        }
+        Ok(findings)
+    }
+
     fn look_at_random(&self) -> Result<Vec<Finding>, Failure> {
         let pools = self.keys.pools()?;
         let Some(random) = pools.iter().find(|pool| pool.kind == PoolKind::Random) else {
@@ -126,7 +154,10 @@ impl Vault {
         let left = crate::keys::left_bytes(random, warifu_core::Direction::AToB);
         let mut findings = vec![finding(Severity::Ok, format!("{left} random bytes are left"), "")];
         findings.push(match self.catalog()?.witness()? {
-            Some(site) => finding(Severity::Ok, format!("{site} witnesses the random pool"), ""),
+            Some(site) => {
+                let what = format!("{site} {WITNESS_MEANS}");
+                finding(Severity::Ok, what, "")
+            }
             None => finding(
                 Severity::Warning,
                 "this vault has no witness: a copy or an older image could use its random \
@@ -151,9 +182,9 @@ impl Vault {
                 continue;
             }
             let Some(link) = site.link else {
-                let next = "warifu key generate --site NAME --bytes SIZE --courier DRIVE";
                 let what = format!("site {name} has no link yet");
-                findings.push(finding(Severity::Warning, what, next));
+                let next = link_order(name.as_str());
+                findings.push(finding(Severity::Warning, what, &next));
                 continue;
             };
             let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
@@ -178,8 +209,10 @@ impl Vault {
                 Err(error) => {
                     let failure = Failure::from(error);
                     let cause = std::error::Error::source(&failure);
-                    let cause = cause.map_or_else(String::new, ToString::to_string);
-                    finding(Severity::Problem, format!("site {name}: {cause}"), failure.advice())
+                    let cause = cause.map_or_else(String::new, error_chain);
+                    let what = format!("site {name}: {cause}");
+                    let temporary = failure.class().is_retryable();
+                    Finding { temporary, ..finding(Severity::Problem, what, failure.advice()) }
                 }
             });
         }

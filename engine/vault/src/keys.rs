@@ -39,6 +39,14 @@ pub struct PoolRow {
     pub witnessed: bool,
 }
 
+impl PoolRow {
+    /// What is neither used nor kept for restores, in bytes.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.bytes_left.saturating_sub(self.bytes_reserved_for_restore)
+    }
+}
+
 /// What a new segment is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

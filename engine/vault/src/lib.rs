@@ -21,6 +21,7 @@ mod find;
 mod jobs;
 mod journal;
 mod keys;
+mod losses;
 mod memory;
 mod outlook;
 mod output;
@@ -46,6 +47,7 @@ pub use estimate::{
 pub use failure::{Class, Failure};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use losses::BringBack;
 pub use outlook::PoolOutlook;
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
@@ -53,8 +55,8 @@ pub use report::{
 };
 pub use restore::{ByteRange, Output, RestoreRequest};
 pub use serve::Server;
-pub use sites::{NewSite, SiteRow, SiteTest};
-pub use status::{SiteStatus, StatusReport};
+pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
+pub use status::{NextBackup, SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};
 

@@ -13,6 +13,9 @@ const SPEND_DAYS: u64 = 30;
 
 const DAY_S: u64 = 86_400;
 
+/// With less history than this nothing is foretold, in days.
+const HISTORY_DAYS_MIN: u64 = 7;
+
 /// A pool as `status` tells it: as `key status` does, and how long it lasts.
 #[derive(Debug, Clone, Serialize)]
 pub struct PoolOutlook {
@@ -22,7 +25,8 @@ pub struct PoolOutlook {
     /// Key that backups took a day, reserves included, over the last 30 days or since the first
     /// object where that is later; `null` where they took none.
     pub spent_bytes_per_day: Option<u64>,
-    /// Days until what is free is gone at this spend; `null`: not known.
+    /// Days until what is free is gone at this spend; `null`: not known, as with less than seven
+    /// days of history.
     pub days_left: Option<f64>,
 }
 
@@ -30,8 +34,14 @@ impl PoolOutlook {
     /// What is neither used nor kept for restores, in bytes.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        self.pool.bytes_left.saturating_sub(self.pool.bytes_reserved_for_restore)
+        self.pool.free_bytes()
     }
+}
+
+/// For how long the spend of key has been seen, in seconds: since the first stored object.
+pub(crate) fn history_s(objects: &[Object], now_unix_s: u64) -> u64 {
+    let first = objects.iter().map(|object| object.committed_unix_s).min();
+    first.map_or(0, |first| now_unix_s.saturating_sub(first))
 }
 
 /// The pools with what `objects` tell of their spend until `now_unix_s`.
@@ -41,10 +51,12 @@ pub(crate) fn outlook(
     now_unix_s: u64,
 ) -> Vec<PoolOutlook> {
     let spent = spent_per_day(objects, now_unix_s);
+    let is_foretold = history_s(objects, now_unix_s) >= HISTORY_DAYS_MIN * DAY_S;
     let row = |pool: PoolRow| {
         let spent_bytes_per_day = spent.get(&pool.pool).copied().filter(|bytes| *bytes > 0);
         let mut row = PoolOutlook { pool, spent_bytes_per_day, days_left: None };
-        let days = spent_bytes_per_day.map(|bytes| row.free_bytes() as f64 / bytes as f64);
+        let known = spent_bytes_per_day.filter(|_| is_foretold);
+        let days = known.map(|bytes| row.free_bytes() as f64 / bytes as f64);
         row.days_left = days.map(|days| (days * 10.0).floor() / 10.0);
         row
     };
@@ -53,10 +65,7 @@ pub(crate) fn outlook(
 
 /// Bytes a day by the pool's name. Rounded up: what is left is never overstated.
 fn spent_per_day(objects: &[Object], now_unix_s: u64) -> BTreeMap<String, u64> {
-    let Some(first) = objects.iter().map(|object| object.committed_unix_s).min() else {
-        return BTreeMap::new();
-    };
-    let seen_s = now_unix_s.saturating_sub(first).clamp(DAY_S, SPEND_DAYS * DAY_S);
+    let seen_s = history_s(objects, now_unix_s).clamp(DAY_S, SPEND_DAYS * DAY_S);
     let begin = now_unix_s.saturating_sub(SPEND_DAYS * DAY_S);
     let mut spent: BTreeMap<String, u64> = BTreeMap::new();
     let mut add = |pool: String, bytes: u64| {
@@ -155,9 +164,12 @@ pub(crate) mod tests {
         let objects: Vec<Object> =
             (0..20).map(|half| object(now - 10 * DAY_S + half * DAY_S / 2)).collect();
         assert_eq!(told(&objects), [(Some(2_000), Some(2.0)), (Some(1_000), Some(9.0)), unknown]);
-        // One object of an hour ago is a day's spend, not an hour's.
+        // One object of an hour ago is a day's spend, not an hour's, and foretells nothing.
         let young = told(&[object(now - 3_600)]);
-        assert_eq!(young, [(Some(1_000), Some(4.0)), (Some(500), Some(18.0)), unknown]);
+        assert_eq!(young, [(Some(1_000), None), (Some(500), None), unknown]);
+        let nearly = told(&[object(now - 7 * DAY_S + 1)]);
+        assert_eq!(nearly[0], (Some(143), None));
+        assert_eq!(told(&[object(now - 7 * DAY_S)])[0], (Some(143), Some(27.9)));
         // What is older than the window counts as time seen, not as spend.
         let old = [object(now - 400 * DAY_S), object(now - 15 * DAY_S)];
         assert_eq!(told(&old)[0], (Some(34), Some(117.6)));

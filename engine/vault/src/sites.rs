@@ -7,6 +7,13 @@ use serde::Serialize;
 use warifu_catalog::Site;
 use warifu_core::{Channel, PoolId, SiteName};
 
+/// What it means that a site is the witness.
+pub const WITNESS_MEANS: &str =
+    "witnesses the random pool: while it is away, nothing can be stored; restores work";
+
+/// Key up to this is what hellos and receipts leave behind, in bytes: nothing could be stored.
+const WORTHLESS_BYTES: u64 = 64 << 10;
+
 /// A site to be added.
 #[derive(Debug, Clone)]
 pub struct NewSite {
@@ -41,6 +48,21 @@ pub struct SiteRow {
     pub drained: bool,
     /// Shares of stored objects there.
     pub shares: usize,
+    /// Whether it witnesses the random pool.
+    pub witness: bool,
+}
+
+/// What removing a site does.
+#[derive(Debug, Clone, Serialize)]
+pub struct RemovedSite {
+    /// Version of this document.
+    pub v: u32,
+    /// Its name.
+    pub site: String,
+    /// Key of its link that can't be used any more, both directions, in bytes.
+    pub key_bytes_lost: u64,
+    /// Whether it was only asked what would be done.
+    pub dry_run: bool,
 }
 
 /// What `site test` found.
@@ -112,7 +134,8 @@ impl Vault {
     pub fn sites(&self) -> Result<Vec<SiteRow>, Failure> {
         let objects = self.catalog()?.objects()?;
         let rows = self.catalog()?.sites()?;
-        Ok(rows.iter().map(|site| site_row(site, &objects)).collect())
+        let witness = self.witness()?;
+        Ok(rows.iter().map(|site| site_row(site, &objects, witness.as_ref())).collect())
     }
 
     /// One site.
@@ -120,7 +143,53 @@ impl Vault {
     /// # Errors
     /// Where there is none of this name.
     pub fn site(&self, name: &SiteName) -> Result<SiteRow, Failure> {
-        Ok(site_row(&self.site_row(name)?, &self.catalog()?.objects()?))
+        let (objects, witness) = (self.catalog()?.objects()?, self.witness()?);
+        Ok(site_row(&self.site_row(name)?, &objects, witness.as_ref()))
+    }
+
+    /// Forgets a site that holds nothing. Its own vault stays as it is, and so does what is left of
+    /// the link at this end: a site added later under this name, with new key by courier, goes on
+    /// with it.
+    ///
+    /// # Errors
+    /// Where there is no such site, it holds a share, it witnesses the random pool, or (unless
+    /// `force`) its link has key left.
+    pub fn remove_site(
+        &self,
+        name: &SiteName,
+        force: bool,
+        dry_run: bool,
+    ) -> Result<RemovedSite, Failure> {
+        let site = self.site_row(name)?;
+        let refused = |what: String, next: &str| {
+            Err(Failure::new(Class::Usage, "site-in-use", what).next(next))
+        };
+        let (stored, unfinished) = self.catalog()?.shares_at(name)?;
+        if stored > 0 {
+            let what = format!("site {name} holds {stored} shares of stored objects");
+            return refused(what, "keep it: shares can't be moved elsewhere yet");
+        }
+        if unfinished > 0 {
+            let what = format!("site {name} has a part in {unfinished} unfinished backups");
+            return refused(what, "let them end, or give them up: see `warifu jobs list`");
+        }
+        if self.witness()?.as_ref() == Some(name) {
+            let what = format!("site {name} {WITNESS_MEANS}");
+            return refused(what, "keep it: the random pool that it witnesses needs it");
+        }
+        let mut key_bytes_lost = 0;
+        if let Some(link) = site.link {
+            let status = self.keys.pool_status(link.into())?;
+            key_bytes_lost = status.directions.iter().map(|side| side.bytes_left).sum();
+        }
+        if key_bytes_lost > WORTHLESS_BYTES && !force && !dry_run {
+            let what = format!("the link to {name} has {key_bytes_lost} bytes of key left");
+            return refused(what, "with --force it is removed, and that key serves nobody");
+        }
+        if !dry_run {
+            self.catalog()?.remove_site(name)?;
+        }
+        Ok(RemovedSite { v: 1, site: name.to_string(), key_bytes_lost, dry_run })
     }
 
     /// Speaks to a site and asks who it is and how full.
@@ -157,7 +226,11 @@ impl Vault {
     }
 }
 
-fn site_row(site: &Site, objects: &[warifu_catalog::Object]) -> SiteRow {
+fn site_row(
+    site: &Site,
+    objects: &[warifu_catalog::Object],
+    witness: Option<&SiteName>,
+) -> SiteRow {
     let shares = objects.iter().flat_map(|object| &object.shares);
     SiteRow {
         site: site.site.to_string(),
@@ -168,5 +241,6 @@ fn site_row(site: &Site, objects: &[warifu_catalog::Object]) -> SiteRow {
         link: site.link.map(|link| link.to_string()),
         drained: site.drained,
         shares: shares.filter(|share| share.site == site.site).count(),
+        witness: witness == Some(&site.site),
     }
 }

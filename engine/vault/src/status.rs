@@ -2,14 +2,14 @@
 
 use crate::alarms::alarms;
 use crate::failure::{Class, Failure};
-use crate::outlook::{PoolOutlook, outlook};
+use crate::losses::{BringBack, standing};
+use crate::outlook::{PoolOutlook, history_s, outlook};
 use crate::plan::{error_chain, hang_up};
 use crate::{Finding, JobRow, Vault};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
-use warifu_catalog::{Object, ShareState};
-use warifu_core::{Channel, SiteName};
+use warifu_core::plan::{Health, PlanRequest, plan};
+use warifu_core::{Channel, Geometry, SiteName, Threshold};
 
 /// A site as `status` tells it.
 #[derive(Debug, Clone, Serialize)]
@@ -22,10 +22,21 @@ pub struct SiteStatus {
     pub up: Option<bool>,
     /// Why not.
     pub trouble: Option<String>,
+    /// What to do about it.
+    pub next: Option<String>,
     /// Shares there.
     pub shares: usize,
     /// Bytes free in its store; `null` where it was not asked or does not say.
     pub room_bytes: Option<u64>,
+}
+
+/// The trouble of a site that no courier has been to.
+pub(crate) const NO_LINK: &str = "it has no link yet";
+
+impl SiteStatus {
+    pub(crate) fn has_no_link(&self) -> bool {
+        self.trouble.as_deref() == Some(NO_LINK)
+    }
 }
 
 /// What `status` answers.
@@ -35,8 +46,24 @@ pub struct StatusReport {
     pub v: u32,
     /// The sites.
     pub sites: Vec<SiteStatus>,
-    /// Every largest set of sites that may be lost with all objects still restorable.
+    /// Objects that the sites which answer can rebuild now; `null` where sites were not asked.
+    pub restorable_now: Option<usize>,
+    /// What would make the others restorable; `null` where nothing is missing.
+    pub bring_back: Option<BringBack>,
+    /// Every largest set of sites that may be lost now, besides those that are down, with all
+    /// objects still restorable. Empty above 16 sites.
     pub can_lose: Vec<Vec<String>>,
+    /// Whether these are all; else there are too many sites to tell.
+    pub can_lose_enumerated: bool,
+    /// How many sites may be lost now besides, whichever they are; `null` where nothing is stored.
+    pub can_lose_any: Option<usize>,
+    /// Whether a backup can start now; `null` where sites were not asked and nothing else is in
+    /// its way.
+    pub can_back_up: Option<bool>,
+    /// Why not.
+    pub no_backup_because: Option<String>,
+    /// The site that witnesses the random pool: while it is away, no backup can start.
+    pub witness: Option<String>,
     /// Stored objects.
     pub objects: usize,
     /// Objects with fewer than n shares known to be good.
@@ -45,6 +72,8 @@ pub struct StatusReport {
     pub oldest_verification: Option<String>,
     /// The pools, and how long they last.
     pub pools: Vec<PoolOutlook>,
+    /// For how long the spend of key has been seen, in seconds.
+    pub history_seconds: u64,
     /// Interrupted backups that are not settled yet.
     pub interrupted: usize,
     /// Backups that are not complete, running ones included.
@@ -53,18 +82,21 @@ pub struct StatusReport {
     pub alarms: Vec<Finding>,
 }
 
-/// Above so many sites, sets that can be lost are not enumerated.
-const ENUMERATED_SITES_MAX: usize = 16;
+/// What the next backup is likely to ask for, by which it is told whether one can start.
+#[derive(Debug, Clone)]
+pub struct NextBackup {
+    /// Its scheme.
+    pub threshold: Threshold,
+    /// Sites that must get a share.
+    pub pins: Vec<SiteName>,
+    /// Sites that must not.
+    pub exclusions: Vec<SiteName>,
+}
+
+/// The smallest backup that is worth the name, in bytes.
+const SMALL_BACKUP_BYTES: u64 = 64 << 10;
 
 impl Vault {
-    /// What holds and what could be lost now. Asking the sites takes a little key of each link.
-    ///
-    /// # Errors
-    /// Where catalog or key store fails.
-    pub fn status(&self) -> Result<StatusReport, Failure> {
-        self.status_of(self.ask_sites()?)
-    }
-
     /// Asks every site, all at once, whether it is there. Takes a little key of each link.
     ///
     /// # Errors
@@ -74,27 +106,37 @@ impl Vault {
         let mut reached = self.reach(sites.iter(), &mut BTreeMap::new())?;
         let mut rows = self.unasked_sites()?;
         for (row, site) in rows.iter_mut().zip(&sites) {
-            let answer = match (site.channel, reached.remove(&site.site)) {
-                (Channel::Local, _) => {
-                    self.local_store(site).and_then(|store| Ok(store.room_bytes()?))
-                }
-                (_, None) => Err(Failure::new(Class::Key, "link-missing", "it has no link yet")),
-                (_, Some(Err(error))) => Err(Failure::from(error)),
-                (_, Some(Ok(answer))) => {
-                    hang_up(answer.peer);
-                    match answer.name == site.site {
-                        true => Ok(Some(answer.room_bytes).filter(|room| *room != u64::MAX)),
-                        false => {
-                            let what = format!("the site at {} is {}", site.url, answer.name);
-                            Err(Failure::new(Class::Authentication, "site-other", what))
+            let answer =
+                match (site.channel, reached.remove(&site.site)) {
+                    (Channel::Local, _) => {
+                        self.local_store(site).and_then(|store| Ok(store.room_bytes()?))
+                    }
+                    (_, None) => Err(Failure::new(Class::Key, "link-missing", NO_LINK)
+                        .next(link_order(&row.site))),
+                    (_, Some(Err(error))) => Err(Failure::from(error)),
+                    (_, Some(Ok(answer))) => {
+                        hang_up(answer.peer);
+                        match answer.name == site.site {
+                            true => Ok(Some(answer.room_bytes).filter(|room| *room != u64::MAX)),
+                            false => {
+                                let what = format!("the site at {} is {}", site.url, answer.name);
+                                Err(Failure::new(Class::Authentication, "site-other", what))
+                            }
                         }
                     }
-                }
-            };
+                };
             row.up = Some(answer.is_ok());
             match answer {
                 Ok(room_bytes) => row.room_bytes = room_bytes,
-                Err(failure) => row.trouble = Some(error_chain(&failure)),
+                Err(failure) => {
+                    row.next = Some(match failure.class() {
+                        Class::Temporary => {
+                            format!("check that the site runs; see `warifu site test {}`", row.site)
+                        }
+                        _ => failure.advice().to_owned(),
+                    });
+                    row.trouble = Some(trouble(&failure));
+                }
             }
         }
         Ok(rows)
@@ -110,6 +152,7 @@ impl Vault {
             zone: site.zone,
             up: None,
             trouble: None,
+            next: None,
             shares: site.shares,
             room_bytes: None,
         };
@@ -120,56 +163,117 @@ impl Vault {
     ///
     /// # Errors
     /// Where catalog or key store fails.
-    pub fn status_of(&self, sites: Vec<SiteStatus>) -> Result<StatusReport, Failure> {
+    pub fn status_of(
+        &self,
+        sites: Vec<SiteStatus>,
+        next: &NextBackup,
+    ) -> Result<StatusReport, Failure> {
         let objects = self.catalog()?.objects()?;
         let jobs = self.jobs()?;
-        let witness = self.catalog()?.witness()?.map(|site| site.to_string());
+        let is_down = |site: &&SiteStatus| site.up == Some(false);
+        let down = sites.iter().filter(is_down).map(|site| site.site.as_str()).collect();
+        let standing = standing(&objects, &down);
+        let is_asked = sites.iter().all(|site| site.up.is_some());
+        let hindrance = self.hindrance(&sites, next)?;
+        let now = self.now_unix_s();
         let mut report = StatusReport {
             v: 1,
-            sites,
-            can_lose: can_lose(&objects),
+            restorable_now: Some(standing.restorable).filter(|_| is_asked),
+            bring_back: standing.bring_back,
+            can_lose: standing.can_lose,
+            can_lose_enumerated: standing.is_enumerated,
+            can_lose_any: standing.can_lose_any,
+            can_back_up: if hindrance.is_some() { Some(false) } else { is_asked.then_some(true) },
+            no_backup_because: hindrance,
+            witness: self.witness()?.map(|site| site.to_string()),
             objects: objects.len(),
             degraded: objects.iter().filter(|object| object.is_degraded()).count(),
             oldest_verification: None,
-            pools: outlook(self.key_status()?, &objects, self.now_unix_s()),
+            pools: outlook(self.key_status()?, &objects, now),
+            history_seconds: history_s(&objects, now),
             interrupted: jobs.iter().filter(|job| job.state == "interrupted").count(),
             jobs,
             alarms: Vec::new(),
+            sites,
         };
-        report.alarms = alarms(&report, witness.as_deref());
+        report.alarms = alarms(&report, standing.beyond);
         Ok(report)
+    }
+
+    /// The site that witnesses leases of the random pool.
+    ///
+    /// # Errors
+    /// Where the catalog fails, or this is a site's vault.
+    pub fn witness(&self) -> Result<Option<SiteName>, Failure> {
+        Ok(self.catalog()?.witness()?)
+    }
+
+    /// Why no backup can start, of however little; `None` where one can, as far as is known.
+    fn hindrance(
+        &self,
+        sites: &[SiteStatus],
+        next: &NextBackup,
+    ) -> Result<Option<String>, Failure> {
+        let seen: BTreeMap<&str, &SiteStatus> =
+            sites.iter().map(|site| (site.site.as_str(), site)).collect();
+        let mut candidates = Vec::new();
+        for site in self.catalog()?.sites()? {
+            // What it is without having been asked is what key and settings say of it.
+            let mut candidate = self.candidate(&site, None)?;
+            let Some(seen) = seen.get(site.site.as_str()) else { continue };
+            candidate.room_bytes = seen.room_bytes;
+            if site.link.is_some() || site.channel == Channel::Local {
+                candidate.health = match &seen.trouble {
+                    Some(trouble) => Health::Down(trouble.clone()),
+                    None => Health::Up,
+                };
+            }
+            candidates.push(candidate);
+        }
+        let (threshold, n) = (next.threshold, next.threshold.n());
+        let up = |candidate: &&warifu_core::plan::Candidate| {
+            candidate.health == Health::Up
+                && !candidate.draining
+                && !next.exclusions.contains(&candidate.site)
+        };
+        let answering = candidates.iter().filter(up).count();
+        if answering < n {
+            let verb = if answering == 1 { "answers" } else { "answer" };
+            return Ok(Some(format!("{threshold} needs {n} sites, {answering} {verb}")));
+        }
+        let witness = self.witness()?;
+        let away = |site: &&SiteStatus| {
+            witness.as_ref().is_some_and(|witness| site.site == witness.as_str())
+                && site.up == Some(false)
+        };
+        if let Some(witness) = sites.iter().find(away) {
+            let what = "which witnesses the random pool, does not answer";
+            return Ok(Some(format!("{}, {what}", witness.site)));
+        }
+        let geometry = Geometry::new(SMALL_BACKUP_BYTES).map_err(|error| {
+            Failure::new(Class::Other, "internal", "a small backup has no shape").because(error)
+        })?;
+        let request = PlanRequest {
+            threshold,
+            geometry,
+            candidates: &candidates,
+            random_bytes: self
+                .random_left()?
+                .saturating_sub(self.catalog()?.planned_random_bytes()?),
+            overrides: &[],
+            pins: &next.pins,
+            exclusions: &next.exclusions,
+        };
+        Ok(plan(&request).err().map(|refusal| refusal.to_string()))
     }
 }
 
-/// Every maximal set of sites whose loss leaves k good shares of each object.
-fn can_lose(objects: &[Object]) -> Vec<Vec<String>> {
-    let names: BTreeSet<&SiteName> =
-        objects.iter().flat_map(|object| &object.shares).map(|share| &share.site).collect();
-    let names: Vec<&SiteName> = names.into_iter().collect();
-    if names.is_empty() || names.len() > ENUMERATED_SITES_MAX {
-        return Vec::new();
-    }
-    let bit = |site: &SiteName| names.iter().position(|name| *name == site);
-    let held: Vec<(u32, usize)> = objects
-        .iter()
-        .map(|object| {
-            let good = object.shares.iter().filter(|share| share.state == ShareState::Good);
-            let sites = good.filter_map(|share| bit(&share.site)).fold(0, |set, at| set | 1 << at);
-            (sites, object.threshold.k())
-        })
-        .collect();
-    let survives =
-        |lost: u32| held.iter().all(|(sites, k)| (sites & !lost).count_ones() as usize >= *k);
-    let all = 1_u32 << names.len();
-    let losable: Vec<u32> = (1..all).filter(|lost| survives(*lost)).collect();
-    let is_maximal =
-        |set: u32| (0..names.len()).all(|at| set & (1 << at) != 0 || !survives(set | 1 << at));
-    losable
-        .into_iter()
-        .filter(|set| is_maximal(*set))
-        .map(|set| {
-            let lost = (0..names.len()).filter(|at| set & (1 << at) != 0);
-            lost.map(|at| names[at].to_string()).collect()
-        })
-        .collect()
+/// How a site without a link gets one.
+pub(crate) fn link_order(site: &str) -> String {
+    format!("warifu key generate --site {site} --bytes SIZE --courier DRIVE")
+}
+
+/// Why a site can't be used: the causes alone, as that it can't be is said already.
+fn trouble(failure: &Failure) -> String {
+    std::error::Error::source(failure).map_or_else(|| failure.to_string(), error_chain)
 }

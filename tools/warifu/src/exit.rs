@@ -181,10 +181,16 @@ fn asks_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
 pub(crate) fn told(failure: &Failure) -> String {
     let mut text = format!("error[{}]: {failure}\n", failure.code());
     let mut cause = failure.source();
+    let mut before = failure.to_string();
     while let Some(error) = cause {
         let told = error.to_string();
-        text += &format!("  because: {}\n", told.trim_end().replace('\n', "\n    "));
         cause = error.source();
+        // Wrappers say again what they wrap.
+        if before.contains(&told) {
+            continue;
+        }
+        text += &format!("  because: {}\n", told.trim_end().replace('\n', "\n    "));
+        before = told;
     }
     if !failure.advice().is_empty() {
         text += &format!("  next: {}\n", failure.advice());

@@ -180,7 +180,7 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
             None => wrong(format!("must be a whole number, not {is}"), kind),
         },
         Kind::Bytes(min, max) => judge_bytes(value, min, max, kind),
-        Kind::Count(min, max) => match whole(value) {
+        Kind::Count(min, max, _) => match whole(value) {
             Some(count) if (min..=max).contains(&count) => Ok(()),
             Some(count) => wrong(format!("is {count} and must be {min} to {max}"), kind),
             None => wrong(format!("must be a whole number from {min} to {max}, not {is}"), kind),
@@ -278,7 +278,7 @@ fn sample(kind: Kind) -> String {
         Kind::Address => "\"127.0.0.1:7401\"".to_owned(),
         Kind::FolderUrl => "\"file:///srv/shares\"".to_owned(),
         Kind::Bytes(min, _) => format!("{:?}", size_text(min.max(32 << 20))),
-        Kind::Count(min, max) => max.min(30).max(min).to_string(),
+        Kind::Count(_, _, sample) => sample.to_string(),
         Kind::Switch => "true".to_owned(),
         Kind::Scheme => "\"3/5\"".to_owned(),
         Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),

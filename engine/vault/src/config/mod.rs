@@ -26,6 +26,9 @@ pub const CONFIG_FILE: &str = "config.toml";
 /// The name that stands for no profile.
 pub const NO_PROFILE: &str = "none";
 
+/// A file with every setting of a gateway, each with a word on what it does.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
 /// The longest file of settings that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -51,6 +54,9 @@ pub struct Config {
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
+    /// Profiles with mistakes, by name: only what goes by one of them fails.
+    #[serde(skip)]
+    broken: BTreeMap<String, Vec<Mistake>>,
 }
 
 /// Settings of a site.
@@ -106,6 +112,7 @@ impl Config {
             site,
             limits: Limits::default(),
             profile: BTreeMap::new(),
+            broken: BTreeMap::new(),
         }
     }
 
@@ -113,9 +120,9 @@ impl Config {
     ///
     /// # Errors
     /// Where the file is missing, is no TOML, has unknown or impossible settings: all of them are
-    /// told, each with its line.
+    /// told, each with its line. Mistakes within profiles are told to whoever goes by these.
     pub fn read(dir: &Path) -> Result<Self, Failure> {
-        Self::parse(&dir.join(CONFIG_FILE), &read_text(dir)?)
+        Self::parse(&dir.join(CONFIG_FILE), &read_text(dir)?, Strictness::ButProfiles)
     }
 
     /// Every mistake in the settings of the vault in `dir`; none where they are good.
@@ -128,7 +135,9 @@ impl Config {
         expect_version(&dir.join(CONFIG_FILE), checked.version)?;
         match checked.mistakes.is_empty() {
             // What the walk does not see, reading does.
-            true => Self::parse(&dir.join(CONFIG_FILE), &text).map(|_| Vec::new()),
+            true => {
+                Self::parse(&dir.join(CONFIG_FILE), &text, Strictness::Whole).map(|_| Vec::new())
+            }
             false => Ok(checked.mistakes),
         }
     }
@@ -139,7 +148,7 @@ impl Config {
     /// As [`read`](Self::read).
     pub fn shown(dir: &Path) -> Result<(Self, String), Failure> {
         let text = read_text(dir)?;
-        let config = Self::parse(&dir.join(CONFIG_FILE), &text)?;
+        let config = Self::parse(&dir.join(CONFIG_FILE), &text, Strictness::Whole)?;
         let shown = show::show(&config, &text).map_err(unwritable)?;
         Ok((config, shown))
     }
@@ -168,12 +177,18 @@ impl Config {
     /// for the name `none`, one that leaves everything to the built-in defaults.
     ///
     /// # Errors
-    /// Where there is no such profile.
+    /// Where there is no such profile, or it has mistakes.
     pub fn profile(&self, name: Option<&str>) -> Result<Profile, Failure> {
         let name = match name.or(self.default_profile.as_deref()) {
             None | Some(NO_PROFILE) => return Ok(Profile::default()),
             Some(name) => name,
         };
+        if let Some(mistakes) = self.broken.get(name) {
+            let what = format!("profile {name} in {CONFIG_FILE} is wrong");
+            return Err(Failure::new(Class::Usage, "config-invalid", what)
+                .because(Mistakes(mistakes.clone()))
+                .next("mend the lines named above, or take another with --profile NAME"));
+        }
         self.profile.get(name).cloned().ok_or_else(|| {
             let what = format!("there is no profile {name:?} in config.toml");
             let known = || self.profile.keys().map(String::as_str);
@@ -186,18 +201,68 @@ impl Config {
         })
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, Failure> {
+    /// Names of profiles that have mistakes.
+    pub fn broken_profiles(&self) -> impl Iterator<Item = &str> {
+        self.broken.keys().map(String::as_str)
+    }
+
+    fn parse(path: &Path, text: &str, strictness: Strictness) -> Result<Self, Failure> {
         let checked = check::check(text);
         expect_version(path, checked.version)?;
         let wrong = || {
             Failure::new(Class::Usage, "config-invalid", format!("{} is wrong", path.display()))
                 .next("mend the lines named above, then run `warifu config check`")
         };
-        if !checked.mistakes.is_empty() {
-            return Err(wrong().because(Mistakes(checked.mistakes)));
+        let found = checked.mistakes;
+        let mut broken = BTreeMap::new();
+        if !found.is_empty() {
+            broken = match (strictness, by_profile(text, &found)) {
+                (Strictness::ButProfiles, Some(broken)) => broken,
+                _ => return Err(wrong().because(Mistakes(found))),
+            };
         }
-        toml::from_str(text).map_err(|error| wrong().because(error))
+        if broken.is_empty() {
+            return toml::from_str(text).map_err(|error| wrong().because(error));
+        }
+        let mut table: toml::Table = text.parse().map_err(|error| wrong().because(error))?;
+        if let Some(profiles) = table.get_mut("profile").and_then(toml::Value::as_table_mut) {
+            profiles.retain(|name, _| !broken.contains_key(name));
+        }
+        let config: Self = table.try_into().map_err(|error| wrong().because(error))?;
+        Ok(Self { broken, ..config })
     }
+}
+
+/// How much of a file has to be right.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strictness {
+    /// All of it.
+    Whole,
+    /// All but profiles, which only some commands go by.
+    ButProfiles,
+}
+
+/// Mistakes by the profile that they are in; `None` where one is elsewhere. That the default one is
+/// missing is told when it is asked for.
+fn by_profile(text: &str, mistakes: &[Mistake]) -> Option<BTreeMap<String, Vec<Mistake>>> {
+    let table: toml::Table = text.parse().ok()?;
+    let profiles = table.get("profile").and_then(toml::Value::as_table);
+    let mut broken: BTreeMap<String, Vec<Mistake>> = BTreeMap::new();
+    for mistake in mistakes {
+        if mistake.key == "default_profile" && table.get("default_profile")?.is_str() {
+            let name = table.get("default_profile")?.as_str()?;
+            broken.entry(name.to_owned()).or_default().push(mistake.clone());
+            continue;
+        }
+        let within = mistake.key.strip_prefix("profile.")?;
+        let is_in = |name: &&String| {
+            within == name.as_str()
+                || within.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let name = profiles?.keys().find(is_in)?;
+        broken.entry(name.clone()).or_default().push(mistake.clone());
+    }
+    Some(broken)
 }
 
 fn read_text(dir: &Path) -> Result<String, Failure> {
@@ -339,6 +404,15 @@ memory_limit = \"512MiB\"
     }
 
     #[test]
+    fn the_example_is_good_and_has_every_setting_of_a_gateway() {
+        let config = read(EXAMPLE).unwrap();
+        let shown = show::show(&config, EXAMPLE).unwrap();
+        assert!(!shown.contains("# default"), "{shown}");
+        let of_gateways = settings::SETTINGS.iter().filter(|setting| setting.table != "site");
+        assert_eq!(shown.matches("# line").count(), of_gateways.count(), "{shown}");
+    }
+
+    #[test]
     fn profiles_are_found_by_name() {
         let config = read(ALL).unwrap();
         assert_eq!(config.profile(Some("none")).unwrap(), Profile::default());
@@ -349,6 +423,28 @@ memory_limit = \"512MiB\"
         let plain = read("v = 1\nname = \"g\"\n").unwrap();
         assert_eq!(plain.profile(None).unwrap(), Profile::default());
         assert!(plain.profile(Some("x")).unwrap_err().advice().contains("[profile.x]"));
+    }
+
+    #[test]
+    fn a_profile_with_a_mistake_fails_those_who_go_by_it_alone() {
+        let sound = "v = 1\nname = \"g\"\n";
+        let night = "[profile.night]\njobs = 0\n[profile.day]\njobs = 2\n";
+        let config = read(&format!("{sound}{night}")).unwrap();
+        assert_eq!(config.broken_profiles().collect::<Vec<_>>(), ["night"]);
+        assert_eq!(config.profile(Some("day")).unwrap().jobs, Some(2));
+        assert_eq!(config.profile(None).unwrap(), Profile::default());
+        let failure = config.profile(Some("night")).unwrap_err();
+        assert_eq!(failure.code(), "config-invalid");
+        let told = std::error::Error::source(&failure).unwrap().to_string();
+        assert!(told.contains("line 4") && told.contains("write for example 4"), "{told}");
+        // As the default it fails whoever names no other, and never goes unnoticed.
+        let text = format!("{sound}default_profile = \"night\"\n{night}");
+        assert!(read(&text).unwrap().profile(None).is_err());
+        let gone = read(&format!("{sound}default_profile = \"gone\"\n")).unwrap();
+        assert!(gone.profile(None).is_err() && gone.profile(Some("none")).is_ok());
+        for elsewhere in ["default_profile = 3", "lease = 1\n[profile.x]\njobs = 0"] {
+            assert!(read(&format!("{sound}{elsewhere}\n")).is_err(), "{elsewhere}");
+        }
     }
 
     fn mistakes(text: &str) -> Vec<(usize, String, String)> {
@@ -386,7 +482,7 @@ pad = 1
             (10, "profile.night.scheme", "\"3/5\""),
             (11, "profile.night.compress", "\"auto\""),
             (12, "profile.night.pin", "[\"sendai\""),
-            (13, "profile.night.jobs", "30"),
+            (13, "profile.night.jobs", "example 4"),
             (14, "profile.none", "letters"),
             (15, "profile.none.pad", "true"),
         ];

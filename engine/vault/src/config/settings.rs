@@ -16,8 +16,8 @@ pub(super) enum Kind {
     FolderUrl,
     /// A number of bytes between these, or a text such as `"256MiB"`.
     Bytes(u64, u64),
-    /// A whole number between these.
-    Count(u64, u64),
+    /// A whole number between the first two; the third is an example.
+    Count(u64, u64, u64),
     /// `true` or `false`.
     Switch,
     /// `"K/N"`.
@@ -69,14 +69,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("limits", "lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
     optional("limits", "answer_lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
-    optional("limits", "patience_seconds", Kind::Count(0, 86_400)),
-    optional("limits", "resume_days", Kind::Count(0, 3660)),
+    optional("limits", "patience_seconds", Kind::Count(0, 86_400, 30)),
+    optional("limits", "resume_days", Kind::Count(0, 3660, 7)),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),
     optional("profile", "pin", Kind::Sites),
     optional("profile", "exclude", Kind::Sites),
-    optional("profile", "jobs", Kind::Count(1, 32)),
+    optional("profile", "jobs", Kind::Count(1, 32, 4)),
     optional("profile", "memory_limit", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
 ];
 

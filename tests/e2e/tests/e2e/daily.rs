@@ -158,18 +158,21 @@ fn status_tells_the_days_of_key_and_raises_alarms() {
         let pools = status["pools"].as_array().unwrap();
         pools.iter().find(|pool| pool["pool"] == name).unwrap().clone()
     };
-    // One object of 2 MB in a day's time: 24 MiB last about eleven more days.
+    // One object of 2 MB; minutes of history foretell no days.
     for name in ["s0/to", "s0/from"] {
-        let days = pool(name)["days_left"].as_f64().unwrap();
-        assert!((9.0..12.0).contains(&days), "{name}: {days}");
+        assert!(pool(name)["days_left"].is_null(), "{status:#}");
         assert!(pool(name)["spent_bytes_per_day"].as_u64() > Some(2_000_000));
     }
-    assert_eq!(status["can_lose"].as_array().unwrap().len(), 3);
+    // What is down counts as lost already: of 2/3 nothing more can go, and 3 sites are not there.
+    assert_eq!((&status["restorable_now"], &status["can_lose_any"]), (&1.into(), &0.into()));
+    assert_eq!(status["can_lose"], Value::Array(Vec::new()));
+    assert_eq!(status["can_back_up"], false);
+    let _checked = lab.run(&["status", "--check"]).exits(6);
     let up: Vec<&Value> =
         status["sites"].as_array().unwrap().iter().map(|site| &site["up"]).collect();
     assert_eq!(up, [&Value::from(true), &false.into(), &true.into()]);
     let alarms = status["alarms"].as_array().unwrap();
-    for words in ["site s1 can't be used", "s0/to lasts", "class computational"] {
+    for words in ["site s1 can't be used", "class computational"] {
         let has = |alarm: &&Value| alarm["what"].as_str().unwrap().contains(words);
         assert!(alarms.iter().any(|alarm| has(&alarm)), "{words}: {alarms:#?}");
     }
@@ -182,6 +185,33 @@ fn status_tells_the_days_of_key_and_raises_alarms() {
     assert_eq!(line["objects"], 1);
     watching.terminate();
     let _ended = watching.wait().ok();
+}
+
+#[test]
+fn what_can_be_done_now_is_told_and_what_is_stopped_is_no_damage() {
+    let mut lab = lab(24 << 20);
+    let path = lab.file("in", &sample(25, 100_000));
+    let _object = lab.store(&path, "2/3");
+    for at in [1, 2] {
+        lab.sites[at].stop();
+    }
+    let status = lab.ask(&["status"]);
+    assert_eq!((&status["restorable_now"], &status["witness"]), (&0.into(), &"s0".into()));
+    assert_eq!(status["bring_back"], serde_json::json!({ "any": 1, "of": ["s1", "s2"] }));
+    let _stopped = lab.run(&["doctor"]).exits(6);
+    // A site with shares stays; one that was added by mistake goes.
+    let _held = lab.run(&["site", "remove", "s1"]).exits(2);
+    let _added = lab.run(&["site", "add", "wrong", "warifu://127.0.0.1:1"]).ok();
+    let _told = lab.run(&["site", "remove", "wrong", "--dry-run"]).ok();
+    let _there = lab.run(&["site", "show", "wrong"]).ok();
+    let _removed = lab.run(&["site", "remove", "wrong"]).ok();
+    let _gone = lab.run(&["site", "show", "wrong"]).exits(10);
+    // A profile with a mistake fails those alone who go by it.
+    let config = lab.gateway.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[profile.night]\njobs = 0\n")).unwrap();
+    let _list = lab.run(&["list"]).ok();
+    let _check = lab.run(&["config", "check"]).exits(2);
 }
 
 #[test]

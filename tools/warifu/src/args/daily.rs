@@ -131,6 +131,9 @@ pub(crate) struct StatusArgs {
     /// Ask no site and use no key
     #[arg(long)]
     pub(crate) offline: bool,
+    /// For monitoring: end with 6 when something can't be restored now or no backup can start
+    #[arg(long, conflicts_with_all = ["watch", "offline"])]
+    pub(crate) check: bool,
 }
 
 /// Seconds since 1970 at which a day or a time begins.

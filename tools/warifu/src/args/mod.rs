@@ -20,6 +20,7 @@ use clap_complete::Shell;
 use std::path::PathBuf;
 use warifu_core::IndividualId;
 use warifu_vault::ObjectPrefix;
+use warifu_vault::config::EXAMPLE;
 
 /// What stands below the options in the long help and on the manual page.
 const AFTER_HELP: &str = "\
@@ -157,5 +158,6 @@ pub(crate) enum ConfigCommand {
     /// Show all settings, defaults included
     Show,
     /// Check the settings, without changing or opening anything
+    #[command(after_long_help = format!("A file with every setting of a gateway:\n\n{EXAMPLE}"))]
     Check,
 }

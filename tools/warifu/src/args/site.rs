@@ -39,8 +39,24 @@ pub(crate) enum SiteCommand {
         /// Its name
         site: SiteName,
     },
+    /// Forget a site that holds no share
+    Remove(RemoveArgs),
     /// Run the site of this vault, until SIGTERM or SIGINT
     Serve,
+}
+
+/// `site remove`
+#[derive(Args, Debug)]
+pub(crate) struct RemoveArgs {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) site: SiteName,
+    /// Although its link has key left, which then serves nobody
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Only tell what would be lost
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `site add`

@@ -45,7 +45,7 @@ fn help_lists_what_works_and_nothing_else() {
         ]
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
-    assert_eq!(below("site"), ["add", "list", "show", "test", "serve"]);
+    assert_eq!(below("site"), ["add", "list", "show", "test", "remove", "serve"]);
     assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);

@@ -5,7 +5,7 @@ use crate::exit::Ending;
 use warifu_vault::{Class, Failure, Finding, Severity};
 
 /// Looks at everything and tells all of it. A problem is damage that can be repaired, as each
-/// finding says how.
+/// finding says how, unless all of them may be over by themselves.
 pub(super) fn doctor(context: &Context, accept_rollback: bool) -> Result<(), Ending> {
     let findings = context.open()?.doctor(accept_rollback)?;
     context.output.answer(&findings, || findings.iter().map(told).collect())?;
@@ -26,16 +26,20 @@ fn told(finding: &Finding) -> String {
 }
 
 fn verdict(findings: &[Finding]) -> Result<(), Ending> {
-    let is_problem = |finding: &&Finding| finding.severity == Severity::Problem;
-    match findings.iter().filter(is_problem).count() {
-        0 => Ok(()),
-        problems => {
-            let what = format!("problems found: {problems}");
-            Err(Failure::new(Class::Damage, "problems", what)
-                .next("see what is said of each above")
-                .into())
-        }
+    let problems: Vec<&Finding> =
+        findings.iter().filter(|finding| finding.severity == Severity::Problem).collect();
+    if problems.is_empty() {
+        return Ok(());
     }
+    let what = format!("problems found: {}", problems.len());
+    let failure = match problems.iter().all(|problem| problem.temporary) {
+        true => Failure::new(Class::Temporary, "problems", what)
+            .next("bring back what is away, then run `warifu doctor` again"),
+        false => {
+            Failure::new(Class::Damage, "problems", what).next("see what is said of each above")
+        }
+    };
+    Err(failure.into())
 }
 
 #[cfg(test)]
@@ -44,12 +48,23 @@ mod tests {
 
     #[test]
     fn problems_decide_the_exit_code_and_warnings_do_not() {
-        let finding = |severity| Finding { severity, what: "w".to_owned(), next: "n".to_owned() };
-        assert!(verdict(&[finding(Severity::Ok), finding(Severity::Warning)]).is_ok());
-        let Err(Ending::Failed(failure)) = verdict(&[finding(Severity::Problem)]) else {
-            panic!("not noticed")
+        let finding = |severity, temporary| Finding {
+            severity,
+            what: "w".to_owned(),
+            next: "n".to_owned(),
+            temporary,
         };
-        assert_eq!(failure.class().exit_code(), 4);
-        assert_eq!(told(&finding(Severity::Warning)), "warning  w\n         next: n\n");
+        let code = |findings: &[Finding]| match verdict(findings) {
+            Ok(()) => 0,
+            Err(Ending::Failed(failure)) => failure.class().exit_code(),
+            Err(_) => panic!("another ending"),
+        };
+        let (ok, warning) = (finding(Severity::Ok, false), finding(Severity::Warning, false));
+        let (stopped, damaged) =
+            (finding(Severity::Problem, true), finding(Severity::Problem, false));
+        assert_eq!(code(&[ok, warning.clone()]), 0);
+        assert_eq!(code(&[warning.clone(), stopped.clone()]), 6);
+        assert_eq!(code(&[stopped, damaged]), 4);
+        assert_eq!(told(&warning), "warning  w\n         next: n\n");
     }
 }

@@ -10,7 +10,7 @@ use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use warifu_vault::{
     AuditRow, Class, Failure, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target, Vault,
-    Watch,
+    WITNESS_MEANS, Watch,
 };
 
 /// Runs one of them.
@@ -32,17 +32,22 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> 
 
 fn status(context: &Context) -> Result<(), Ending> {
     let rows = context.open()?.key_status()?;
+    let told = || if rows.is_empty() { String::new() } else { pools(&rows) + FREE_MEANS + "\n" };
     if rows.is_empty() {
         context.output.note("there is no key yet: see `warifu key generate`");
     }
-    context.output.answer(&rows, || pools(&rows))
+    context.output.answer(&rows, told)
 }
+
+/// What stands below tables of pools.
+pub(super) const FREE_MEANS: &str =
+    "free: neither used nor kept for restores of what is stored; new backups take from it";
 
 /// What the pools hold, as a table: random numbers first, then links by site.
 pub(super) fn pools(rows: &[PoolRow]) -> String {
     let columns = [
         words("pool"),
-        numbers("left"),
+        numbers("free"),
         numbers("for restores"),
         numbers("consumed"),
         numbers("burned"),
@@ -56,7 +61,7 @@ pub(super) fn pools(rows: &[PoolRow]) -> String {
     Table::new(columns, rows, |row| {
         [
             row.pool.clone(),
-            human(row.bytes_left),
+            human(row.free_bytes()),
             human(row.bytes_reserved_for_restore),
             human(row.bytes_consumed),
             human(row.bytes_burned),
@@ -97,12 +102,19 @@ fn make(context: &Context, request: &GenerateRequest, dry_run: bool) -> Result<(
     }
     // Signals are left as they are: they end it at once, and what is not complete is no key.
     let work = |watch: Watch<'_>| vault.generate(request, watch);
+    let witness_before = vault.witness()?;
     let rows = watched(context.output, &Stop::never(), "key", work)?;
     if request.source == KeySourceChoice::System {
         context.output.note(
             "note: this key comes from a generator seeded by the system. What is stored with it \
              is of class `computational`; --from takes a true source",
         );
+    }
+    if let (None, Some(witness)) = (witness_before, vault.witness()?) {
+        context.output.note(&format!(
+            "note: {witness} is the first site on a link, so from now on it {WITNESS_MEANS}. This \
+             can't be changed later: let it be the site that is up most"
+        ));
     }
     context.output.answer(&rows, || pools(&rows))
 }

@@ -8,7 +8,7 @@ use crate::signals::until_stopped;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
-use warifu_vault::{NewSite, SiteRow, SiteTest};
+use warifu_vault::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: SiteCommand) -> Result<(), Ending> {
@@ -19,11 +19,15 @@ pub(super) fn run(context: &Context, command: SiteCommand) -> Result<(), Ending>
             if rows.is_empty() {
                 context.output.note("there are no sites yet: see `warifu site add`");
             }
-            context.output.answer(&rows, || table(&rows))
+            context.output.answer(&rows, || listed(&rows))
         }
         SiteCommand::Show { site } => {
             let row = context.open()?.site(&site)?;
-            context.output.answer(&versioned(&row), || table([&row]))
+            context.output.answer(&versioned(&row), || listed(std::slice::from_ref(&row)))
+        }
+        SiteCommand::Remove(args) => {
+            let removed = context.open()?.remove_site(&args.site, args.force, args.dry_run)?;
+            context.output.answer(&removed, || gone(&removed))
         }
         SiteCommand::Test { site } => {
             let report = context.open()?.test_site(&site)?;
@@ -48,6 +52,28 @@ fn add(context: &Context, args: AddArgs) -> Result<(), Ending> {
             row.site, row.zone, row.domain, row.channel
         )
     })
+}
+
+fn gone(removed: &RemovedSite) -> String {
+    let head = if removed.dry_run { "would remove" } else { "removed" };
+    let lost = match removed.key_bytes_lost {
+        0 => String::new(),
+        bytes => format!(
+            "; {} of its link's key serve nobody, unless a site of this name is added again and \
+             gets new key by courier",
+            human(bytes)
+        ),
+    };
+    format!("{head} site {}{lost}\n", removed.site)
+}
+
+/// The sites, and what it means that one of them is the witness.
+fn listed(rows: &[SiteRow]) -> String {
+    let mut text = table(rows);
+    for row in rows.iter().filter(|row| row.witness) {
+        text += &format!("{} {WITNESS_MEANS}\n", row.site);
+    }
+    text
 }
 
 fn table<'a>(rows: impl IntoIterator<Item = &'a SiteRow>) -> String {
