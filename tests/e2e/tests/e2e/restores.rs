@@ -171,12 +171,12 @@ fn what_is_no_file_is_left_as_it_is_before_any_key_is_spent() {
     fs::create_dir(&folder).unwrap();
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     symlink(lab.path("elsewhere"), path("dangling")).unwrap();
-    let before = lab.pool("s0");
+    let before = lab.ask(&["key", "status"]);
     for output in [folder.to_str().unwrap().to_owned(), path("dangling"), path("new/")] {
         let done = lab.run(&["--json", "restore", &object, "-o", &output]).exits(2);
         assert!(done.stderr.contains("output-kind"), "{}", done.stderr);
     }
-    assert_eq!(lab.pool("s0"), before, "nothing was asked for");
+    assert_eq!(lab.ask(&["key", "status"]), before, "nothing was asked for");
     let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
     assert!(made.success());
     let pipe = path("pipe");
