@@ -84,6 +84,10 @@ impl KeyStore {
     /// The witness was asked for the lowest run at or above the start of `passed_over` and granted
     /// none in it: what it would have granted there is burned at its end, and is now here, too.
     ///
+    /// It may also have been granted in another session of this vault, to a thread or process that
+    /// has not accepted it yet. So nothing is burned while this process has another session on the
+    /// pool or another process lives: of a grant made before, nobody else is then about to hear.
+    ///
     /// # Errors
     /// [`KeyError::WrongRole`]; I/O.
     pub fn give_up_passed_over(
@@ -92,8 +96,14 @@ impl KeyStore {
         direction: Direction,
         passed_over: KeyRange,
     ) -> Result<(), KeyError> {
-        self.pool(pool)?.locked(|entry| {
+        let is_alone = !self.has_company()?;
+        let pool = self.pool(pool)?;
+        pool.locked(|entry| {
             entry.expect_role(direction, Role::Holder)?;
+            // Every session opens what comes the other way.
+            if !is_alone || pool.desk(direction.reverse()).held.len() > 1 {
+                return Ok(());
+            }
             let free = entry.side(direction).free(passed_over);
             let useful = free.iter().filter(|run| run.len() >= 2 * USEFUL_BYTES);
             let useful: Vec<KeyRange> = useful.collect();

@@ -4,10 +4,32 @@ use crate::error::KeyError;
 use crate::medium::Opening;
 use crate::store::KeyStore;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use warifu_core::id::Incarnation;
 
+/// The folder of the files that living processes lock.
+pub(crate) const LIVE: &str = "live";
+
+pub(crate) fn live_path(incarnation: Incarnation) -> PathBuf {
+    Path::new(LIVE).join(incarnation.to_string())
+}
+
 impl KeyStore {
+    /// Whether another process has this key store open.
+    ///
+    /// # Errors
+    /// I/O.
+    pub(crate) fn has_company(&self) -> Result<bool, KeyError> {
+        let names = self.inner.medium.list(Path::new(LIVE)).map_err(KeyError::io("list", LIVE))?;
+        let known = names.iter().filter_map(|name| name.parse::<Incarnation>().ok());
+        for other in known.filter(|one| *one != self.incarnation()) {
+            if self.is_live(other)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the process that made this opening still lives. Its lock tells, so a process that
     /// was killed is known to be dead at once.
     ///
@@ -17,7 +39,7 @@ impl KeyStore {
         if incarnation == self.incarnation() {
             return Ok(true);
         }
-        let path = Path::new("live").join(incarnation.to_string());
+        let path = live_path(incarnation);
         let failed = || KeyError::io("look at", &path);
         match self.inner.medium.open(&path, Opening::Existing) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

@@ -2,6 +2,7 @@
 
 use crate::entry::Entry;
 use crate::error::KeyError;
+use crate::live::{LIVE, live_path};
 use crate::medium::{Medium, MediumFile, Opening};
 use crate::pool::{DIRECTIONS, Pool, PoolKind, Role, folder_of, write_new};
 use crate::record::Kind;
@@ -14,7 +15,6 @@ use warifu_core::id::Incarnation;
 use warifu_core::{Direction, KeyClass, KeyRange, PoolId, RangeSet, SegmentId, SiteName};
 
 const POOLS: &str = "pools";
-const LIVE: &str = "live";
 const LOCK: &str = "lock";
 
 /// A key store, opened by this process. Cheap to clone: all clones are one opening.
@@ -294,10 +294,6 @@ impl Drop for Inner {
         // What cannot be closed here counts as a death at the next opening, and burns.
         let _closed = self.close();
     }
-}
-
-fn live_path(incarnation: Incarnation) -> std::path::PathBuf {
-    Path::new(LIVE).join(incarnation.to_string())
 }
 
 /// Who lives and who died without closing.

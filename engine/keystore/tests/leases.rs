@@ -26,8 +26,12 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
+        Self::with(BYTES)
+    }
+
+    fn with(bytes: u64) -> Self {
         let entropy = Arc::new(Counted::default());
-        let (a, b) = pair(BYTES, &entropy);
+        let (a, b) = pair(bytes, &entropy);
         let machines = [a, b];
         let [a, b] = [&machines[0], &machines[1]].map(|machine| open(machine, &entropy).1.unwrap());
         Self { entropy, machines, a, b, judge: Judge::default() }
@@ -268,6 +272,52 @@ fn grants_are_lowest_first_and_shorter_where_less_is_left() {
     assert!(matches!(wrong, Err(KeyError::WrongRole { .. })));
     let beyond = pair.a.accept(pool, AB, range(9_999, 10_001), Confirmation::Authenticated);
     assert!(matches!(beyond, Err(KeyError::BeyondPool { .. })));
+}
+
+#[test]
+fn grants_stay_within_what_is_asked() {
+    let pair = Pair::new();
+    let pool = link_pool();
+    assert_eq!(pair.b.grant_between(pool, AB, 9999, range(300, 900)).unwrap(), range(300, 900));
+    assert_eq!(pair.b.grant_between(pool, AB, 9999, range(0, 500)).unwrap(), range(0, 300));
+    for within in [range(0, 900), range(10_000, 20_000), KeyRange::between(u64::MAX, 0)] {
+        let error = pair.b.grant_between(pool, AB, 1, within).err().unwrap();
+        assert!(matches!(error, KeyError::Empty { left: 0, .. }));
+    }
+    let beyond = range(9_000, 20_000);
+    assert_eq!(pair.b.grant_between(pool, AB, 9999, beyond).unwrap(), range(9_000, 10_000));
+}
+
+#[test]
+fn what_another_session_was_granted_is_not_given_up_before_it_accepts() {
+    const MIB: u64 = 1 << 20;
+    let mut pair = Pair::with(16 * MIB);
+    let pool = link_pool();
+    let session = pair.session(500);
+    let other = pair.session(500);
+    // The other's grant is on its way when this one's, above it, arrives.
+    let theirs = pair.b.grant(pool, AB, 4 * MIB, MIB).unwrap();
+    let own = pair.b.grant(pool, AB, 4 * MIB, MIB).unwrap();
+    let passed_over = range(theirs.start(), own.start());
+    pair.a.give_up_passed_over(pool, AB, passed_over).unwrap();
+    let lease = pair.a.accept(pool, AB, theirs, Confirmation::Authenticated).unwrap();
+    assert_eq!(lease.left(), theirs.len());
+    drop((lease, other));
+    // Nor what another process may be told of.
+    let theirs = pair.b.grant(pool, AB, 3 * MIB, 9 * MIB).unwrap();
+    let (_process, second) = open(&pair.machines[0], &pair.entropy);
+    let second = second.unwrap();
+    pair.a.give_up_passed_over(pool, AB, theirs).unwrap();
+    assert!(second.accept(pool, AB, theirs, Confirmation::Authenticated).is_ok());
+    drop(second);
+    // A lone session's vault knows that nobody will ever accept it.
+    let lost = pair.b.grant(pool, AB, 3 * MIB, 12 * MIB).unwrap();
+    let left = pair.left(&pair.a, AB);
+    pair.a.give_up_passed_over(pool, AB, lost).unwrap();
+    assert_eq!(left - pair.left(&pair.a, AB), 3 * MIB);
+    let burned = pair.a.accept(pool, AB, lost, Confirmation::Authenticated).err();
+    assert!(matches!(burned, Some(KeyError::GrantBurned { .. })));
+    drop(session);
 }
 
 #[test]

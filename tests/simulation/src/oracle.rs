@@ -126,14 +126,13 @@ impl Scenario {
             if self.gateways_copied[gateway] {
                 self.accept_rollback(gateway);
             }
-            let collected = self.gateways[gateway].operate(|vault, _| vault.collect_litter());
-            match collected {
-                Some(Ok((_, remaining))) => interrupted += remaining,
-                Some(Err(error)) => {
-                    self.ground.violated(format!("litter stays: {}", chain(&error)));
-                }
-                None => {}
+            let mut remaining = self.collect_all(gateway);
+            if remaining > 0 {
+                // Clearing away takes key, too.
+                self.deliver_key(gateway);
+                remaining = self.collect_all(gateway);
             }
+            interrupted += remaining;
             self.expect_listed(gateway);
             let rows = self.gateways[gateway].operate(|vault, _| vault.objects());
             let Some(Ok(rows)) = rows else { continue };
@@ -154,6 +153,18 @@ impl Scenario {
                 self.ground.violated(format!("WHOLE: {interrupted} intents can't be settled"));
             }
             self.expect_no_litter(&listed, &kept);
+        }
+    }
+
+    /// Collects litter; how many intents remain.
+    fn collect_all(&mut self, gateway: usize) -> usize {
+        match self.gateways[gateway].operate(|vault, _| vault.collect_litter()) {
+            Some(Ok((_, remaining))) => remaining,
+            Some(Err(error)) => {
+                self.ground.violated(format!("litter stays: {}", chain(&error)));
+                0
+            }
+            None => 0,
         }
     }
 
