@@ -125,7 +125,8 @@ impl GatewayHost {
         drop(Vault::init_in(&host.dir, name.clone(), None, world)?);
         let limits =
             Limits { lease_bytes: 4 << 20, answer_lease_bytes: 4 << 20, ..Limits::default() };
-        let config = Config { limits, ..Config::new(&name, None) };
+        let mut config = Config::new(&name, None);
+        config.limits = limits;
         let written = std::fs::write(host.dir.join(CONFIG_FILE), config.to_toml()?);
         written.map_err(|error| {
             Failure::new(warifu_vault::Class::Other, "config", "can't write").because(error)
