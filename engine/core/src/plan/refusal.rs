@@ -334,7 +334,7 @@ fn rooms(sites: &[(SiteName, u64)]) -> String {
 
 /// A table of what is missing where.
 fn shortages(sites: &[Shortfall]) -> String {
-    let width = sites.iter().map(|short| short.site.as_str().len()).max().unwrap_or(0);
+    let width = sites.iter().map(|short| short.site.as_str().len()).fold(4, usize::max);
     let head = format!("  {:width$}  direction  {:>8}  {:>8}", "site", "needed", "missing");
     let rows = joined(sites, "\n", |text, short| {
         let way = match short.direction {

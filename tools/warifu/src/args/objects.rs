@@ -66,8 +66,8 @@ pub(crate) struct BackupArgs {
     /// Of several inputs, store those anew too that an earlier run stored and that are unchanged
     #[arg(long)]
     pub(crate) again: bool,
-    /// Erase the record of what was stored, by which runs over several inputs know what to skip, and
-    /// do nothing else
+    /// Erase the record of what was stored, from which runs over several inputs know what to
+    /// skip, and do nothing else
     #[arg(long, conflicts_with_all = ["paths", "manifest", "individual", "again"])]
     pub(crate) forget: bool,
     /// Go on with interrupted backups and begin none: with those of the PATHs, which must be there,

@@ -230,8 +230,8 @@ fn stored(report: &ObjectReport) -> String {
             human(report.random_bytes)
         ),
         _ => format!(
-            "key         {} of links in this run, for {} stored by it; {} in earlier runs, and what \
-             burned when they ended (see `warifu key status`); {} of the random pool in all\n",
+            "key         {} of links in this run, for {} stored by it; {} in earlier runs, and \
+             what burned when they ended (see `warifu key status`); {} of the random pool in all\n",
             human(now_bytes),
             human(stored_now),
             human(report.resumed_key_bytes),

@@ -194,8 +194,12 @@ fn shortfalls_say_how_much_is_missing() {
     let missing: Vec<_> = sites.iter().map(|s| (s.direction, s.missing_bytes())).collect();
     let from = need.from_site_bytes - 1000;
     assert_eq!(missing, [(Direction::AToB, 7), (Direction::BToA, from)]);
-    let next = format!("`warifu key generate --site b --bytes {from} --courier DRIVE`");
-    assert!(refusal.to_string().contains(&next), "{refusal}");
+    let told = refusal.to_string();
+    assert!(told.contains("\n  b     to it         66 MiB       7 B\n"), "{told}");
+    // A quarter more than the worse direction lacks, in round figures.
+    assert!((64 << 20..100 << 20).contains(&from));
+    let next = "\n  warifu key generate --site b --bytes 128MiB --courier DRIVE";
+    assert!(told.ends_with(next), "{told}");
     world[1].to_site_bytes += 7;
     world[1].from_site_bytes += from;
     assert!(plan(&request("2/3", 64, &world)).is_ok(), "what was said to be missing suffices");
