@@ -31,7 +31,8 @@ struct Connections {
     /// ends.
     holders: HashMap<(LinkId, ShareAddress), u64>,
     /// Which one has thrown a share away. Kept while an older one of the link is open, where a
-    /// request to begin that very share may still be on its way: nobody would ever ask for it again.
+    /// request to begin that very share may still be on its way: nobody would ever ask for it
+    /// again.
     discarders: HashMap<(LinkId, ShareAddress), u64>,
 }
 

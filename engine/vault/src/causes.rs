@@ -193,6 +193,9 @@ impl From<RunError> for Failure {
                     LaneError::Peer(PeerError::Refused { status: Status::NoSuchShare, .. }) => {
                         (Class::Temporary, "site-forgot")
                     }
+                    LaneError::Peer(PeerError::Refused { status: Status::Refused, .. }) => {
+                        (Class::Busy, "share-taken-over")
+                    }
                     LaneError::Peer(error) => peer_class(error),
                     LaneError::Key(error) => (key_class(error), "key-store"),
                     LaneError::Share(ShareError::Store(error)) => store_class(error),

@@ -21,7 +21,7 @@ use warifu_link::{ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::{CONTENT_OFFSET, Slot};
 use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::{Peer, PeerError, ShareAddress};
-use warifu_pipeline::share::{CommitOrder, Draft, ShareWriter};
+use warifu_pipeline::share::{CommitOrder, Draft, ShareError, ShareWriter};
 
 /// An object that at least k sites hold whole.
 pub(crate) struct Whole<'a> {
@@ -65,19 +65,21 @@ impl Vault {
     ) -> Result<(), Failure> {
         let held = peer.begin(address, whole.head.threshold, role)?;
         let generation = next_generation(&held)?;
-        for (slot, attempt, piece) in self.pieces(whole, address.x, generation)? {
+        let mut pieces = self.pieces(whole, address.x, generation)?.into_iter();
+        let put = pieces.try_for_each(|(slot, attempt, piece)| {
             let mut frame = Block::zeroed(CONTENT_OFFSET + piece.len() + TAG_BYTES);
             frame[CONTENT_OFFSET..CONTENT_OFFSET + piece.len()].copy_from_slice(&piece);
             let _no_blind_block = peer.store(address, slot, attempt, frame)?;
-            let _receipt = peer.receive()?;
-        }
+            peer.receive().map(drop)
+        });
         let attempts = whole.attempts();
-        let committed = peer.commit(address, &whole.order(generation, &attempts));
-        if let Err(PeerError::Refused { status: Status::BadRequest, .. }) = &committed {
+        let order = whole.order(generation, &attempts);
+        let completed = put.and_then(|()| peer.commit(address, &order));
+        if let Err(PeerError::Refused { status: Status::BadRequest, .. }) = &completed {
             // It lacks what nobody can send it any more: it is worth nothing there.
             drop(peer.discard(address));
         }
-        Ok(committed?)
+        Ok(completed?)
     }
 
     fn complete_here(
@@ -90,7 +92,7 @@ impl Vault {
         let (object, threshold) = (whole.head.object, whole.head.threshold);
         let draft = Draft { object, x, threshold, role, link: None };
         let store = self.local_store(site)?;
-        let failed = |error: warifu_pipeline::share::ShareError| {
+        let failed = |error: ShareError| {
             let what = format!("site {} can't complete its share", site.site);
             Failure::new(Class::Other, "store", what).because(error)
         };
@@ -99,18 +101,20 @@ impl Vault {
         let slots = writer.written().iter().map(|(slot, written)| (*slot, written.attempt));
         let held: Held = slots.collect();
         let generation = next_generation(&held)?;
-        for (slot, attempt, piece) in self.pieces(whole, x, generation)? {
-            writer.put(slot, attempt, &[0; 16], piece.into_bytes()).map_err(failed)?;
-        }
+        let mut pieces = self.pieces(whole, x, generation)?.into_iter();
+        let put = pieces.try_for_each(|(slot, attempt, piece)| {
+            writer.put(slot, attempt, &[0; 16], piece.into_bytes())
+        });
         let attempts = whole.attempts();
         let order = whole.order(generation, &attempts);
-        match writer.expect_whole(&order) {
+        match put.and_then(|()| writer.expect_whole(&order)) {
             Ok(()) => writer.commit(&order).map_err(failed),
-            Err(error) => {
+            Err(error @ (ShareError::WrongAttempt { .. } | ShareError::Misfit { .. })) => {
                 // It lacks what nobody can write any more: it is worth nothing here.
                 drop(writer.abandon());
                 Err(failed(error))
             }
+            Err(error) => Err(failed(error)),
         }
     }
 

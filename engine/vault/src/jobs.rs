@@ -195,9 +195,9 @@ impl Vault {
         Ok(sites.map(|(_, site, _)| site).collect())
     }
 
-    /// Removes all that is left of an interrupted backup, what sites hold whole as well, and forgets
-    /// it. What was stored is lost by that. Answers the sites that could not be asked, where parts
-    /// of it may stay.
+    /// Removes all that is left of an interrupted backup, what sites hold whole as well, and
+    /// forgets it. What was stored is lost by that. Answers the sites that could not be asked,
+    /// where parts of it may stay.
     ///
     /// # Errors
     /// Where there is no such backup, or it is running.

@@ -278,6 +278,53 @@ fn an_unfinished_share_is_not_there_for_another_gateway() {
     other.close().unwrap();
 }
 
+/// A slot that is wholly of the link's key, at a site.
+fn keep(peer: &mut Peer, address: ShareAddress, slot: Slot, attempt: u32, bytes: usize) {
+    peer.keep(address, slot, attempt, bytes).unwrap();
+    peer.receive().unwrap();
+}
+
+#[test]
+fn what_comes_late_over_a_superseded_connection_completes_nothing() {
+    let field = Field::new();
+    let address =
+        ShareAddress { object: ObjectId::from_bytes([5; 16]), x: XCoord::new(1).unwrap() };
+    let attempts = BTreeMap::new();
+    let first = order(&attempts);
+    let piece = Slot { class: ShareClass::Capsule, index: 0 };
+    let bytes = first.capsule.capsule_bytes(scheme()) as usize;
+    let mut old = field.peer(&field.ours, 0);
+    old.begin(address, scheme(), Role::Pad).unwrap();
+    keep(&mut old, address, FIRST, 0, 4096);
+    keep(&mut old, address, piece, 0, bytes);
+    // Another process goes on with it. The first one was stopped, and its last words come late.
+    let mut new = field.peer(&field.ours, 0);
+    assert_eq!(new.begin(address, scheme(), Role::Pad).unwrap().attempt(piece), Some(0));
+    assert_eq!(declined(old.commit(address, &first)), Status::Refused);
+    old.keep(address, piece, 7, bytes).unwrap();
+    assert_eq!(declined(old.receive()), Status::Refused);
+    assert_eq!(declined(old.discard(address)), Status::Refused);
+    assert!(field.shares(0).is_empty());
+    // Nor does a capsule of another generation than was meant.
+    let second = CommitOrder { capsule_generation: 1, ..order(&attempts) };
+    assert_eq!(declined(new.commit(address, &second)), Status::BadRequest);
+    keep(&mut new, address, piece, 1 << 16, bytes);
+    assert_eq!(declined(new.commit(address, &first)), Status::BadRequest);
+    assert!(field.shares(0).is_empty());
+    // What was refused is as it was.
+    new.commit(address, &second).unwrap();
+    new.commit(address, &second).unwrap();
+    assert_eq!(field.shares(0).len(), 1);
+    assert_eq!(declined(old.commit(address, &second)), Status::Refused, "it was not that one's");
+    // What is complete stays, unless just that is asked for.
+    assert!(!new.discard(address).unwrap());
+    assert_eq!(field.shares(0).len(), 1);
+    new.discard_completed(address).unwrap();
+    assert!(field.shares(0).is_empty() && new.discard(address).unwrap());
+    old.close().unwrap();
+    new.close().unwrap();
+}
+
 #[test]
 fn one_gateway_takes_neither_places_nor_random_numbers_from_another() {
     let field = Field::new();

@@ -108,7 +108,11 @@ fn what_is_given_up_leaves_nothing() {
 fn what_can_not_go_on_is_collected() {
     type Spoil = dyn Fn(&Rooms, &Path);
     let spoil: [&Spoil; 3] = [
-        &|_, path| std::fs::remove_file(path).unwrap(),
+        &|_, path| {
+            let data = std::fs::read(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            std::fs::write(path, data).unwrap();
+        },
         &|_, path| std::fs::write(path, b"other").unwrap(),
         &|rooms, _| {
             let folder = rooms.gateway.dir().join("journal");
@@ -127,6 +131,42 @@ fn what_can_not_go_on_is_collected() {
         assert_eq!(shares(&rooms), (0, 0));
         assert_eq!(files(&rooms.gateway.dir().join("journal")), 0);
     }
+}
+
+#[test]
+fn a_source_that_is_away_is_waited_for() {
+    let rooms = Rooms::new(5, 256 << 20);
+    let (disk, away) = (rooms.root.path().join("disk"), rooms.root.path().join("away"));
+    std::fs::create_dir(&disk).unwrap();
+    let (path, data) = (disk.join("input"), vec![7; 20 << 20]);
+    std::fs::write(&path, &data).unwrap();
+    assert_eq!(backup(&rooms.gateway, &path, 6 * MIB).unwrap_err().code(), "stopped");
+    std::fs::rename(&disk, &away).unwrap();
+    assert_eq!(rooms.gateway.collect_litter().unwrap(), (0, 0));
+    assert!(rooms.gateway.jobs().unwrap()[0].resumable);
+    let failure = backup(&rooms.gateway, &path, u64::MAX).unwrap_err();
+    assert_eq!(failure.class(), Class::NotFound);
+    rooms.store(1000, "2/3");
+    std::fs::rename(&away, &disk).unwrap();
+    let report = backup(&rooms.gateway, &path, u64::MAX).unwrap();
+    assert!(report.resumed_bytes >= 6 * MIB);
+    assert!(rooms.restore(&report.object).unwrap().1 == data);
+}
+
+#[test]
+fn a_source_whose_times_hide_changes_is_stored_and_not_gone_on_with() {
+    let rooms = Rooms::new(5, 256 << 20);
+    let (path, data) = (rooms.root.path().join("input"), vec![7; 20 << 20]);
+    std::fs::write(&path, &data).unwrap();
+    let ahead = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_modified(ahead).unwrap();
+    let failure = backup(&rooms.gateway, &path, 6 * MIB).unwrap_err();
+    assert_eq!(failure.code(), "stopped");
+    assert!(rooms.gateway.jobs().unwrap().is_empty());
+    assert_eq!(shares(&rooms), (0, 0), "nothing of it was kept");
+    let report = backup(&rooms.gateway, &path, u64::MAX).unwrap();
+    assert!(rooms.restore(&report.object).unwrap().1 == data);
 }
 
 #[test]

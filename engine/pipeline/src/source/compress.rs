@@ -125,8 +125,9 @@ fn frame_compressor() -> io::Result<Compressor<'static>> {
     Compressor::new(LEVEL)
 }
 
-/// The frame, or its content as given where that is not longer. Which of both it is follows from the
-/// content alone: a compressor that fails is no reason, or a backup that goes on would get others.
+/// The frame, or its content as given where that is not longer. Which of both it is follows from
+/// the content alone: a compressor that fails is no reason, or a backup that goes on would get
+/// other chunks.
 fn shorter(compressor: &mut Compressor<'_>, frame: Block) -> io::Result<Block> {
     let mut target = Block::zeroed(zstd::zstd_safe::compress_bound(frame.len()));
     let bytes = compressor.compress_to_buffer(&frame[..], &mut target[..])?;

@@ -241,8 +241,8 @@ impl Standing {
         named + ATTEMPTS_SPARE <= ATTEMPTS_MAX
     }
 
-    /// Whether a site claims more than was ever planned for it, or generations that no older copy of
-    /// this journal explains.
+    /// Whether a site claims more than was ever planned for it, or generations that no older copy
+    /// of this journal explains.
     fn is_beyond(&self, held: &Held) -> bool {
         let generation = held.highest_attempt().map_or(0, |attempt| attempt >> 16);
         held.end(ShareClass::Data) > self.planned.chunk_count()

@@ -436,6 +436,25 @@ fn what_no_commit_could_name_is_not_gone_on_with() {
 }
 
 #[test]
+fn a_source_is_the_same_on_another_device_and_not_after_any_change() {
+    type Change = fn(&mut SourceIdentity);
+    let source = header(4).source.unwrap();
+    let same = |change: Change| {
+        let mut other = source.clone();
+        change(&mut other);
+        source.is_same(&other)
+    };
+    assert!(same(|source| source.device += 1), "it was mounted again");
+    let changes: [Change; 4] = [
+        |source| source.inode += 1,
+        |source| source.size_bytes += 1,
+        |source| source.modified.1 += 1,
+        |source| source.changed.1 += 1,
+    ];
+    assert!(changes.into_iter().all(|change| !same(change)));
+}
+
+#[test]
 fn nothing_follows_a_write_that_failed() {
     struct Full;
     impl Sink for Full {
