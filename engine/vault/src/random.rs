@@ -144,10 +144,11 @@ impl Tap {
         let bytes = self.planned_bytes.min(STEP_BYTES).max(wanted);
         self.planned_bytes = self.planned_bytes.saturating_sub(bytes);
         let Some(dial) = &mut self.dial else {
-            return match leases.first_mut() {
-                Some(lease) => lease.extend_own(bytes),
-                None => Ok(leases.push(self.keys.self_lease(self.pool, bytes)?)),
-            };
+            match leases.first_mut() {
+                Some(lease) => lease.extend_own(bytes)?,
+                None => leases.push(self.keys.self_lease(self.pool, bytes)?),
+            }
+            return Ok(());
         };
         if let Some(spare) = self.in_hand.take_spare(wanted) {
             leases.push(spare);

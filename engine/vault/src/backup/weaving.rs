@@ -197,7 +197,7 @@ impl Job<'_> {
         let drawn = class_of(computational).max(self.random.class());
         let class = self.class.max(self.standing.class).max(drawn);
         let capsule = self.capsule(geometry, class, &attempts, verdicts.collect())?;
-        let point_count = self.request.threshold.n() as usize + 1;
+        let point_count = self.request.threshold.n() + 1;
         let mut points = Zeroizing::new(vec![[0; 16]; point_count]);
         for point in points.iter_mut() {
             point.copy_from_slice(&self.random.block()?[..]);
