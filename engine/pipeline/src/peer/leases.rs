@@ -94,8 +94,8 @@ impl SendKey {
 }
 
 /// Grants the other end up to `bytes` at or above `floor` and below `end`, where the key ends that
-/// both have, on the grants' step and short of what is kept for hellos; `None` where nothing is left
-/// that a frame fits into.
+/// both have, on the grants' step and short of what is kept for hellos; `None` where nothing is
+/// left that a frame fits into.
 ///
 /// # Errors
 /// Where the ledger can't be written, or this end does not witness the direction.
