@@ -10,8 +10,8 @@ pub const SLOT_BYTES: usize = (1 << 20) + (16 << 10);
 /// Most slots that the pool ever makes.
 pub const SLOTS_MAX: usize = 1024;
 
-/// From one slot to the next, which is what a slot takes of memory: 5 pages more than a MiB, so that
-/// streams in neighbouring slots do not all fall into the same lines of a cache.
+/// From one slot to the next, which is what a slot takes of memory: 5 pages more than a MiB, so
+/// that streams in neighbouring slots do not all fall into the same lines of a cache.
 pub const SLOT_PITCH_BYTES: usize = SLOT_BYTES + ALIGNMENT;
 
 /// Slots that are made together.

@@ -1,4 +1,4 @@
-//! A part: what a restore has written so far under a name of its own, for a later one to go on with.
+//! A part: what a restore has written so far under a name of its own, for a later one to use.
 //!
 //! What is written is synced now and then, and how far stands in an extended attribute of the file,
 //! together with the boot in which that was noted. In the same boot nothing that was written is
