@@ -195,7 +195,7 @@ fn shortfalls_say_how_much_is_missing() {
     let from = need.from_site_bytes - 1000;
     assert_eq!(missing, [(Direction::AToB, 7), (Direction::BToA, from)]);
     let told = refusal.to_string();
-    assert!(told.contains("\n  b     to it         66 MiB       7 B\n"), "{told}");
+    assert!(told.contains("\n  b     to it        66 MiB       7 B\n"), "{told}");
     // A quarter more than the worse direction lacks, in round figures.
     assert!((64 << 20..100 << 20).contains(&from));
     let next = "\n  warifu key generate --site b --bytes 128MiB --courier DRIVE";
