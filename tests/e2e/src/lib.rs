@@ -17,3 +17,6 @@ pub use ledgers::LedgerCheck;
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
 pub use samples::{Dice, sample, seed};
+
+/// Bytes of the hello by which a site answers (FORMAT.md section 9).
+pub const SITE_HELLO_BYTES: usize = 96;

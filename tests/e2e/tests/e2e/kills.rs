@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use warifu_e2e::{Backup, Dice, Done, Fault, Flow, Lab, LabShape, Running, Strike, sample, seed};
+use warifu_e2e::{
+    Backup, Dice, Done, Fault, Flow, Lab, LabShape, Running, SITE_HELLO_BYTES, Strike, sample, seed,
+};
 
 /// Bytes of the objects that are stored while processes die: three chunks.
 const OBJECT_BYTES: usize = (2 << 20) + 4321;
@@ -313,7 +315,7 @@ fn last_but_one(lab: &mut Lab, number: usize, path: &std::path::Path) -> (u64, u
     let _whole = lab.store(path, "2/3");
     let capture = lab.sites[number].proxy().captures().pop().unwrap();
     let up = frames(&std::fs::read(&capture.up).unwrap(), 64);
-    let down = frames(&std::fs::read(&capture.down).unwrap(), 80);
+    let down = frames(&std::fs::read(&capture.down).unwrap(), SITE_HELLO_BYTES);
     let (asked, payload_bytes) = up[up.len() - 2];
     assert_eq!(payload_bytes, 72, "a commit without attempts is a message and eight bytes");
     (asked, down[down.len() - 2].0)
