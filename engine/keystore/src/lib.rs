@@ -15,6 +15,7 @@
 mod audit;
 mod book;
 mod courier;
+mod delivery;
 mod entry;
 mod error;
 mod fill;
@@ -33,6 +34,9 @@ mod witness;
 
 pub use audit::{AuditReport, DirectionAudit, PoolAudit};
 pub use courier::{Drive, DriveSegment};
+pub use delivery::{
+    DeliveredKeys, DeliveryError, DeliveryLimits, KEY_ID_BYTES, KeyDelivery, KeyId, KeyIdError,
+};
 pub use error::{DriveRefusal, KeyError, SegmentRefusal};
 pub use holder::{Confirmation, Lease};
 pub use medium::{Directory, Medium, MediumFile};
