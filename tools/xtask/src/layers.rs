@@ -132,6 +132,7 @@ const TABLE: &[Row] = &[
         &["warifu-core", "warifu-keystore", "warifu-site", "warifu-vault"],
         &["warifu-backend", "warifu-backend-local"],
     ),
+    row("warifu-kme", "tools/kme", &[], &[]),
     row("xtask", "tools/xtask", &[], &[]),
     row(
         "warifu-bench-local",
