@@ -46,6 +46,12 @@ pub struct KmeAccess {
     pub connections_max: usize,
 }
 
+/// Whether `text` is the URL of a KME: `https://HOST[:PORT]`, a path behind it allowed.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    exchange::base_of(text).is_ok()
+}
+
 /// Why a KME can't be spoken to at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
