@@ -21,6 +21,7 @@ mod find;
 mod jobs;
 mod journal;
 mod keys;
+mod kme;
 mod losses;
 mod memory;
 mod outlook;
@@ -47,6 +48,7 @@ pub use estimate::{
 pub use failure::{Class, Failure};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
 pub use losses::BringBack;
 pub use outlook::PoolOutlook;
 pub use report::{

@@ -18,6 +18,8 @@ pub(crate) enum KeyCommand {
     Export(ExportArgs),
     /// Check in the ledgers that no byte of key was given out twice
     Audit,
+    /// Probe a key-management entity for what ETSI GS QKD 014 demands; it spends a few of its keys
+    Test(TestArgs),
 }
 
 /// `key generate`
@@ -69,4 +71,19 @@ pub(crate) struct ExportArgs {
     /// Only tell what would be made
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `key test`
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Which one, as [kme.NAME] in config.toml names it; the only one where there is one
+    #[arg(value_name = "NAME")]
+    pub(crate) kme: Option<String>,
+    /// What it calls the application that shares keys with us; else the first of its `peers`
+    #[arg(long, value_name = "SAE")]
+    pub(crate) peer: Option<String>,
+    /// The other end, another [kme.NAME] with that application's certificate: then it is also
+    /// tried whether both ends get the same key, once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) peer_kme: Option<String>,
 }

@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> 
             make(context, &export_request(args), dry_run)
         }
         KeyCommand::Audit => audit(context),
+        KeyCommand::Test(args) => super::key_test::test(context, args),
     }
 }
 
