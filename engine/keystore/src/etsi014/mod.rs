@@ -79,8 +79,7 @@ impl Kme {
     pub fn open(access: KmeAccess) -> Result<Self, AccessError> {
         let base = exchange::base_of(&access.url)?;
         let KmeAccess { credentials, timeout, connections_max, .. } = &access;
-        let exchange =
-            Exchange::new(base.clone(), credentials, false, *timeout, *connections_max)?;
+        let exchange = Exchange::new(base.clone(), credentials, false, *timeout, *connections_max)?;
         Ok(Self { access, base, exchange })
     }
 
@@ -220,7 +219,8 @@ mod tests {
             min_key_size: min,
         };
         let bytes = |status: body::Status| {
-            limits_of(&status).map(|all| (all.key_bytes_min, all.key_bytes_default, all.key_bytes_max))
+            limits_of(&status)
+                .map(|all| (all.key_bytes_min, all.key_bytes_default, all.key_bytes_max))
         };
         assert_eq!(bytes(status(256, Some(64), Some(1024))), Some((8, 32, 128)));
         assert_eq!(bytes(status(256, None, None)), Some((32, 32, 32)));
