@@ -5,9 +5,9 @@
 //! has a length that follows from what was asked, and a key counts only where its name is a UUID
 //! that stands in the answer once and its length is the one that was asked for.
 //!
-//! Key is read into a [`Block`](warifu_buffers::Block) and decoded into another; both are zeroised, and so are the
-//! buffers of the connection and what undoes escapes. What is not: the records that the TLS
-//! library opens in memory of its own, and what the system holds of the socket.
+//! Key is read into a [`Block`](warifu_buffers::Block) and decoded into another; both are zeroised,
+//! and so are the buffers of the connection and what undoes escapes. What is not: the records that
+//! the TLS library opens in memory of its own, and what the system holds of the socket.
 //!
 //! The protocol counts sizes in bits; here they are in bytes, and only names that end in `bits`
 //! hold anything else.

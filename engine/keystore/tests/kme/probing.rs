@@ -35,86 +35,88 @@ fn a_good_kme_passes_every_check() {
     assert!(report.keys_spent >= 8);
 }
 
+/// Ways to deviate, and the checks that find each.
+const DEVIANTS: [(Twist, &[&str]); 6] = [
+    (
+        |good, request, stream| {
+            if !request.line.contains("status") {
+                return good.answer(request, stream, false);
+            }
+            let mut said = status();
+            said["key_size"] = json!("256");
+            said.as_object_mut().unwrap().remove("max_SAE_ID_count");
+            send(stream, "200 OK", "", &said.to_string())
+        },
+        &["status-fields"],
+    ),
+    (
+        // It counts bytes and calls them bits.
+        |good, request, stream| {
+            if !request.line.contains("status") {
+                return good.answer(request, stream, false);
+            }
+            let mut said = status();
+            said["key_size"] = json!(32);
+            said["min_key_size"] = json!(32);
+            send(stream, "200 OK", "", &said.to_string())
+        },
+        &["default-size", "get-twin", "number", "optional-extension"],
+    ),
+    (
+        |good, request, stream| match request.body.contains("extension_mandatory") {
+            true => {
+                let plain = Request { line: request.line.clone(), body: "{}".to_owned() };
+                good.answer(&plain, stream, false)
+            }
+            false => good.answer(request, stream, false),
+        },
+        &["mandatory-extension"],
+    ),
+    (
+        // Every key has the same name.
+        |good, request, stream| match request.line.contains("enc_keys") {
+            true => {
+                let body = json!({"keys": [{"key_ID": name(1), "key": "A".repeat(43) + "="}]});
+                send(stream, "200 OK", "", &body.to_string())
+            }
+            false => good.answer(request, stream, false),
+        },
+        &[
+            "number",
+            "size",
+            "size-not-bytes",
+            "number-over-limit",
+            "size-over-limit",
+            "mandatory-extension",
+            "unknown-slave",
+            "not-the-slave",
+            "same-key",
+            "get-by-name",
+            "key-names",
+        ],
+    ),
+    (
+        |good, request, stream| match request.line.contains("dec_keys") {
+            true => send(stream, "404 Not Found", "", "gone"),
+            false => good.answer(request, stream, false),
+        },
+        &["not-the-slave", "unknown-key", "error-body", "statuses"],
+    ),
+    (
+        |good, request, stream| match request.line.starts_with("GET") {
+            true if request.line.contains("enc_keys") => {
+                send(stream, "400 No", "", "{\"message\":\"POST only\"}")
+            }
+            _ => good.answer(request, stream, false),
+        },
+        &["get-twin"],
+    ),
+];
+
 #[test]
 fn each_deviation_is_named() {
     let lab = Lab::new();
-    let cases: [(Twist, &[&str]); 6] = [
-        (
-            |good, request, stream| {
-                if !request.line.contains("status") {
-                    return good.answer(request, stream, false);
-                }
-                let mut said = status();
-                said["key_size"] = json!("256");
-                said.as_object_mut().unwrap().remove("max_SAE_ID_count");
-                send(stream, "200 OK", "", &said.to_string())
-            },
-            &["status-fields"],
-        ),
-        (
-            // It counts bytes and calls them bits.
-            |good, request, stream| {
-                if !request.line.contains("status") {
-                    return good.answer(request, stream, false);
-                }
-                let mut said = status();
-                said["key_size"] = json!(32);
-                said["min_key_size"] = json!(32);
-                send(stream, "200 OK", "", &said.to_string())
-            },
-            &["default-size", "get-twin", "number", "optional-extension"],
-        ),
-        (
-            |good, request, stream| match request.body.contains("extension_mandatory") {
-                true => {
-                    let plain = Request { line: request.line.clone(), body: "{}".to_owned() };
-                    good.answer(&plain, stream, false)
-                }
-                false => good.answer(request, stream, false),
-            },
-            &["mandatory-extension"],
-        ),
-        (
-            // Every key has the same name.
-            |good, request, stream| match request.line.contains("enc_keys") {
-                true => {
-                    let body = json!({"keys": [{"key_ID": name(1), "key": "A".repeat(43) + "="}]});
-                    send(stream, "200 OK", "", &body.to_string())
-                }
-                false => good.answer(request, stream, false),
-            },
-            &[
-                "number",
-                "size",
-                "size-not-bytes",
-                "number-over-limit",
-                "size-over-limit",
-                "mandatory-extension",
-                "unknown-slave",
-                "not-the-slave",
-                "same-key",
-                "get-by-name",
-                "key-names",
-            ],
-        ),
-        (
-            |good, request, stream| match request.line.contains("dec_keys") {
-                true => send(stream, "404 Not Found", "", "gone"),
-                false => good.answer(request, stream, false),
-            },
-            &["not-the-slave", "unknown-key", "error-body", "statuses"],
-        ),
-        (
-            |good, request, stream| match request.line.starts_with("GET") {
-                true if request.line.contains("enc_keys") => {
-                    send(stream, "400 No", "", "{\"message\":\"POST only\"}")
-                }
-                _ => good.answer(request, stream, false),
-            },
-            &["get-twin"],
-        ),
-    ];
-    for (twist, expected) in cases {
+    for (twist, expected) in DEVIANTS {
         let report = probed(&lab, twist);
         let found = deviations(&report);
         assert_eq!(found, expected);
