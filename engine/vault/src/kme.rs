@@ -162,9 +162,7 @@ impl Vault {
                 let found = all.get_key_value(name);
                 found.ok_or_else(|| unknown(format!("there is no kme {name:?} in config.toml")))
             }
-            (None, 1) => {
-                all.iter().next().ok_or_else(|| unknown("there is no kme".to_owned()))
-            }
+            (None, 1) => all.iter().next().ok_or_else(|| unknown("there is no kme".to_owned())),
             (None, 0) => Err(unknown("there is no kme in config.toml".to_owned())),
             (None, _) => Err(unknown("config.toml has several kmes: name one".to_owned())),
         }

@@ -276,9 +276,7 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         Kind::KmeUrl if !warifu_keystore::etsi014::is_url(text) => {
             wrong(format!("is {text:?}, which is no URL of a KME"), kind)
         }
-        Kind::File if text.is_empty() || text.contains('\0') => {
-            wrong("is no path of a file", kind)
-        }
+        Kind::File if text.is_empty() || text.contains('\0') => wrong("is no path of a file", kind),
         Kind::KmeParty if text.is_empty() || text.len() > 255 => {
             wrong("must have 1 to 255 bytes", kind)
         }

@@ -5,9 +5,9 @@ use crate::delivery::{DeliveryError, KeyId};
 use crate::etsi014::exchange::{Answer, Exchange, ExchangeError, encoded};
 use crate::etsi014::verdict::{Asked, words};
 use crate::etsi014::{Kme, base64};
+use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use serde_json::Value;
 use warifu_buffers::Block;
 
 /// The longest answer that a probe reads, in bytes.

@@ -117,16 +117,16 @@ impl Probe<'_> {
     fn limits(&mut self, stored: Option<u64>, most: Option<u64>, json: &Value) {
         let Said { key_bits, key_bits_min, key_bits_max, keys_per_request_max, .. } = self.status;
         let mut odd = Vec::new();
-        if key_bits_min.is_some_and(|min| Some(min) > key_bits) {
+        if key_bits_min.zip(key_bits).is_some_and(|(min, bits)| min > bits) {
             odd.push("min_key_size is above key_size".to_owned());
         }
-        if key_bits_max.is_some_and(|max| Some(max) < key_bits) {
+        if key_bits_max.zip(key_bits).is_some_and(|(max, bits)| max < bits) {
             odd.push("max_key_size is below key_size".to_owned());
         }
         if keys_per_request_max == Some(0) {
             odd.push("max_key_per_request is 0".to_owned());
         }
-        if most.is_some_and(|most| stored > Some(most)) {
+        if most.zip(stored).is_some_and(|(most, stored)| stored > most) {
             odd.push("stored_key_count is above max_key_count".to_owned());
         }
         let slave = json.get("slave_SAE_ID").and_then(Value::as_str);
@@ -168,7 +168,9 @@ impl Probe<'_> {
         let other = [key_bits_min, key_bits_max, Some(default / 16 * 8)].into_iter().flatten();
         let fits = |bits: &u64| {
             let range = key_bits_min.unwrap_or(default)..=key_bits_max.unwrap_or(default);
-            *bits != default && bits.is_multiple_of(8) && (1..=KEY_BITS_MAX).contains(bits)
+            *bits != default
+                && bits.is_multiple_of(8)
+                && (1..=KEY_BITS_MAX).contains(bits)
                 && range.contains(bits)
         };
         let finding = match other.filter(fits).min() {
