@@ -17,13 +17,13 @@ fn command() -> Command {
 }
 
 /// A lab in a process of its own, killed where the test forgets it.
-struct Process {
-    child: Child,
-    ready: Ready,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) ready: Ready,
 }
 
 impl Process {
-    fn start(folder: &Path, options: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
         let mut child = command()
             .arg("serve")
             .arg(folder)
