@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// Largest file that is read from the folder, in bytes.
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// What the name of a file ends in until it is whole.
+const HALF_WRITTEN: &str = "new";
+
 /// The paths of a lab.
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
@@ -34,16 +37,34 @@ impl Folder {
         Ok(Self { root })
     }
 
-    /// Takes the folder for this process until the file is closed.
+    /// Takes the folder for this process until the file is closed, and removes what a kill left
+    /// half written.
     pub(crate) fn lock(&self) -> Result<File, LabError> {
         let path = self.root.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|source| self.failed(&path, source))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => {
+                self.sweep()?;
+                Ok(file)
+            }
             Err(fs::TryLockError::WouldBlock) => Err(LabError::Busy { folder: self.root.clone() }),
             Err(fs::TryLockError::Error(source)) => Err(self.failed(&path, source)),
         }
+    }
+
+    /// The faults are left alone: other processes write them.
+    fn sweep(&self) -> Result<(), LabError> {
+        for part in [self.root.clone(), self.root.join("kme"), self.root.join("sae")] {
+            let entries = fs::read_dir(&part).map_err(|source| self.failed(&part, source))?;
+            for entry in entries {
+                let path = entry.map_err(|source| self.failed(&part, source))?.path();
+                if path.extension().is_some_and(|extension| extension == HALF_WRITTEN) {
+                    remove(&path)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -114,7 +135,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, LabError> {
 pub(crate) fn write(path: &Path, content: &[u8], readers: Readers) -> Result<(), LabError> {
     let failed = |source| LabError::File { path: path.to_owned(), source };
     let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
+    beside.push(format!(".{}.{HALF_WRITTEN}", std::process::id()));
     let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };
     let mut file = OpenOptions::new()
         .create(true)
@@ -162,10 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn one_process_at_a_time() {
+    fn one_process_at_a_time_and_it_sweeps_up() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::open(place.path()).unwrap();
+        let half = place.path().join("sae/x.pem.17.new");
+        fs::write(&half, "-----BEGIN").unwrap();
         let held = folder.lock().unwrap();
+        assert!(!half.exists());
         assert!(matches!(folder.lock(), Err(LabError::Busy { .. })));
         drop(held);
         folder.lock().unwrap();

@@ -343,7 +343,8 @@ pub enum LabError {
     #[error("the operating system gives no random bytes")]
     Randomness,
     /// No lab in that folder.
-    #[error("there is no lab in {folder}: make one with warifu-kme serve", folder = folder.display())]
+    #[error("there is no lab in {folder}: make one with warifu-kme serve",
+        folder = folder.display())]
     NoLab {
         /// Which folder.
         folder: PathBuf,

@@ -7,6 +7,7 @@ use crate::setup::{LabSetup, SaeIndex};
 use crate::stock::Stock;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// The state of a lab, behind one lock that is never held while key is made or sent.
@@ -71,8 +72,15 @@ impl Mesh {
 
     /// Fresh keys, which leave the pools of the master and each slave.
     pub(crate) fn deliver(&self, order: &Order<'_>) -> Result<Vec<Key>, Refusal> {
+        let size_bits = (order.key_bytes as u64).saturating_mul(8);
+        let bits = (order.count as u64).saturating_mul(size_bits);
+        let pool_bits = self.setup.limits.pool_bits();
+        if self.setup.rate_bits_per_s > 0 && bits > pool_bits {
+            let most = pool_bits / size_bits.max(1);
+            let shall = format!("shall be at most {most} for this size: no pool holds more");
+            return Err(Refusal::parameter("number", shall));
+        }
         let mut keys = draw(order.count, order.key_bytes)?;
-        let bits = (order.count as u64).saturating_mul(order.key_bytes as u64).saturating_mul(8);
         let now = self.clock.now();
         let mut state = self.lock();
         let pairs: HashSet<_> =
@@ -132,7 +140,7 @@ impl Mesh {
             let initial_bits = self.setup.initial_bytes.saturating_mul(8);
             let capacity_bits = self.setup.limits.pool_bits();
             // A pool that is first looked at late has been filling since the start all the same.
-            let start = std::time::Duration::ZERO;
+            let start = Duration::ZERO;
             Stock::new(self.setup.rate_bits_per_s, capacity_bits, initial_bits, start)
         })
     }

@@ -37,7 +37,7 @@ fn requests_for_fresh_keys_are_refused_by_their_fault() {
             EXTENSION_UNMET,
         ),
         (
-            json!({"extension_mandatory": [{"warifu_key_class": "information-theoretic"}, {"a": 1}]}),
+            json!({"extension_mandatory": [{"warifu_key_class": "other"}, {"a": 1}]}),
             EXTENSION_UNKNOWN,
         ),
         (
@@ -136,12 +136,9 @@ fn names_of_keys_are_refused_by_their_fault() {
 fn unknown_paths_and_verbs_are_400_and_take_nothing() {
     let lab = TestLab::pair();
     let a = lab.client("sae-a");
-    for path in [
-        "/",
-        "/api/v1/keys/sae-b",
-        "/api/v2/keys/sae-b/status",
-        "/api/v1/keys/sae-b/enc_keys/",
-    ] {
+    for path in
+        ["/", "/api/v1/keys/sae-b", "/api/v2/keys/sae-b/status", "/api/v1/keys/sae-b/enc_keys/"]
+    {
         assert_eq!(a.call("GET", path).refused(400), "there is no such method", "{path}");
     }
     assert_eq!(a.call("GET", "/api/v1/keys//status").refused(400), "there is no such SAE");

@@ -14,6 +14,7 @@ fn of_python(program: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
+#[expect(clippy::print_stdout, reason = "what a test could not do is said where it is read")]
 fn skipped(what: &str) {
     println!("skipped: {what} is missing: ./tools/test installs it");
 }

@@ -21,7 +21,7 @@ fn both_ends_get_the_same_keys_once() {
     let keys = b.post("sae-a/enc_keys", &json!({"number": 2, "size": 64})).keys();
     for key in &keys {
         let got = a.get(&format!("sae-b/dec_keys?key_ID={}", key.id.to_uppercase())).keys();
-        assert_eq!(got, [key.clone()]);
+        assert_eq!(got, std::slice::from_ref(key));
     }
 }
 

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 use warifu_kme::{Changes, KEYS_NOT_FOUND, Lab, LabError, Ready, SystemClock};
 
 fn command() -> Command {
@@ -18,13 +17,13 @@ fn command() -> Command {
 }
 
 /// A lab in a process of its own, killed where the test forgets it.
-struct Process {
-    child: Child,
-    ready: Ready,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) ready: Ready,
 }
 
 impl Process {
-    fn start(folder: &Path, options: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, options: &[&str]) -> Self {
         let mut child = command()
             .arg("serve")
             .arg(folder)
@@ -80,12 +79,10 @@ fn one_command_makes_a_lab_and_a_signal_ends_it() {
         assert!(said.contains("for labs and tests only"), "{said}");
         assert!(said.contains("randomness is the operating system's"), "{said}");
     }
-    for key in ["ca.key.pem", "kme/a.key.pem", "sae/sae%2Da.key.pem", "sae/sae-a.key.pem"] {
-        if let Ok(metadata) = fs::metadata(folder.join(key)) {
-            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{key}");
-        }
+    for key in ["ca.key.pem", "kme/a.key.pem", "sae/sae-a.key.pem"] {
+        let mode = fs::metadata(folder.join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
     }
-    assert!(folder.join("sae/sae-a.key.pem").is_file());
 }
 
 #[test]
@@ -116,28 +113,42 @@ fn a_second_start_uses_what_is_there_and_remembers_what_it_was_told() {
     let left = client.enc("sae-b", 1, 64);
     let ready = first.ready.clone();
     drop(first);
-    let again = Process::start(place.path(), &[]);
-    assert_eq!(again.ready, ready);
+    let mut again = Process::start(place.path(), &[]);
+    let client = Client::new(&again.ready, "sae-a");
     let status = client.status("sae-b");
     assert_eq!((&status["key_size"], &status["max_key_per_request"]), (&256.into(), &9.into()));
+    assert_eq!((&again.ready.saes, again.ready.rate_bits_per_s), (&ready.saes, 8000));
     // What nobody had fetched is gone with the process.
-    let b = Client::new(&ready, "sae-b");
+    let b = Client::new(&again.ready, "sae-b");
     assert_eq!(b.dec_answer("sae-a", &left).refused(400), KEYS_NOT_FOUND);
+    // It has the ports that it had, unless it says why not: anybody may have taken them.
+    again.signal(Signal::TERM);
+    let is_moved = again.stderr().contains("its last port is taken");
+    assert_eq!(again.ready.nodes != ready.nodes, is_moved);
     drop(again);
     // More can be added; the rest stays.
     let more =
         Process::start(place.path(), &["--node", "z=127.0.0.1:0", "--sae", "sae-z@z", "--large"]);
-    assert_eq!(more.ready.node("x"), ready.node("x"));
+    assert_eq!(more.ready.saes[..2], ready.saes);
     assert_eq!(more.ready.limits.max_key_size_bits, 8 << 20);
     let keys = Client::new(&more.ready, "sae-z").enc("sae-a", 1, 64);
     assert_eq!(Client::new(&more.ready, "sae-a").dec("sae-z", &keys), keys);
 }
 
+/// All files of a lab's folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let parts = [folder.to_owned(), folder.join("kme"), folder.join("sae")];
+    let entries = parts.iter().filter_map(|part| fs::read_dir(part).ok()).flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.is_file()).collect()
+}
+
 #[test]
 fn a_kill_at_any_time_leaves_a_folder_that_works() {
     let place = tempfile::tempdir().unwrap();
-    for round in 0..12 {
-        let folder = place.path().join(format!("{}", round / 4));
+    // A lab of two has twelve files: killed before the first, between any two, and after the last.
+    for count in 0..=12 {
+        let folder = place.path().join(count.to_string());
         let mut child = command()
             .arg("serve")
             .arg(&folder)
@@ -145,13 +156,13 @@ fn a_kill_at_any_time_leaves_a_folder_that_works() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        thread::sleep(Duration::from_millis(3 * round));
+        while files(&folder).len() < count {
+            assert_eq!(child.try_wait().unwrap(), None);
+            thread::yield_now();
+        }
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(9));
-        if round % 4 == 3 {
-            let lab = Process::start(&folder, &[]);
-            round_trip(&lab.ready);
-        }
+        round_trip(&Process::start(&folder, &[]).ready);
     }
 }
 
@@ -161,12 +172,9 @@ fn a_folder_that_lacks_any_of_its_files_is_made_whole() {
     let folder = lab.folder.path().to_owned();
     let TestLab { folder: _kept, running } = lab;
     running.end();
-    let mut files: Vec<PathBuf> = Vec::new();
-    for part in [folder.clone(), folder.join("kme"), folder.join("sae")] {
-        let entries = fs::read_dir(part).unwrap().map(|entry| entry.unwrap().path());
-        files.extend(entries.filter(|path| path.is_file()));
-    }
-    assert_eq!(files.len(), 2 + 2 + 4 + 4, "{files:?}");
+    let files = files(&folder);
+    // The lock and the set-up; certificate and key of the authority, of two KMEs, of two callers.
+    assert_eq!(files.len(), 1 + 1 + 2 + 4 + 4, "{files:?}");
     for file in files {
         fs::remove_file(&file).unwrap();
         let lab = Lab::open(&folder, &Changes::default()).unwrap();

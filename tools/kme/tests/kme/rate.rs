@@ -37,6 +37,9 @@ fn a_pool_fills_at_its_rate_up_to_its_maximum() {
     assert_eq!(a.stored("sae-b"), 0);
     clock.forward(Duration::from_secs(3600));
     assert_eq!(a.stored("sae-b"), 100);
+    // More than a pool ever holds is no matter of waiting.
+    let message = a.get("sae-b/enc_keys?number=101").refused(400);
+    assert_eq!(message, "number shall be at most 100 for this size: no pool holds more");
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! How fast both ends of one pair are served. Run it alone:
 //! `cargo test --release -p warifu-kme --test kme -- --ignored --nocapture both_ends`
 
-use crate::client::TestLab;
+use crate::client::Client;
+use crate::process::Process;
 use serde_json::json;
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
-use warifu_kme::Limits;
 
 /// Names of the keys of an answer, and its text without looking further: all keys have one length.
 fn names(text: &[u8], key_bytes: usize) -> Vec<String> {
@@ -18,9 +18,9 @@ fn names(text: &[u8], key_bytes: usize) -> Vec<String> {
     body.chunks(step).filter(|key| key.len() > 47).map(name).collect()
 }
 
-/// Seconds of processor time that this process has had.
-fn cpu_s() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+/// Seconds of processor time that a process has had.
+fn cpu_s(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
     ticks / 100.0
@@ -28,15 +28,18 @@ fn cpu_s() -> f64 {
 
 struct Run {
     seconds: f64,
-    cpu_seconds: f64,
+    server_cpu_s: f64,
+    clients_cpu_s: f64,
     bytes: u64,
 }
 
 /// Fetches `rounds` answers at one end, and the same keys at the other while the next is fetched.
-fn run(lab: &TestLab, rounds: u64, count: usize, key_bytes: usize) -> Run {
-    let (a, b) = (lab.client("sae-a"), lab.client("sae-b"));
+fn run(lab: &Process, rounds: u64, count: usize, key_bytes: usize) -> Run {
+    let (a, b) = (Client::new(&lab.ready, "sae-a"), Client::new(&lab.ready, "sae-b"));
     let (sender, receiver) = mpsc::sync_channel::<Vec<u8>>(2);
-    let (started, cpu_before) = (Instant::now(), cpu_s());
+    let (server, clients) = (lab.child.id(), std::process::id());
+    let (server_before_s, clients_before_s) = (cpu_s(server), cpu_s(clients));
+    let started = Instant::now();
     thread::scope(|scope| {
         scope.spawn(move || {
             let path = format!("sae-b/enc_keys?number={count}&size={}", key_bytes * 8);
@@ -56,7 +59,8 @@ fn run(lab: &TestLab, rounds: u64, count: usize, key_bytes: usize) -> Run {
     });
     Run {
         seconds: started.elapsed().as_secs_f64(),
-        cpu_seconds: cpu_s() - cpu_before,
+        server_cpu_s: cpu_s(server) - server_before_s,
+        clients_cpu_s: cpu_s(clients) - clients_before_s,
         bytes: rounds * (count * key_bytes) as u64,
     }
 }
@@ -64,20 +68,23 @@ fn run(lab: &TestLab, rounds: u64, count: usize, key_bytes: usize) -> Run {
 #[test]
 #[ignore = "long: a measurement"]
 fn both_ends_get_key_at_speed() {
-    let runs = [
-        ("1 MiB keys, 16 a request", Limits::LARGE, 100, 16, 1 << 20),
-        ("1024-bit keys, 128 a request", Limits::EXAMPLE, 4000, 128, 128),
+    let runs: [(&str, &[&str], u64, usize, usize); 2] = [
+        ("1 MiB keys, 16 a request", &["--large"], 100, 16, 1 << 20),
+        ("1024-bit keys, 128 a request", &[], 4000, 128, 128),
     ];
-    for (what, limits, rounds, count, key_bytes) in runs {
-        let lab = TestLab::with_limits(limits);
+    for (what, options, rounds, count, key_bytes) in runs {
+        let place = tempfile::tempdir().unwrap();
+        let lab = Process::start(place.path(), options);
         run(&lab, 2, count, key_bytes);
         let done = run(&lab, rounds, count, key_bytes);
         let copied = copy_seconds(done.bytes);
+        let gbit = done.bytes as f64 * 8e-9;
         println!(
-            "{what}: {:.2} Gbit/s of key at both ends, {:.2} s of CPU per Gbit for server and both \
-             clients, {:.0} times the time of copying the key once",
-            done.bytes as f64 * 8e-9 / done.seconds,
-            done.cpu_seconds / (done.bytes as f64 * 8e-9),
+            "{what}: {:.2} Gbit/s of key at both ends; CPU for each Gbit: {:.2} s of the server, \
+             {:.2} s of both clients; {:.0} times the time of copying the key once",
+            gbit / done.seconds,
+            done.server_cpu_s / gbit,
+            done.clients_cpu_s / gbit,
             done.seconds / copied,
         );
     }

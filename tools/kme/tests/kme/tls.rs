@@ -8,7 +8,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use warifu_kme::UNAUTHORIZED;
+use warifu_kme::{Changes, Lab, SystemClock, UNAUTHORIZED};
 
 #[test]
 fn without_a_certificate_of_the_lab_nobody_is_heard() {
@@ -33,22 +33,18 @@ fn without_a_certificate_of_the_lab_nobody_is_heard() {
 }
 
 #[test]
-fn a_certificate_of_the_lab_without_a_place_in_it_is_401() {
+fn a_caller_without_a_place_at_this_kme_is_401() {
     let lab = TestLab::pair();
     let folder = lab.folder.path().to_owned();
-    let url = lab.ready().node("a").unwrap().url.clone();
-    let ca = lab.ready().ca.clone();
-    // An application that the authority knows, and this start does not.
+    // An application that comes later, at the other KME.
     let sae = (folder.join("sae/guest.pem"), folder.join("sae/guest.key.pem"));
     let TestLab { folder: _kept, running } = lab;
     running.end();
-    let changes = warifu_kme::Changes {
-        saes: vec!["guest@b".parse().unwrap()],
-        ..warifu_kme::Changes::default()
-    };
-    let clock = Arc::new(warifu_kme::SystemClock::new());
-    let _running = warifu_kme::Lab::open(&folder, &changes).unwrap().start(clock).unwrap();
-    let guest = Client::with(&url, &ca, Some((&sae.0, &sae.1)));
+    let changes = Changes { saes: vec!["guest@b".parse().unwrap()], ..Changes::default() };
+    let clock = Arc::new(SystemClock::new());
+    let running = Lab::open(&folder, &changes).unwrap().start(clock).unwrap();
+    let (url, ca) = (&running.ready().node("a").unwrap().url, &running.ready().ca);
+    let guest = Client::with(url, ca, Some((&sae.0, &sae.1)));
     for path in ["sae-b/status", "sae-b/enc_keys", "sae-b/dec_keys?key_ID=x"] {
         assert_eq!(guest.get(path).refused(401), UNAUTHORIZED);
     }
