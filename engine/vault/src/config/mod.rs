@@ -11,10 +11,12 @@ mod value;
 
 pub use mistake::Mistake;
 pub use profile::Profile;
+pub(crate) use mistake::{Gathered, meant};
 pub(crate) use settings::MEMORY_BYTES_MIN;
+pub(crate) use value::size;
 
 use crate::failure::{Class, Failure};
-use mistake::{Mistakes, meant};
+use mistake::Mistakes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

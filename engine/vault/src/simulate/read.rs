@@ -148,11 +148,11 @@ fn site(found: &mut Gathered<'_>, mut table: Fields<'_>) -> Option<SiteModel> {
     let night = table.get(found, "night", kinds::real(0.0, 1.0, "0.5")).unwrap_or(1.0);
     let key_bytes =
         table.get(found, "key", kinds::bytes(0, KEY_BYTES_MAX, "\"500GB\"")).unwrap_or(0);
-    let courier = table.table(found, "courier").and_then(|table| self::courier(found, table));
+    let courier = table.table(found, "courier").and_then(|table| courier(found, table));
     let listed = table.tables(found, "outages", OUTAGES_MAX);
     let outages = listed.into_iter().filter_map(|table| outage(found, table)).collect();
-    let failures = table.table(found, "failures").and_then(|table| self::failures(found, table));
-    let loss = table.table(found, "loss").and_then(|table| self::loss(found, table));
+    let failures = table.table(found, "failures").and_then(|table| failures(found, table));
+    let loss = table.table(found, "loss").and_then(|table| loss(found, table));
     for key in ["rate", "rate_to", "rate_from", "night", "key", "courier"] {
         if is_local && table.has(key) {
             let what = "says nothing of a local site, whose shares need no key".to_owned();

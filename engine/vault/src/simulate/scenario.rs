@@ -189,7 +189,7 @@ pub(super) struct Courier {
 }
 
 /// What an outage is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Part {
     /// No key comes; what is there is used.
     Link,
