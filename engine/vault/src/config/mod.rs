@@ -10,8 +10,8 @@ mod show;
 mod value;
 
 pub use mistake::Mistake;
-pub use profile::Profile;
 pub(crate) use mistake::{Gathered, meant};
+pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
 pub(crate) use value::size;
 

@@ -62,7 +62,8 @@ pub(super) fn rate(sample: &'static str) -> kind!(u64) {
             Some(text) => rate_of(text),
             None => integer(value).map(|rate| rate as f64),
         };
-        let rate = rate.ok_or("must be a rate: a number of bits a second, or a text with a unit")?;
+        let rate =
+            rate.ok_or("must be a rate: a number of bits a second, or a text with a unit")?;
         match (0.0..=RATE_MAX).contains(&rate) {
             true => Ok(rate.round() as u64),
             false => Err("is more than 100Gbit/s".to_owned()),
@@ -103,10 +104,7 @@ pub(super) fn line(sample: &'static str) -> kind!(String) {
 }
 
 /// One of some words, and what it stands for.
-pub(super) fn word<T: Copy>(
-    words: &'static [(&'static str, T)],
-    sample: &'static str,
-) -> kind!(T) {
+pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)], sample: &'static str) -> kind!(T) {
     let read = move |value: &DeValue<'_>| {
         let given = value.as_str().ok_or("must be a text in quotes")?;
         words.iter().find(|(word, _)| *word == given).map(|(_, meaning)| *meaning).ok_or_else(

@@ -93,7 +93,8 @@ impl SiteState {
     pub(super) fn new(model: &SiteModel) -> Self {
         let by_day = model.rates_bits_per_second;
         let night = |rate: u64| {
-            u64::try_from(u128::from(rate) * u128::from(model.night_permille) / 1000).unwrap_or(rate)
+            u64::try_from(u128::from(rate) * u128::from(model.night_permille) / 1000)
+                .unwrap_or(rate)
         };
         Self {
             pools: [Pool::with(model.key_bytes); 2],

@@ -110,8 +110,7 @@ fn arrivals(found: &mut Gathered<'_>, mut table: Fields<'_>) -> Option<Arrivals>
     let files = table.get(found, "files", kinds::whole(1, 1000, "1")).unwrap_or(1);
     let file = |sample| kinds::bytes(1, FILE_BYTES_MAX, sample);
     let size = table.get(found, "size", file("\"20GB\""));
-    let sizes =
-        table.get(found, "sizes", kinds::sizes(1, FILE_BYTES_MAX, "[\"15GB\", \"60GB\"]"));
+    let sizes = table.get(found, "sizes", kinds::sizes(1, FILE_BYTES_MAX, "[\"15GB\", \"60GB\"]"));
     let median_bytes = table.get(found, "median", file("\"20GB\""));
     let spread = table.get(found, "spread", kinds::real(1.0, 20.0, "1.5"));
     let ways = ["size", "sizes", "median"].iter().filter(|key| table.has(key)).count();
@@ -142,8 +141,7 @@ fn site(found: &mut Gathered<'_>, mut table: Fields<'_>) -> Option<SiteModel> {
     let zone = table.get(found, "zone", kinds::name("\"tohoku\"")).or_else(|| name.clone());
     let domain =
         table.get(found, "domain", kinds::name("\"tohoku-univ\"")).or_else(|| name.clone());
-    let is_local =
-        table.get(found, "channel", kinds::word(CHANNELS, "\"otp\"")).unwrap_or(false);
+    let is_local = table.get(found, "channel", kinds::word(CHANNELS, "\"otp\"")).unwrap_or(false);
     let rates = rates(found, &mut table);
     let night = table.get(found, "night", kinds::real(0.0, 1.0, "0.5")).unwrap_or(1.0);
     let key_bytes =

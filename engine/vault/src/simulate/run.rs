@@ -156,7 +156,8 @@ impl<'a> Run<'a> {
         for (at, &site) in chosen.iter().enumerate() {
             let need = if at < pads { &costs.pad } else { &costs.computed };
             if !self.sites[site].is_local() {
-                let (to_kept, from_kept) = (need.reserve_to_site_bytes, need.reserve_from_site_bytes);
+                let (to_kept, from_kept) =
+                    (need.reserve_to_site_bytes, need.reserve_from_site_bytes);
                 let pools = &mut self.sites[site].pools;
                 pools[TO].charge(need.to_site_bytes - to_kept, to_kept);
                 pools[FROM].charge(need.from_site_bytes - from_kept, from_kept);

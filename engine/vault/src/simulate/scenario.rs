@@ -172,9 +172,9 @@ impl SiteModel {
         let of_day = (1000 + self.night_permille) as f64 / 2000.0;
         let away = self.failures.map_or(0.0, |failures| failures.share_of_time());
         let link = rate / 8.0 * DAY_S as f64 * of_day * (1.0 - away);
-        let courier = self.courier.map_or(0.0, |courier| {
-            courier.bytes as f64 * DAY_S as f64 / courier.every_s as f64
-        });
+        let courier = self
+            .courier
+            .map_or(0.0, |courier| courier.bytes as f64 * DAY_S as f64 / courier.every_s as f64);
         link + courier
     }
 }

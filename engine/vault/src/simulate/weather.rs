@@ -125,9 +125,7 @@ fn failed(dice: &mut Dice, failures: Failures, end_s: u64) -> Vec<(u64, u64)> {
 fn files(scenario: &Scenario, seed: u64) -> (Vec<File>, usize) {
     let (arrivals, end_s) = (&scenario.arrivals, scenario.end_s());
     let times = match arrivals.is_poisson {
-        true => {
-            by_chance(&mut Dice::new(seed, Purpose::Arrivals, 0), arrivals.per_day, end_s)
-        }
+        true => by_chance(&mut Dice::new(seed, Purpose::Arrivals, 0), arrivals.per_day, end_s),
         false => evenly(arrivals.per_day, end_s),
     };
     let mut dice = Dice::new(seed, Purpose::Sizes, 0);

@@ -72,8 +72,7 @@ pub(super) fn run(context: &Context, args: &SimulateArgs) -> Result<(), Ending> 
     let plot = args.out.as_ref().map(|path| path.display().to_string());
     let gain_over_fixed =
         report.policies.iter().map(|policy| report.gain_over_fixed(policy)).collect();
-    let answer =
-        Simulated { v: 1, r#type: "simulation", report: &report, gain_over_fixed, plot };
+    let answer = Simulated { v: 1, r#type: "simulation", report: &report, gain_over_fixed, plot };
     context.output.answer(&answer, || told(&report))
 }
 
@@ -117,8 +116,7 @@ fn text(asked: &str, seed: u64) -> Result<String, Failure> {
 const MISTAKES_TOLD: usize = 20;
 
 fn invalid(asked: &str, mistakes: &[Mistake]) -> Failure {
-    let told: Vec<String> =
-        mistakes.iter().take(MISTAKES_TOLD).map(ToString::to_string).collect();
+    let told: Vec<String> = mistakes.iter().take(MISTAKES_TOLD).map(ToString::to_string).collect();
     let what = format!("the scenario {asked} has mistakes: {}", mistakes.len());
     Failure::new(Class::Usage, "scenario-invalid", what)
         .because(told.join("\n"))
@@ -186,7 +184,9 @@ fn policies(report: &SimulationReport) -> String {
             gain.map_or_else(|| "-".to_owned(), |gain| format!("{gain:.2}x")),
             policy.waiting.to_string(),
             policy.refused.to_string(),
-            policy.first_short_day.map_or_else(|| "never".to_owned(), |day| format!("day {day:.1}")),
+            policy
+                .first_short_day
+                .map_or_else(|| "never".to_owned(), |day| format!("day {day:.1}")),
             lasting(wait.mean_hours),
             lasting(wait.p50_hours),
             lasting(wait.p95_hours),
@@ -207,5 +207,39 @@ fn lasting(hours: f64) -> String {
     match hours < 48.0 {
         true => format!("{hours:.1} h"),
         false => format!("{:.1} d", hours / 24.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_are_found_by_name_or_by_path_and_else_refused() {
+        assert!(text("national", 1).unwrap().contains("hokkaido"));
+        assert_ne!(text("random", 1).unwrap(), text("random", 2).unwrap());
+        assert_eq!(text("nowhere", 1).unwrap_err().code(), "scenario-unknown");
+        let folder = std::env::temp_dir().display().to_string();
+        assert_eq!(text(&folder, 1).unwrap_err().code(), "scenario-unreadable");
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let mistakes = Scenario::parse(&text(own, 1).unwrap()).unwrap_err();
+        let failure = crate::exit::told(&invalid(own, &mistakes));
+        assert!(failure.contains("scenario-invalid") && failure.contains("line 1"), "{failure}");
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_policy_with_its_gain() {
+        let scenario = Scenario::parse(&text("tohoku-2022", 1).unwrap()).unwrap();
+        let report = simulate(&scenario, &[Policy::Fixed, Policy::Forecast], 1);
+        let told = told(&report);
+        let row = |policy: &str| told.lines().find(|line| line.starts_with(policy)).unwrap();
+        assert!(row("fixed ").contains(" 1.00x "), "{told}");
+        assert!(row("forecast ").contains(&format!(" {} ", report.policies[1].stored)), "{told}");
+        assert!(told.contains("any 3 of 5 shares"), "{told}");
+    }
+
+    #[test]
+    fn waits_are_told_in_hours_or_days() {
+        assert_eq!([0.0, 47.9, 60.0].map(lasting), ["0.0 h", "47.9 h", "2.5 d"]);
     }
 }

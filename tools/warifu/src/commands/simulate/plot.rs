@@ -104,6 +104,7 @@ fn draw_panel(
         .build_cartesian_2d(0.0..days, 0.0..top)?;
     chart
         .configure_mesh()
+        .max_light_lines(1)
         .light_line_style(WHITE)
         .bold_line_style(FAINT)
         .axis_style(INK)
