@@ -89,15 +89,17 @@ fn step(seconds: u64) -> usize {
 /// Times of what comes by chance so often a day.
 fn by_chance(dice: &mut Dice, per_day: f64, end_s: u64) -> Vec<u64> {
     let mut times = Vec::new();
+    if per_day <= 0.0 {
+        return times;
+    }
     let mut at_s = 0.0;
-    while per_day > 0.0 {
+    loop {
         at_s += dice.gap(DAY_S as f64 / per_day);
         if at_s >= end_s as f64 {
-            break;
+            return times;
         }
         times.push(at_s as u64);
     }
-    times
 }
 
 /// Times of what comes evenly so often a day, the first after half a gap.

@@ -72,7 +72,7 @@ fn three_files_wait_for_key_just_as_long_as_it_takes_to_come() {
 fn a_share_costs_what_the_planner_says() {
     let scenario = scenario(&three_sites("", ""));
     let weather = Weather::new(&scenario, 1);
-    let costs = super::super::run::Costs::of(&scenario, &weather.files[0]);
+    let costs = run::Costs::of(&scenario, &weather.files[0]);
     assert_eq!(costs.most_bytes, SHARE_BYTES);
     assert_eq!(costs.pad.to_site_bytes, SHARE_BYTES);
 }

@@ -33,7 +33,13 @@ fn every_mistake_is_told_with_its_line_and_its_mend() {
         ("size = 5", "spread = 2", 4, "arrivals", "must say how long files are in one way"),
         ("size = 5", "size = 5\nmedian = 5", 4, "arrivals", "must say how long"),
         ("name = \"b\"", "name = \"../b\"", 10, "site[2].name", "can't be used"),
-        ("name = \"b\"", "name = \"a\"\ndomain = \"b\"", 9, "site", "a is there twice"),
+        (
+            "name = \"b\"",
+            "name = \"a\"\ndomain = \"b\"\nzone = \"b\"",
+            9,
+            "site",
+            "a is there twice",
+        ),
         ("name = \"b\"", "name = \"b\"\nzone = \"a\"", 7, "site", "has room for 2 shares"),
         ("name = \"b\"", "name = \"b\"\nrate = \"2MB/s\"", 11, "site[2].rate", "must be a rate"),
         ("name = \"b\"", "name = \"b\"\nrate = \"1000Gbit/s\"", 11, "site[2].rate", "is more"),
@@ -55,7 +61,7 @@ fn every_mistake_is_told_with_its_line_and_its_mend() {
             "is \"roof\" and must be one of link, site",
         ),
         ("name = \"b\"", "name = \"b\"\ncourier = 3", 11, "site[2].courier", "must be a table"),
-        ("[[site]]\nname = \"a\"", "[site]", 7, "", "this is no TOML"),
+        ("[[site]]\nname = \"a\"", "[site]", 8, "", "this is no TOML"),
     ];
     for (old, new, line, key, what) in cases {
         let text = GOOD.replacen(old, new, 1);
