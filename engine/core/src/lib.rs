@@ -17,6 +17,7 @@ pub mod payload;
 pub mod plan;
 pub mod range;
 pub mod role;
+pub mod schedule;
 pub mod share_file;
 pub mod sharing;
 pub mod threshold;

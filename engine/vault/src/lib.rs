@@ -31,6 +31,7 @@ mod random;
 mod report;
 mod restore;
 mod serve;
+pub mod simulate;
 mod sites;
 mod status;
 pub mod world;

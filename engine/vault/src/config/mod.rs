@@ -12,11 +12,13 @@ mod value;
 
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
+pub(crate) use mistake::{Gathered, meant};
 pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
+pub(crate) use value::size;
 
 use crate::failure::{Class, Failure};
-use mistake::{Mistakes, meant};
+use mistake::Mistakes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

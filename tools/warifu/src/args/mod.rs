@@ -4,6 +4,7 @@ mod daily;
 mod key;
 mod objects;
 pub(crate) mod profile;
+mod simulate;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs}
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
+pub(crate) use simulate::SimulateArgs;
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};
@@ -108,6 +110,8 @@ pub(crate) enum Command {
     Jobs(JobsCommand),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
+    /// Take sites, key and individuals through months of operation, in seconds
+    Simulate(SimulateArgs),
     /// Look for what is wrong with this vault or will be
     Doctor {
         /// Go on although the key store was rolled back: burns all key that may have been used

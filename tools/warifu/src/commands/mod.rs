@@ -15,6 +15,7 @@ mod list;
 mod man;
 mod restore;
 mod show;
+mod simulate;
 mod site;
 mod status;
 
@@ -49,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Find(args) => list::find(&context, args),
         Command::Jobs(command) => jobs::run(&context, &command),
         Command::Status(args) => status::status(&context, &args),
+        Command::Simulate(args) => simulate::run(&context, &args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
         Command::Explain { code } => explain::explain(&context, code.as_deref()),
