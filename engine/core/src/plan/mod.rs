@@ -14,6 +14,7 @@
 //! these to the slowest networks; where none is known, to those with most key left.
 
 mod batch;
+mod explain;
 mod need;
 mod refusal;
 mod select;
@@ -21,6 +22,7 @@ mod select;
 mod tests;
 
 pub use batch::{BatchItem, BatchOrder, plan_batch};
+pub use explain::{Explained, Verdict, explain, fits};
 pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
 pub use refusal::{Refusal, Shortfall};
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod costs;
+mod explain;
 mod forecast;
 mod oracle;
 
