@@ -25,7 +25,9 @@ mod losses;
 mod memory;
 mod outlook;
 mod output;
+mod placement;
 mod plan;
+mod policy;
 mod random;
 mod report;
 mod restore;
@@ -49,6 +51,7 @@ pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use losses::BringBack;
 pub use outlook::PoolOutlook;
+pub use placement::{PlacedShare, Placement, PlacementReport, PlacementRequest, PlacementSite};
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,

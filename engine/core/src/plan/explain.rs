@@ -135,8 +135,7 @@ pub fn fits(request: &PlanRequest<'_>) -> u64 {
     }
     // Rooms take random numbers, by the plan of the next.
     let next = PlanRequest { pins: &[], ..*request };
-    let random = super::plan(&next).map_or(0, |plan| {
-        request.random_bytes.checked_div(plan.random_bytes).unwrap_or(u64::MAX)
-    });
+    let random = super::plan(&next)
+        .map_or(0, |plan| request.random_bytes.checked_div(plan.random_bytes).unwrap_or(u64::MAX));
     all.min(random)
 }

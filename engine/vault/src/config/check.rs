@@ -1,8 +1,8 @@
 //! Looks for every mistake in a file of settings.
 
 use super::file_url;
-use super::placement::{Exclusion, Speed};
 use super::mistake::{Gathered, Mistake, meant};
+use super::placement::{Exclusion, Speed};
 use super::settings::{Kind, Setting, TABLES, of_table};
 use super::value::{size, size_text};
 use std::fmt::Display;
@@ -245,7 +245,7 @@ where
 }
 
 fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
-    let told = |error: &dyn std::fmt::Display| wrong(format!("can't be used: {error}"), kind);
+    let told = |error: &dyn Display| wrong(format!("can't be used: {error}"), kind);
     match kind {
         Kind::Name => text.parse::<SiteName>().map(drop).or_else(|error| told(&error)),
         Kind::Scheme => text.parse::<Threshold>().map(drop).or_else(|error| told(&error)),

@@ -4,10 +4,7 @@ use super::*;
 
 fn told(request: &PlanRequest<'_>) -> Vec<Verdict> {
     let plan = plan(request).ok();
-    explain(request, Choice::default(), plan.as_ref())
-        .into_iter()
-        .map(|one| one.verdict)
-        .collect()
+    explain(request, Choice::default(), plan.as_ref()).into_iter().map(|one| one.verdict).collect()
 }
 
 #[test]
