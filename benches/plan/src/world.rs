@@ -55,10 +55,14 @@ impl World {
         let need = need(threshold, geometry, Role::Pad, Channel::Otp);
         let need_bytes = need.to_site_bytes.max(need.from_site_bytes);
         let mut draw = Draw(seed);
-        // On average five sites take what one object needs, with a fifth to spare.
-        let mean = objects * 6 / u64::from(sites);
+        // Four fifths of what so many objects need.
+        let mean = objects * 4 / u64::from(sites);
         let spot = |at: u32| {
-            let zone = if shape == Shape::Apart { at } else { draw.below(10) as u32 };
+            // A large zone, and ever smaller ones.
+            let zone = match shape {
+                Shape::Apart => at,
+                _ => (draw.below(8) * draw.below(8) / 8) as u32,
+            };
             let domain = match shape {
                 Shape::Apart | Shape::Zones | Shape::Steep => at,
                 Shape::Nested => zone * 100 + draw.below(4) as u32,
