@@ -132,6 +132,10 @@ impl Vault {
         }
         let Some(catalog) = &self.catalog else { return Ok(findings) };
         let known: Vec<_> = catalog.sites()?.into_iter().map(|site| site.site).collect();
+        for site in self.config.placement.pin.iter().flatten().filter(|s| !known.contains(s)) {
+            let what = format!("placement pins {site}, and there is no such site");
+            findings.push(finding(Severity::Warning, what, "mend config.toml, or add the site"));
+        }
         for (name, profile) in &self.config.profile {
             for (verb, list) in [("pins", &profile.pin), ("excludes", &profile.exclude)] {
                 for site in list.iter().flatten().filter(|site| !known.contains(site)) {

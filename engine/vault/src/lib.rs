@@ -26,7 +26,9 @@ mod losses;
 mod memory;
 mod outlook;
 mod output;
+mod placement;
 mod plan;
+mod policy;
 mod random;
 mod report;
 mod restore;
@@ -52,6 +54,7 @@ pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Ta
 pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
 pub use losses::BringBack;
 pub use outlook::PoolOutlook;
+pub use placement::{PlacedShare, Placement, PlacementReport, PlacementRequest, PlacementSite};
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,

@@ -8,7 +8,7 @@ use crate::keys::left_bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan};
+use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan_by};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
@@ -55,9 +55,10 @@ impl Vault {
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
+        let ruled = self.ruled(sites.values(), wanted.pins, wanted.exclusions);
         let asked = sites.values().filter(|site| {
             let witness = witness.as_ref() == Some(&site.site);
-            witness || !(site.drained || wanted.exclusions.contains(&site.site))
+            witness || !(site.drained || ruled.exclusions.contains(&site.site))
         });
         let peers = self.reach(asked, kept)?;
         // From here until the intent stands, no other process may count on the same key.
@@ -73,15 +74,15 @@ impl Vault {
             candidates: &candidates,
             random_bytes: random,
             overrides: wanted.overrides,
-            pins: wanted.pins,
-            exclusions: wanted.exclusions,
+            pins: &ruled.pins,
+            exclusions: &ruled.exclusions,
         };
         // What the operator keeps out is not what is down.
         let wished = |candidate: &&Candidate| {
-            !candidate.draining && !wanted.exclusions.contains(&candidate.site)
+            !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let found = plan(&request).map_err(|refusal| refused(refusal, health));
+        let found = plan_by(&request, self.choice()?).map_err(|refusal| refused(refusal, health));
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {
@@ -149,6 +150,9 @@ impl Vault {
             room_bytes: None,
             to_site_bytes: 0,
             from_site_bytes: 0,
+            to_site_fill_bytes_per_day: 0,
+            from_site_fill_bytes_per_day: 0,
+            network_bytes_per_second: self.config.placement.speed_of(&site.site),
         };
         if site.channel == Channel::Local {
             match self.local_store(site).and_then(|store| Ok(store.room_bytes()?)) {

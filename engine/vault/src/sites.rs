@@ -192,6 +192,15 @@ impl Vault {
         Ok(RemovedSite { v: 1, site: name.to_string(), key_bytes_lost, dry_run })
     }
 
+    /// Keeps new shares away from a site, or lets it have them again. Those that it holds stay.
+    ///
+    /// # Errors
+    /// Where there is no such site.
+    pub fn drain_site(&self, name: &SiteName, drained: bool) -> Result<SiteRow, Failure> {
+        self.catalog()?.set_drained(name, drained)?;
+        self.site(name)
+    }
+
     /// Speaks to a site and asks who it is and how full.
     ///
     /// # Errors

@@ -217,7 +217,9 @@ impl Vault {
         let seen: BTreeMap<&str, &SiteStatus> =
             sites.iter().map(|site| (site.site.as_str(), site)).collect();
         let mut candidates = Vec::new();
-        for site in self.catalog()?.sites()? {
+        let known = self.catalog()?.sites()?;
+        let ruled = self.ruled(&known, &next.pins, &next.exclusions);
+        for site in known {
             // What it is without having been asked is what key and settings say of it.
             let mut candidate = self.candidate(&site, None)?;
             let Some(seen) = seen.get(site.site.as_str()) else { continue };
@@ -234,7 +236,7 @@ impl Vault {
         let up = |candidate: &&warifu_core::plan::Candidate| {
             candidate.health == Health::Up
                 && !candidate.draining
-                && !next.exclusions.contains(&candidate.site)
+                && !ruled.exclusions.contains(&candidate.site)
         };
         let answering = candidates.iter().filter(up).count();
         if answering < n {
@@ -261,8 +263,8 @@ impl Vault {
                 .random_left()?
                 .saturating_sub(self.catalog()?.planned_random_bytes()?),
             overrides: &[],
-            pins: &next.pins,
-            exclusions: &next.exclusions,
+            pins: &ruled.pins,
+            exclusions: &ruled.exclusions,
         };
         Ok(plan(&request).err().map(|refusal| refusal.to_string()))
     }

@@ -140,6 +140,7 @@ const TABLE: &[Row] = &[
         &["warifu-backend", "warifu-backend-local", "warifu-buffers"],
         &[],
     ),
+    row("warifu-bench-plan", "benches/plan", &["warifu-core"], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),
     row("warifu-vectors", "tests/vectors", ALL, &[]),

@@ -6,25 +6,32 @@
 //! over `tls`. What it never breaks at all: key, random bytes and room cover the whole backup with
 //! the restore reserve kept, and at most `k - 1` shares go over `tls`.
 //!
-//! Among the sets that keep the rules it takes the one with the fewest shares outside one-time
-//! pad links, and among those the one that holds the site with most key left, then the next, and
-//! so on; equal keys go by name. Pad roles go to the front of that order, so that links come
-//! first and the `random` pool is hardly touched.
+//! Among the sets that keep the rules it takes one with the fewest shares outside one-time pad
+//! links; among those one after which the longest time is left until no admissible set remains,
+//! reckoned in objects like this one with the key that comes within [`HORIZON_DAYS`]; and among
+//! those the one that holds the site with most key left, then the next, and so on; equal keys go
+//! by name. Pad roles go to links first, so that the `random` pool is hardly touched, and among
+//! these to the slowest networks; where none is known, to those with most key left.
 
+mod batch;
+mod explain;
 mod need;
 mod refusal;
 mod select;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{BatchItem, BatchOrder, plan_batch};
+pub use explain::{Explained, Verdict, explain, fits};
 pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
 pub use refusal::{Refusal, Shortfall};
 
 use crate::geometry::Geometry;
 use crate::id::SiteName;
 use crate::role::{Channel, Role};
+use crate::schedule::{Dice, HORIZON_DAYS, Policy};
 use crate::threshold::{Threshold, XCoord};
-use select::Relaxed;
+use select::{Relaxed, Wishes};
 use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
@@ -37,11 +44,23 @@ use std::str::FromStr;
 /// # Errors
 /// [`Refusal`] where no set of `n` sites is admissible; it says why and what to do.
 pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Refusal> {
+    plan_by(request, Choice::default())
+}
+
+/// As [`plan`], by a policy of the operator's choosing.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_by(request: &PlanRequest<'_>, choice: Choice) -> Result<Plan, Refusal> {
     refusal::check_names(request)?;
     for relaxed in Relaxed::from_least(request.overrides) {
-        let usable = usable(request, relaxed);
+        let usable = ranked_by(usable(request, relaxed), choice);
+        let wishes = match choice.policy {
+            Policy::Forecast => Wishes::of(&usable, request, relaxed),
+            _ => Wishes::none(),
+        };
         for preference in select::PREFERENCES {
-            let chosen = select::select(&usable, request, relaxed, preference);
+            let chosen = select::select(&usable, request, relaxed, preference, &wishes);
             let plan = chosen.map(|sites| assign(&sites, request));
             if let Some(plan) = plan.filter(|plan| plan.random_bytes <= request.random_bytes) {
                 return Ok(plan);
@@ -49,6 +68,23 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Refusal> {
         }
     }
     Err(refusal::diagnose(request))
+}
+
+/// By what one of several admissible sets is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Choice {
+    /// The policy. Under [`Policy::Fixed`] the sites go by name, as far as they can take a share.
+    pub policy: Policy,
+    /// Whose turn it is under [`Policy::RoundRobin`], and the lot under [`Policy::Random`]: a
+    /// number that is another for every object, such as how many there are.
+    pub turn: u64,
+}
+
+impl Default for Choice {
+    /// The forecast's.
+    fn default() -> Self {
+        Self { policy: Policy::Forecast, turn: 0 }
+    }
 }
 
 /// Whether a site answers.
@@ -82,9 +118,30 @@ pub struct Candidate {
     pub to_site_bytes: u64,
     /// Key left from site to gateway, less the same. Of no meaning outside channel `otp`.
     pub from_site_bytes: u64,
+    /// Key that comes in a day from gateway to site, as far as is known.
+    pub to_site_fill_bytes_per_day: u64,
+    /// Key that comes in a day from site to gateway, as far as is known.
+    pub from_site_fill_bytes_per_day: u64,
+    /// How fast its network is; `None` where that isn't known.
+    pub network_bytes_per_second: Option<u64>,
 }
 
 impl Candidate {
+    /// How many shares of this need it can take, with the key that comes within
+    /// [`HORIZON_DAYS`].
+    fn shares_within_horizon(&self, need: &Need) -> u64 {
+        let room = self.room_bytes.and_then(|room| room.checked_div(need.store_bytes));
+        let keyed = |left_bytes: u64, fill_bytes: u64, need_bytes: u64| {
+            let coming = fill_bytes.saturating_mul(HORIZON_DAYS as u64);
+            left_bytes.saturating_add(coming).checked_div(need_bytes).unwrap_or(u64::MAX)
+        };
+        let to_site =
+            keyed(self.to_site_bytes, self.to_site_fill_bytes_per_day, need.to_site_bytes);
+        let from_site =
+            keyed(self.from_site_bytes, self.from_site_fill_bytes_per_day, need.from_site_bytes);
+        to_site.min(from_site).min(room.unwrap_or(u64::MAX))
+    }
+
     /// Key that bounds what the site can still take; without a link nothing does.
     fn key_bytes(&self) -> u64 {
         match self.channel {
@@ -253,6 +310,28 @@ fn ranked(mut sites: Vec<&Candidate>) -> Vec<&Candidate> {
     sites
 }
 
+/// Orders ranked sites as a policy has it; channels stay apart.
+fn ranked_by(mut sites: Vec<&Candidate>, choice: Choice) -> Vec<&Candidate> {
+    match choice.policy {
+        Policy::Forecast | Policy::MostRemaining => {}
+        Policy::Fixed => sites.sort_by_key(|site| (site.channel, &site.site)),
+        Policy::RoundRobin => {
+            sites.sort_by_key(|site| &site.site);
+            let turn = choice.turn.checked_rem(sites.len() as u64).unwrap_or(0);
+            sites.rotate_left(turn as usize);
+            sites.sort_by_key(|site| site.channel);
+        }
+        Policy::Random => {
+            sites.sort_by_key(|site| &site.site);
+            let mut lots: Vec<usize> = (0..sites.len()).collect();
+            Dice::new(choice.turn).shuffle(&mut lots);
+            sites = lots.into_iter().map(|at| sites[at]).collect();
+            sites.sort_by_key(|site| site.channel);
+        }
+    }
+    sites
+}
+
 /// What a site must be able to give whichever role it gets. Random bytes depend on all sites
 /// together and are judged by the plan.
 fn any_role_need(request: &PlanRequest<'_>, channel: Channel) -> Need {
@@ -263,6 +342,13 @@ fn any_role_need(request: &PlanRequest<'_>, channel: Channel) -> Need {
 /// Gives x-coordinates and roles to `n` chosen sites, in their order.
 fn assign(sites: &[&Candidate], request: &PlanRequest<'_>) -> Plan {
     let threshold = request.threshold;
+    let mut sites = sites.to_vec();
+    // What is a pad at its site costs its network next to nothing.
+    sites.sort_by_key(|site| {
+        let speed = site.network_bytes_per_second.unwrap_or(u64::MAX);
+        (site.channel, speed, Reverse(site.key_bytes()), &site.site)
+    });
+    let sites = &sites[..];
     let xs = (1..=u8::MAX).filter_map(XCoord::new);
     let shares: Vec<_> = sites
         .iter()

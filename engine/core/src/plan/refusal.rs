@@ -1,6 +1,6 @@
 //! Why an object can't be placed, and what to do about it.
 
-use super::select::{self, Preference, Relaxed};
+use super::select::{self, Preference, Relaxed, Wishes};
 use super::{Candidate, Health, Need, PlanRequest, any_role_need, ranked};
 use crate::direction::Direction;
 use crate::id::SiteName;
@@ -277,7 +277,7 @@ fn least_random_bytes(
     relaxed: Relaxed,
 ) -> Option<u64> {
     let random = |preference: Preference| {
-        let chosen = select::select(sites, request, relaxed, preference)?;
+        let chosen = select::select(sites, request, relaxed, preference, &Wishes::none())?;
         Some(super::assign(&chosen, request).random_bytes)
     };
     select::PREFERENCES.into_iter().filter_map(random).min()

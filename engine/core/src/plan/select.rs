@@ -3,12 +3,15 @@
 //! Every site joins one domain to one zone; a domain takes few shares, a zone takes few. That is
 //! a network of capacities, in which `n` shares are a flow from the domains to the zones. The
 //! cheapest flow settles whether a set exists and how many shares must leave the one-time pad
-//! links; then each site in its rank is drawn into the flow where that costs nothing.
+//! links. Among the cheapest, those stay in the game that leave the longest time: what the
+//! balance of the key says must be in the next set is gained, what it has no load for costs. Then
+//! each site in its rank is drawn into the flow where that costs nothing.
 
 use super::{Candidate, Override, PlanRequest, Rule};
 use crate::id::SiteName;
 use crate::role::Channel;
-use std::collections::{BTreeMap, VecDeque};
+use crate::schedule::{Balance, Limits, Musts, Network, Place, SHARES_MAX};
+use std::collections::BTreeMap;
 
 /// Rules that are set aside.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -65,17 +68,78 @@ impl Preference {
         match (channel, self) {
             (Channel::Otp, _) => 0,
             (Channel::Local, Self::FewestUnlinked) => MANY,
-            (Channel::Local, Self::FewestTls) => 1,
-            (Channel::Tls, Self::FewestUnlinked) => MANY + 1,
+            (Channel::Local, Self::FewestTls) => UNIT,
+            (Channel::Tls, Self::FewestUnlinked) => MANY + UNIT,
             (Channel::Tls, Self::FewestTls) => MANY,
         }
     }
 }
 
+/// More than what the forecast gains or costs with 255 shares, at their sites, domains and zones.
+const UNIT: i64 = 1 << 10;
 /// More than the unit costs of 255 shares.
-const MANY: i64 = 1000;
+const MANY: i64 = UNIT << 8;
 /// More than the costs of 255 shares.
-const PIN_GAIN: i64 = 1_000_000;
+const PIN_GAIN: i64 = MANY << 9;
+
+/// What the forecast wants of the next set.
+pub(super) struct Wishes {
+    musts: Musts,
+    /// Whether each site has a share to take at all.
+    has_load: Vec<bool>,
+}
+
+impl Wishes {
+    /// None: sites go by their order alone.
+    pub(super) fn none() -> Self {
+        Self { musts: Musts::default(), has_load: Vec::new() }
+    }
+
+    /// Those of the longest time until no admissible set of these sites remains, for objects like
+    /// this one. Where links make a whole set, key is what runs out, so rooms don't count.
+    pub(super) fn of(sites: &[&Candidate], request: &PlanRequest<'_>, relaxed: Relaxed) -> Self {
+        let limits = limits(request, relaxed);
+        let shares = |site: &Candidate| {
+            let need = super::any_role_need(request, site.channel);
+            site.shares_within_horizon(&need).min(SHARES_MAX)
+        };
+        let of_links = |site: &Candidate| match site.channel {
+            Channel::Otp => shares(site),
+            Channel::Local | Channel::Tls => 0,
+        };
+        let mut all = places(sites, of_links);
+        let mut balance = Balance::of(&all, limits);
+        if balance.objects == 0 {
+            all = places(sites, shares);
+            balance = Balance::of(&all, limits);
+        }
+        if balance.objects == 0 {
+            return Self::none();
+        }
+        let has_load = balance.loads.iter().map(|load| *load > 0).collect();
+        Self { musts: balance.musts(&all, limits), has_load }
+    }
+
+    fn cost_of_site(&self, at: usize) -> i64 {
+        match (self.musts.places.get(at), self.has_load.get(at)) {
+            (Some(true), _) => -1,
+            (_, Some(false)) => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// The sites as the balance sees them, with the shares that each can take.
+pub(super) fn places(sites: &[&Candidate], shares: impl Fn(&Candidate) -> u64) -> Vec<Place> {
+    let (domains, zones) = (indices(sites, |s| &s.domain), indices(sites, |s| &s.zone));
+    let place = |site: &&Candidate| Place {
+        domain: domains[&site.domain],
+        zone: zones[&site.zone],
+        shares: shares(site),
+        arriving: 0.0,
+    };
+    sites.iter().map(place).collect()
+}
 
 /// The best `n` of `sites`, in their order, or `None` where no `n` keep the rules, hold all pins,
 /// and leave fewer than `k` shares to `tls`.
@@ -84,11 +148,12 @@ pub(super) fn select<'a>(
     request: &PlanRequest<'_>,
     relaxed: Relaxed,
     preference: Preference,
+    wishes: &Wishes,
 ) -> Option<Vec<&'a Candidate>> {
     let pinned = |site: &Candidate| request.pins.contains(&site.site);
-    let (mut network, arcs) = network(sites, request, relaxed, |site| {
-        let cost = preference.cost(site.channel);
-        if pinned(site) { cost - PIN_GAIN } else { cost }
+    let (mut network, arcs) = network(sites, limits(request, relaxed), wishes, |at| {
+        let cost = preference.cost(sites[at].channel) + wishes.cost_of_site(at);
+        if pinned(sites[at]) { cost - PIN_GAIN } else { cost }
     });
     for _ in 0..request.threshold.n() {
         let (path, _) = network.cheapest(SOURCE, SINK)?;
@@ -103,6 +168,25 @@ pub(super) fn select<'a>(
     let tls = chosen.iter().filter(|site| site.channel == Channel::Tls).count();
     let pins = chosen.iter().filter(|site| pinned(site)).count();
     (pins == request.pins.len() && tls < request.threshold.k()).then_some(chosen)
+}
+
+/// How many shares may lie together, with these rules set aside.
+pub(super) fn limits(request: &PlanRequest<'_>, relaxed: Relaxed) -> Limits {
+    let (n, k) = (request.threshold.n() as u64, request.threshold.k() as u64);
+    Limits {
+        n,
+        per_domain: if relaxed.domain { n } else { 1 },
+        per_zone: if relaxed.zone { n } else { n - k },
+    }
+}
+
+/// An index for each name.
+fn indices<'a>(
+    sites: &[&'a Candidate],
+    name: impl Fn(&'a Candidate) -> &'a SiteName,
+) -> BTreeMap<&'a SiteName, usize> {
+    let named = groups(sites, name).into_keys();
+    named.enumerate().map(|(index, name)| (name, index)).collect()
 }
 
 /// The most sites that share one name, such as a zone's.
@@ -123,115 +207,35 @@ pub(super) fn groups<'a>(
 /// Builds the network, and says which arc is which site.
 fn network(
     sites: &[&Candidate],
-    request: &PlanRequest<'_>,
-    relaxed: Relaxed,
-    cost: impl Fn(&Candidate) -> i64,
+    limits: Limits,
+    wishes: &Wishes,
+    cost: impl Fn(usize) -> i64,
 ) -> (Network, Vec<usize>) {
-    let (n, k) = (request.threshold.n(), request.threshold.k());
-    let domain_room = if relaxed.domain { n } else { 1 };
-    let zone_room = if relaxed.zone { n } else { n - k };
-    let mut network = Network::default();
-    let (mut domains, mut zones) = (BTreeMap::new(), BTreeMap::new());
-    for site in sites {
-        let count = 2 + domains.len() + zones.len();
-        domains.entry(&site.domain).or_insert(count);
-        let count = 2 + domains.len() + zones.len();
-        zones.entry(&site.zone).or_insert(count);
-    }
-    network.arcs_from.resize(2 + domains.len() + zones.len(), Vec::new());
+    let (domains, zones) = (indices(sites, |s| &s.domain), indices(sites, |s| &s.zone));
+    let (first_domain, first_zone) = (2, 2 + domains.len());
+    let mut network = Network::with_nodes(first_zone + zones.len());
+    let mut connect = |source, target, room: u64, must: Option<&u64>| {
+        let must = must.map_or(0, |must| room.min(*must));
+        network.connect(source, target, must, -1);
+        network.connect(source, target, room - must, 0);
+    };
     for domain in domains.values() {
-        network.connect(SOURCE, *domain, domain_room, 0);
+        let must = wishes.musts.domains.get(*domain);
+        connect(SOURCE, first_domain + domain, limits.per_domain, must);
     }
     for zone in zones.values() {
-        network.connect(*zone, SINK, zone_room, 0);
+        connect(first_zone + zone, SINK, limits.per_zone, wishes.musts.zones.get(*zone));
     }
     let arcs = sites
         .iter()
-        .map(|site| network.connect(domains[&site.domain], zones[&site.zone], 1, cost(site)))
+        .enumerate()
+        .map(|(at, site)| {
+            let (domain, zone) = (domains[&site.domain], zones[&site.zone]);
+            network.connect(first_domain + domain, first_zone + zone, 1, cost(at))
+        })
         .collect();
     (network, arcs)
 }
 
 const SOURCE: usize = 0;
 const SINK: usize = 1;
-
-/// A residual network. Arc `a ^ 1` is arc `a` reversed; its room is the flow over `a`.
-#[derive(Default)]
-struct Network {
-    arcs: Vec<Arc>,
-    arcs_from: Vec<Vec<usize>>,
-}
-
-struct Arc {
-    target: usize,
-    room: usize,
-    cost: i64,
-}
-
-impl Network {
-    fn connect(&mut self, source: usize, target: usize, room: usize, cost: i64) -> usize {
-        let arc = self.arcs.len();
-        self.arcs.push(Arc { target, room, cost });
-        self.arcs.push(Arc { target: source, room: 0, cost: -cost });
-        self.arcs_from[source].push(arc);
-        self.arcs_from[target].push(arc + 1);
-        arc
-    }
-
-    /// The cheapest path with room, and its cost (Bellman and Ford). There is never a cycle of
-    /// negative cost: the flow is always a cheapest one of its size.
-    fn cheapest(&self, source: usize, target: usize) -> Option<(Vec<usize>, i64)> {
-        let mut reached: Vec<Option<(i64, usize)>> = vec![None; self.arcs_from.len()];
-        let mut queue = VecDeque::from([source]);
-        reached[source] = Some((0, usize::MAX));
-        while let Some(node) = queue.pop_front() {
-            let cost_here = reached[node].map_or(0, |(cost, _)| cost);
-            for &index in &self.arcs_from[node] {
-                let arc = &self.arcs[index];
-                let cost = cost_here + arc.cost;
-                let better = reached[arc.target].is_none_or(|(known, _)| cost < known);
-                if arc.room > 0 && better {
-                    reached[arc.target] = Some((cost, index));
-                    if !queue.contains(&arc.target) {
-                        queue.push_back(arc.target);
-                    }
-                }
-            }
-        }
-        let (total, _) = reached[target]?;
-        let mut path = Vec::new();
-        let mut node = target;
-        while node != source {
-            let (_, index) = reached[node]?;
-            path.push(index);
-            node = self.arcs[index ^ 1].target;
-        }
-        Some((path, total))
-    }
-
-    fn send(&mut self, path: &[usize]) {
-        for &arc in path {
-            self.arcs[arc].room -= 1;
-            self.arcs[arc ^ 1].room += 1;
-        }
-    }
-
-    /// Draws a site's arc into the flow where that costs nothing, and settles it for good:
-    /// whether it is in.
-    fn draw_in(&mut self, arc: usize) -> bool {
-        let used = self.arcs[arc ^ 1].room == 1;
-        self.arcs[arc].room = 0;
-        self.arcs[arc ^ 1].room = 0;
-        if used {
-            return true;
-        }
-        let (source, target) = (self.arcs[arc ^ 1].target, self.arcs[arc].target);
-        match self.cheapest(target, source) {
-            Some((back, cost)) if cost + self.arcs[arc].cost <= 0 => {
-                self.send(&back);
-                true
-            }
-            _ => false,
-        }
-    }
-}

@@ -30,8 +30,14 @@ pub(crate) struct Place {
 impl Place {
     /// Shares it can take while so many objects are placed.
     fn shares_within(&self, objects: u64) -> u64 {
+        self.part_of(PARTS, objects)
+    }
+
+    /// As many of its [`PARTS`] of what it has and gets while so many objects are placed.
+    fn part_of(&self, parts: u64, objects: u64) -> u64 {
         let arriving = (self.arriving * objects as f64) as u64;
-        self.shares.min(SHARES_MAX).saturating_add(arriving).min(objects)
+        let all = self.shares.min(SHARES_MAX).saturating_add(arriving).min(2 * SHARES_MAX);
+        (all * parts).div_ceil(PARTS).min(objects)
     }
 }
 
@@ -63,34 +69,23 @@ impl Balance {
         if objects == 0 {
             return Self { objects, loads: vec![0; places.len()] };
         }
-        let caps = |parts: u64| -> Vec<u64> {
-            let cap = |place: &Place| {
-                let all = place
-                    .shares
-                    .min(SHARES_MAX)
-                    .saturating_add((place.arriving * objects as f64) as u64);
-                (all / PARTS * parts + (all % PARTS * parts).div_ceil(PARTS)).min(objects)
-            };
-            places.iter().map(cap).collect()
-        };
-        let (mut low, mut high) = (0, PARTS);
-        while low + 1 < high {
-            let middle = (low + high) / 2;
-            match Flow::of(places, limits, objects, &caps(middle)).is_whole() {
-                true => high = middle,
-                false => low = middle,
+        // Widened step by step, sites that need not give all give like parts of what they have.
+        let caps = |parts: u64| places.iter().map(move |place| place.part_of(parts, objects));
+        let mut flow = Flow::of(places, limits, objects, caps(1));
+        for parts in 2..=PARTS {
+            if flow.is_whole() {
+                break;
             }
+            flow.widen(caps(parts - 1).zip(caps(parts)).map(|(before, now)| now - before));
         }
-        let flow = Flow::of(places, limits, objects, &caps(high));
         Self { objects, loads: flow.loads() }
     }
 
     /// What the next set must hold so that the others still come true.
     pub(crate) fn musts(&self, places: &[Place], limits: Limits) -> Musts {
-        let count =
-            |group: fn(&Place) -> usize| places.iter().map(group).max().map_or(0, |g| g + 1);
-        let owed = |group: fn(&Place) -> usize, most: u64| -> Vec<u64> {
-            let mut loads = vec![0; count(group)];
+        let (domains, zones) = groups(places);
+        let owed = |group: Group, count: usize, most: u64| -> Vec<u64> {
+            let mut loads = vec![0; count];
             for (place, load) in places.iter().zip(&self.loads) {
                 loads[group(place)] += load;
             }
@@ -99,8 +94,8 @@ impl Balance {
         };
         Musts {
             places: self.loads.iter().map(|load| *load == self.objects).collect(),
-            domains: owed(|place| place.domain, limits.per_domain),
-            zones: owed(|place| place.zone, limits.per_zone),
+            domains: owed(|place| place.domain, domains, limits.per_domain),
+            zones: owed(|place| place.zone, zones, limits.per_zone),
         }
     }
 
@@ -111,10 +106,12 @@ impl Balance {
         for (at, load) in self.loads.iter().enumerate() {
             most = most.min(if is_in(at) { *load } else { self.objects.saturating_sub(*load) });
         }
-        let groups: [(fn(&Place) -> usize, u64); 2] =
-            [(|place| place.domain, limits.per_domain), (|place| place.zone, limits.per_zone)];
-        for (group, per_group) in groups {
-            let count = places.iter().map(group).max().map_or(0, |g| g + 1);
+        let (domains, zones) = groups(places);
+        let kinds: [(Group, usize, u64); 2] = [
+            (|place| place.domain, domains, limits.per_domain),
+            (|place| place.zone, zones, limits.per_zone),
+        ];
+        for (group, count, per_group) in kinds {
             let (mut loads, mut taken) = (vec![0; count], vec![0; count]);
             for (at, place) in places.iter().enumerate() {
                 loads[group(place)] += self.loads[at];
@@ -139,8 +136,17 @@ impl Balance {
     }
 }
 
+/// By which group of a place is meant.
+type Group = fn(&Place) -> usize;
+
+/// How many domains and zones there are.
+pub(crate) fn groups(places: &[Place]) -> (usize, usize) {
+    let count = |group: Group| places.iter().map(|place| group(place) + 1).max().unwrap_or(0);
+    (count(|place| place.domain), count(|place| place.zone))
+}
+
 /// What a set must hold: these places, and so many of each domain and zone.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Musts {
     pub(crate) places: Vec<bool>,
     pub(crate) domains: Vec<u64>,
@@ -148,14 +154,14 @@ pub(crate) struct Musts {
 }
 
 /// In how many steps the part of its key that a site gives is found.
-const PARTS: u64 = 64;
+const PARTS: u64 = 32;
 
 /// The largest `T` through which `n T` flow: Newton's method on the flow, which is concave in `T`.
 fn objects_max(places: &[Place], limits: Limits) -> u64 {
     let mut objects = SHARES_MAX;
     while objects > 0 {
-        let caps: Vec<u64> = places.iter().map(|place| place.shares_within(objects)).collect();
-        let flow = Flow::of(places, limits, objects, &caps);
+        let caps = places.iter().map(|place| place.shares_within(objects));
+        let flow = Flow::of(places, limits, objects, caps);
         if flow.is_whole() {
             return objects;
         }
@@ -185,9 +191,8 @@ const SINK: usize = 1;
 const ENTRY: usize = 2;
 
 impl Flow {
-    fn of(places: &[Place], limits: Limits, objects: u64, caps: &[u64]) -> Self {
-        let domains = places.iter().map(|place| place.domain + 1).max().unwrap_or(0);
-        let zones = places.iter().map(|place| place.zone + 1).max().unwrap_or(0);
+    fn of(places: &[Place], limits: Limits, objects: u64, caps: impl Iterator<Item = u64>) -> Self {
+        let (domains, zones) = groups(places);
         let mut network = Network::with_nodes(3 + domains + zones);
         let wanted = limits.n * objects;
         network.connect(SOURCE, ENTRY, wanted, 0);
@@ -200,12 +205,18 @@ impl Flow {
         let arcs = places
             .iter()
             .zip(caps)
-            .map(|(place, cap)| {
-                network.connect(3 + place.domain, 3 + domains + place.zone, *cap, 0)
-            })
+            .map(|(place, cap)| network.connect(3 + place.domain, 3 + domains + place.zone, cap, 0))
             .collect();
         let sent = network.fill(SOURCE, SINK);
         Self { network, arcs, domain_arcs: domains, zone_arcs: 3 + domains, zones, sent, wanted }
+    }
+
+    /// Gives each place so much more room, and sends what goes then.
+    fn widen(&mut self, more: impl Iterator<Item = u64>) {
+        for (arc, more) in self.arcs.iter().zip(more) {
+            self.network.widen(*arc, more);
+        }
+        self.sent += self.network.fill(SOURCE, SINK);
     }
 
     fn is_whole(&self) -> bool {

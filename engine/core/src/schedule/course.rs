@@ -1,8 +1,7 @@
 //! The course that the forecast sets: which sets are due, one after the other.
 
-use super::balance::{Balance, Limits, Musts, Place};
+use super::balance::{Balance, Limits, Musts, Place, groups};
 use super::network::Network;
-use super::order::groups;
 
 /// A balance that is being carried out. Empty where none was set, or what it rested on is gone.
 #[derive(Clone, Debug, Default)]

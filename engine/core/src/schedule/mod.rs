@@ -12,11 +12,12 @@ mod order;
 #[cfg(test)]
 mod tests;
 
-use balance::{Balance, Limits, Place};
+pub(crate) use balance::{Balance, Limits, Musts, Place, SHARES_MAX};
+pub(crate) use course::Course;
+pub(crate) use network::Network;
+pub(crate) use order::Dice;
 
 use crate::threshold::Threshold;
-use course::Course;
-use order::Dice;
 use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;

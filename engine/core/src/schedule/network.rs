@@ -31,6 +31,11 @@ impl Network {
         arc
     }
 
+    /// Gives an arc more room.
+    pub(crate) fn widen(&mut self, arc: usize, more: u64) {
+        self.arcs[arc].room += more;
+    }
+
     /// What flows over an arc.
     pub(crate) fn flow_over(&self, arc: usize) -> u64 {
         self.arcs[arc ^ 1].room

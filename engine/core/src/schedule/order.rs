@@ -1,6 +1,6 @@
 //! The first set in an order: each site in turn gets a share where the rules still leave a set.
 
-use super::balance::{Limits, Place};
+use super::balance::{Limits, Place, groups};
 use super::network::Network;
 
 /// The first admissible set of these sites in their order, or `None` where there is none.
@@ -57,12 +57,6 @@ fn exactly(order: &[usize], places: &[Place], limits: Limits) -> Option<Vec<usiz
     Some(in_set.map(|(at, _)| *at).collect())
 }
 
-/// How many domains and zones there are.
-pub(crate) fn groups(places: &[Place]) -> (usize, usize) {
-    let count = |group: fn(&Place) -> usize| places.iter().map(|place| group(place) + 1).max();
-    (count(|place| place.domain).unwrap_or(0), count(|place| place.zone).unwrap_or(0))
-}
-
 const SOURCE: usize = 0;
 const SINK: usize = 1;
 
@@ -92,6 +86,6 @@ impl Dice {
 
     /// A number below this one, even but for one part in 2^64 over it.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 }

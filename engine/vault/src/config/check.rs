@@ -2,9 +2,12 @@
 
 use super::file_url;
 use super::mistake::{Gathered, Mistake, meant};
+use super::placement::{Exclusion, Speed};
 use super::settings::{Kind, Setting, TABLES, of_table};
 use super::value::{size, size_text};
+use std::fmt::Display;
 use std::ops::Range;
+use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use warifu_core::{SiteName, Threshold};
@@ -191,8 +194,10 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
             Some(_) => Ok(()),
             None => wrong(format!("must be true or false, not {is}"), kind),
         },
-        Kind::Sites => judge_sites(value, kind),
         Kind::KmeParties => judge_parties(value, kind),
+        Kind::Sites => judge_list::<SiteName>(value, kind, "site"),
+        Kind::Exclusions => judge_list::<Exclusion>(value, kind, "site, zone or domain"),
+        Kind::Speeds => judge_list::<Speed>(value, kind, "site with its rate"),
         Kind::Name
         | Kind::ProfileName
         | Kind::Address
@@ -223,18 +228,21 @@ fn judge_bytes(value: &DeValue<'_>, min: u64, max: u64, kind: Kind) -> Result<()
     }
 }
 
-fn judge_sites(value: &DeValue<'_>, kind: Kind) -> Result<(), Wrong> {
+fn judge_list<T>(value: &DeValue<'_>, kind: Kind, entry_is: &str) -> Result<(), Wrong>
+where
+    T: FromStr<Err: Display>,
+{
     let Some(list) = value.as_array() else {
-        return wrong(format!("must be a list of sites, not {}", value.type_str()), kind);
+        return wrong(format!("must be a list, not {}", value.type_str()), kind);
     };
     if list.len() > SITES_MAX {
-        return wrong(format!("has {} sites and may have {SITES_MAX}", list.len()), kind);
+        return wrong(format!("has {} entries and may have {SITES_MAX}", list.len()), kind);
     }
     for entry in list.iter() {
-        match entry.get_ref().as_str().map(str::parse::<SiteName>) {
+        match entry.get_ref().as_str().map(str::parse::<T>) {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                return wrong(format!("has an entry that is no site: {error}"), kind);
+                return wrong(format!("has an entry that is no {entry_is}: {error}"), kind);
             }
             None => return wrong("must hold texts in quotes only", kind),
         }
@@ -263,7 +271,7 @@ fn judge_parties(value: &DeValue<'_>, kind: Kind) -> Result<(), Wrong> {
 }
 
 fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
-    let told = |error: &dyn std::fmt::Display| wrong(format!("can't be used: {error}"), kind);
+    let told = |error: &dyn Display| wrong(format!("can't be used: {error}"), kind);
     match kind {
         Kind::Name => text.parse::<SiteName>().map(drop).or_else(|error| told(&error)),
         Kind::Scheme => text.parse::<Threshold>().map(drop).or_else(|error| told(&error)),
@@ -329,5 +337,7 @@ fn sample(kind: Kind) -> String {
         Kind::File => "\"kme/sae.pem\"".to_owned(),
         Kind::KmeParty => "\"sae-gateway\"".to_owned(),
         Kind::KmeParties => "{ sendai = \"sae-sendai\" }".to_owned(),
+        Kind::Exclusions => "[\"osaka\", \"zone:kansai\", \"domain:telco\"]".to_owned(),
+        Kind::Speeds => "[\"kyoto=2MB\", \"sendai=1GB\"]".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 mod check;
 mod kme;
 mod mistake;
+mod placement;
 mod profile;
 mod settings;
 mod show;
@@ -13,6 +14,7 @@ mod value;
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
+pub use placement::{Exclusion, Placement, Speed};
 pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
 pub(crate) use value::size;
@@ -55,6 +57,9 @@ pub struct Config {
     /// Limits of key and memory.
     #[serde(default)]
     pub limits: Limits,
+    /// Where shares go.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub placement: Placement,
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
@@ -118,6 +123,7 @@ impl Config {
             default_profile: None,
             site,
             limits: Limits::default(),
+            placement: Placement::default(),
             profile: BTreeMap::new(),
             kme: BTreeMap::new(),
             broken: BTreeMap::new(),
@@ -159,6 +165,13 @@ impl Config {
         let config = Self::parse(&dir.join(CONFIG_FILE), &text, Strictness::Whole)?;
         let shown = show::show(&config, &text).map_err(unwritable)?;
         Ok((config, shown))
+    }
+
+    /// The line on which the vault in `dir` has this setting, such as `placement.exclude`.
+    #[must_use]
+    pub fn line_of(dir: &Path, setting: &str) -> Option<usize> {
+        let lines = check::check(&read_text(dir).ok()?).lines;
+        lines.into_iter().find(|(name, _)| name == setting).map(|(_, line)| line)
     }
 
     /// The settings as TOML.
@@ -239,6 +252,10 @@ impl Config {
         let config: Self = table.try_into().map_err(|error| wrong().because(error))?;
         Ok(Self { broken, ..config })
     }
+}
+
+fn is_default(placement: &Placement) -> bool {
+    *placement == Placement::default()
 }
 
 /// How much of a file has to be right.
@@ -370,6 +387,11 @@ answer_lease_bytes = \"4MiB\"
 memory_bytes = \"1GB\"
 patience_seconds = 0x10
 resume_days = 30
+[placement]
+policy = \"round-robin\"
+pin = [\"c\"]
+exclude = [\"d\", \"zone:e\", \"domain:f\"]
+speeds = [\"a=2MB\"]
 [profile.night]
 scheme = \"2/3\"
 compress = \"zstd\"
@@ -417,7 +439,7 @@ watermark_bytes = \"1GiB\"
             let words = format!("\n{} = ", setting.key);
             assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
         }
-        assert!(shown.contains("# line 18\n") && !shown.contains("default\n"), "{shown}");
+        assert!(shown.contains("# line 23\n") && !shown.contains("default\n"), "{shown}");
         let fewer = "v = 1\nname = \"g\"\n";
         let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
         assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
@@ -483,6 +505,10 @@ default_profile = \"nigt\"
 lease_bytes = \"5\"
 patience_seconds = \"long\"
 memroy_bytes = 1
+[placement]
+policy = \"best\"
+exclude = [\"land:x\"]
+speeds = [\"a\"]
 [profile.night]
 scheme = \"5/3\"
 compress = \"gzip\"
@@ -500,12 +526,15 @@ pad = 1
             (6, "limits.lease_bytes", "\"32MiB\""),
             (7, "limits.patience_seconds", "30"),
             (8, "limits.memroy_bytes", "did you mean `memory_bytes`?"),
-            (10, "profile.night.scheme", "\"3/5\""),
-            (11, "profile.night.compress", "\"auto\""),
-            (12, "profile.night.pin", "[\"sendai\""),
-            (13, "profile.night.jobs", "example 4"),
-            (14, "profile.none", "letters"),
-            (15, "profile.none.pad", "true"),
+            (10, "placement.policy", "\"forecast\""),
+            (11, "placement.exclude", "zone:kansai"),
+            (12, "placement.speeds", "kyoto=2MB"),
+            (14, "profile.night.scheme", "\"3/5\""),
+            (15, "profile.night.compress", "\"auto\""),
+            (16, "profile.night.pin", "[\"sendai\""),
+            (17, "profile.night.jobs", "example 4"),
+            (18, "profile.none", "letters"),
+            (19, "profile.none.pad", "true"),
         ];
         assert_eq!(found.len(), expected.len(), "{found:#?}");
         for ((line, key, mend), found) in expected.iter().zip(&found) {

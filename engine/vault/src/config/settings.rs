@@ -34,6 +34,10 @@ pub(super) enum Kind {
     KmeParty,
     /// A table from names of parties to such names.
     KmeParties,
+    /// A list of sites, zones and domains.
+    Exclusions,
+    /// A list of sites with rates.
+    Speeds,
 }
 
 /// One setting.
@@ -60,7 +64,10 @@ const KME_KEY_BYTES_MAX: u64 = 4 * MIB;
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 4] = ["site", "limits", "profile", "kme"];
+pub(super) const TABLES: [&str; 5] = ["site", "limits", "placement", "profile", "kme"];
+
+/// What [`Policy`](warifu_core::schedule::Policy) there is, the product's first.
+const POLICIES: &[&str] = &["forecast", "most-remaining", "fixed", "round-robin", "random"];
 
 const fn required(table: &'static str, key: &'static str, kind: Kind) -> Setting {
     Setting { table, key, kind, is_required: true }
@@ -82,6 +89,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
     optional("limits", "patience_seconds", Kind::Count(0, 86_400, 30)),
     optional("limits", "resume_days", Kind::Count(0, 3660, 7)),
+    optional("placement", "policy", Kind::OneOf(POLICIES)),
+    optional("placement", "pin", Kind::Sites),
+    optional("placement", "exclude", Kind::Exclusions),
+    optional("placement", "speeds", Kind::Speeds),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

@@ -11,7 +11,8 @@ use crate::Vault;
 use crate::failure::Failure;
 use crate::memory::expect_room_for_hashes;
 use crate::plan::hang_up;
-use measure::{Rate, inputs};
+use measure::Rate;
+pub(crate) use measure::inputs;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -156,13 +157,16 @@ impl Vault {
     /// Where a path can't be read, or catalog or key store fails. What does not fit is no error
     /// here: the estimate says why.
     pub fn estimate(&self, request: &EstimateRequest) -> Result<Estimate, Failure> {
-        let (found, skipped) = inputs(request)?;
         let sites = self.catalog()?.sites()?;
+        let ruled = self.ruled(&sites, &request.pins, &request.exclusions);
+        let (pins, exclusions) = (ruled.pins, ruled.exclusions);
+        let request = &EstimateRequest { pins, exclusions, ..request.clone() };
+        let (found, skipped) = inputs(request)?;
         let candidates = self.candidates(&sites, request)?;
         let random_bytes =
             self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
         let rate = Rate::measured(&self.catalog()?.objects()?);
-        let mut tally = Tally::new(request, candidates, random_bytes);
+        let mut tally = Tally::new(request, self.choice()?, candidates, random_bytes);
         for input in &found {
             let room = expect_room_for_hashes(
                 self.config.limits.memory_bytes,
@@ -197,7 +201,7 @@ impl Vault {
     }
 
     /// The sites as the planner sees them, asked or not.
-    fn candidates(
+    pub(crate) fn candidates(
         &self,
         sites: &[Site],
         request: &EstimateRequest,

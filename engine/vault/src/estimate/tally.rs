@@ -5,7 +5,7 @@ use super::{Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, 
 use crate::causes::refused;
 use crate::failure::{Class, Failure};
 use std::collections::BTreeMap;
-use warifu_core::plan::{Candidate, Plan, PlanRequest, plan};
+use warifu_core::plan::{Candidate, Choice, Plan, PlanRequest, plan_by};
 use warifu_core::{Channel, Role, SiteName};
 
 /// More key than any pool holds, in bytes.
@@ -14,6 +14,7 @@ const AMPLE_BYTES: u64 = 1 << 60;
 /// Budgets as they shrink, and what shrank them.
 pub(super) struct Tally<'a> {
     request: &'a EstimateRequest,
+    choice: Choice,
     candidates: Vec<Candidate>,
     random_bytes: u64,
     random_used: u64,
@@ -34,11 +35,13 @@ pub(super) struct Tally<'a> {
 impl<'a> Tally<'a> {
     pub(super) fn new(
         request: &'a EstimateRequest,
+        choice: Choice,
         candidates: Vec<Candidate>,
         random_bytes: u64,
     ) -> Self {
         Self {
             request,
+            choice,
             candidates,
             random_bytes,
             random_used: 0,
@@ -74,7 +77,7 @@ impl<'a> Tally<'a> {
             !candidate.draining && !self.request.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        plan(&request).map_err(|refusal| refused(refusal, health))
+        plan_by(&request, self.choice).map_err(|refusal| refused(refusal, health))
     }
 
     /// Places one input if it fits.
@@ -98,6 +101,7 @@ impl<'a> Tally<'a> {
 
     fn take(&mut self, input: &Input, plan: &Plan) {
         self.placed += 1;
+        self.choice.turn += 1;
         let least = self.tolerates_corrupt_sites.unwrap_or(usize::MAX);
         self.tolerates_corrupt_sites = Some(least.min(plan.tolerates_corrupt_sites));
         self.bytes = self.bytes.saturating_add(input.bytes);
@@ -129,11 +133,7 @@ impl<'a> Tally<'a> {
             }
             let here = self.candidates.iter_mut().find(|candidate| candidate.site == share.site);
             if let Some(candidate) = here {
-                let left = |bytes: u64, taken: u64| bytes.saturating_sub(taken);
-                candidate.to_site_bytes = left(candidate.to_site_bytes, need.to_site_bytes);
-                candidate.from_site_bytes = left(candidate.from_site_bytes, need.from_site_bytes);
-                candidate.room_bytes =
-                    candidate.room_bytes.map(|room| left(room, need.store_bytes));
+                candidate.charge(need);
             }
         }
     }

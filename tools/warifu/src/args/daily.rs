@@ -1,4 +1,4 @@
-//! What is typed every day: `estimate`, `find`, `jobs`, `status`, `explain`, `man`
+//! What is typed every day: `estimate`, `plan`, `find`, `jobs`, `status`, `explain`, `man`
 
 use crate::size::Size;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -46,6 +46,42 @@ pub(crate) struct EstimateArgs {
     /// How long the stream is, or an upper bound of it
     #[arg(long)]
     pub(crate) size: Option<Size>,
+    /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Ask no site and use no key at all: every site on a link is taken to be there, with room
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct PlanArgs {
+    /// Files, and folders with all files in them
+    #[arg(value_name = "PATH", group = "what")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// A stream of so many bytes
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = crate::size::some_size)]
+    pub(crate) bytes: Option<Size>,
+    /// A table of files, as `backup` takes it
+    #[arg(long, value_name = "FILE", group = "what")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
+    #[arg(long, value_name = "K/N")]
+    pub(crate) scheme: Option<Threshold>,
+    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
+    pub(crate) overrides: Vec<Override>,
+    /// This site must get a share
+    #[arg(long = "pin", value_name = "SITE")]
+    pub(crate) pins: Vec<SiteName>,
+    /// This site must not
+    #[arg(long = "exclude", value_name = "SITE")]
+    pub(crate) exclusions: Vec<SiteName>,
+    /// Say of every site why it was chosen or not
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

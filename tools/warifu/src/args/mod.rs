@@ -9,8 +9,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
 pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs};
+pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
@@ -96,6 +96,8 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Tell what storing files would take of key, room and time, before anything is spent
     Estimate(EstimateArgs),
+    /// Tell where the shares of files would go and why, before anything is spent
+    Plan(PlanArgs),
     /// List stored objects
     List,
     /// Show a stored object with its shares

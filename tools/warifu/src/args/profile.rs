@@ -1,7 +1,7 @@
 //! Where a backup's options come from: flags win over the profile, the profile over what is built
 //! in. Which profile: by flag, by `WARIFU_PROFILE`, by `default_profile` in config.toml.
 
-use super::{BackupArgs, EstimateArgs};
+use super::{BackupArgs, EstimateArgs, PlanArgs};
 use crate::size::Size;
 use std::ffi::OsString;
 use warifu_core::SiteName;
@@ -46,6 +46,17 @@ pub(crate) fn lay_under_estimate(args: &mut EstimateArgs, profile: &Profile) {
     args.compress = args.compress.or_else(|| compression(profile));
     args.pad = args.pad.or(profile.pad);
     sites(&mut args.pins, &mut args.exclusions, profile);
+}
+
+/// Fills in what no flag of a plan said.
+pub(crate) fn lay_under_plan(args: &mut PlanArgs, profile: &Profile) {
+    args.scheme = args.scheme.or(profile.scheme);
+    sites(&mut args.pins, &mut args.exclusions, profile);
+}
+
+/// How a profile has data treated.
+pub(crate) fn treatment(profile: &Profile) -> (Compression, bool) {
+    (compression(profile).unwrap_or_default(), profile.pad.unwrap_or(false))
 }
 
 /// Any flag of a kind replaces the profile's list of that kind; and a site that a flag names is

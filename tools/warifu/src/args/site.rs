@@ -39,6 +39,14 @@ pub(crate) enum SiteCommand {
         /// Its name
         site: SiteName,
     },
+    /// Send a site no new shares; those that it holds stay, until they can be moved elsewhere
+    Drain {
+        /// Its name
+        site: SiteName,
+        /// Send it new shares again
+        #[arg(long)]
+        undo: bool,
+    },
     /// Forget a site that holds no share
     Remove(RemoveArgs),
     /// Run the site of this vault, until SIGTERM or SIGINT

@@ -32,6 +32,7 @@ fn help_lists_what_works_and_nothing_else() {
             "backup",
             "restore",
             "estimate",
+            "plan",
             "list",
             "show",
             "find",
@@ -46,8 +47,8 @@ fn help_lists_what_works_and_nothing_else() {
         ]
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
-    assert_eq!(below("site"), ["add", "list", "show", "test", "remove", "serve"]);
     assert_eq!(below("key"), ["status", "generate", "import", "export", "audit", "test"]);
+    assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
     assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
@@ -86,6 +87,10 @@ fn the_lines_of_the_lab_are_accepted() {
         "restore 00ff",
         "backup a --individual P1 --profile night",
         "estimate a b/ - --size 5GB --scheme 2/3 --individual P1 --offline --profile none",
+        "plan --bytes 15GB --scheme 3/5 --explain --offline --pin a --exclude b --profile none",
+        "plan a b/ --manifest m.csv --override zone=lab",
+        "site drain sendai",
+        "site drain sendai --undo",
         "find --individual P1 --name x --site a --since 2026-07-01 --until 2026-07-02 --limit 3",
         "find --state degraded --class computational",
         "jobs cancel 0001 --dry-run",
@@ -151,6 +156,8 @@ fn what_makes_no_sense_is_refused() {
         ("simulate national --policy best", ValueValidation),
         ("simulate national --months 0", ValueValidation),
         ("simulate national --months 121", ValueValidation),
+        ("plan --explain", MissingRequiredArgument),
+        ("plan --bytes 0", ValueValidation),
         ("list -q -v", ArgumentConflict),
         ("repair", InvalidSubcommand),
         ("help", InvalidSubcommand),

@@ -13,6 +13,7 @@ mod key;
 mod key_test;
 mod list;
 mod man;
+mod plan;
 mod restore;
 mod show;
 mod simulate;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),
+        Command::Plan(args) => plan::plan(&context, args),
         Command::List => list::list(&context),
         Command::Show { object } => show::show(&context, &object),
         Command::Find(args) => list::find(&context, args),

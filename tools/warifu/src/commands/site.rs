@@ -29,6 +29,10 @@ pub(super) fn run(context: &Context, command: SiteCommand) -> Result<(), Ending>
             let removed = context.open()?.remove_site(&args.site, args.force, args.dry_run)?;
             context.output.answer(&removed, || gone(&removed))
         }
+        SiteCommand::Drain { site, undo } => {
+            let row = context.open()?.drain_site(&site, !undo)?;
+            context.output.answer(&versioned(&row), || drained(&row))
+        }
         SiteCommand::Test { site } => {
             let report = context.open()?.test_site(&site)?;
             context.output.answer(&report, || tested(&report))
@@ -65,6 +69,18 @@ fn gone(removed: &RemovedSite) -> String {
         ),
     };
     format!("{head} site {}{lost}\n", removed.site)
+}
+
+fn drained(row: &SiteRow) -> String {
+    let site = &row.site;
+    match (row.drained, row.shares) {
+        (false, _) => format!("site {site} gets new shares again\n"),
+        (true, 0) => format!("site {site} gets no new shares and holds none\n"),
+        (true, shares) => format!(
+            "site {site} gets no new shares; the {shares} it holds stay there and serve restores: \
+             they can't be moved elsewhere yet\n"
+        ),
+    }
 }
 
 /// The sites, and what it means that one of them is the witness.

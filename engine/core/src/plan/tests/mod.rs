@@ -1,6 +1,9 @@
 //! The planner against hand-made worlds, and (in `oracle`) against brute force.
 
+mod batch;
 mod costs;
+mod explain;
+mod forecast;
 mod oracle;
 
 use super::*;
@@ -34,6 +37,9 @@ fn linked(site: &str, key_bytes: u64) -> Candidate {
         room_bytes: None,
         to_site_bytes: key_bytes,
         from_site_bytes: key_bytes,
+        to_site_fill_bytes_per_day: 0,
+        from_site_fill_bytes_per_day: 0,
+        network_bytes_per_second: None,
     }
 }
 

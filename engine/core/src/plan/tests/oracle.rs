@@ -1,4 +1,4 @@
-//! The planner against every set of sites there is.
+//! The planner against every set of sites there is, and against every cut through what they hold.
 
 use super::*;
 use proptest::prelude::*;
@@ -88,8 +88,8 @@ fn candidate(at: usize, threshold: Threshold) -> impl Strategy<Value = Candidate
         5 => Just(Channel::Otp), 2 => Just(Channel::Local), 1 => Just(Channel::Tls)
     ];
     let state = prop_oneof![20 => Just(0), 1 => Just(1), 1 => Just(2), 1 => Just(3)];
-    // Below, exactly at, and above what is needed, with ties.
-    let key = || prop_oneof![1 => Just(None), 16 => (0u64..4).prop_map(Some)];
+    // Below, exactly at, and above what so many objects need, with ties.
+    let key = || prop_oneof![1 => Just(None), 16 => (1u64..5, 0u64..3).prop_map(Some)];
     (0..6u8, 0..7u8, channel, state, key(), key()).prop_map(
         move |(zone, domain, channel, state, to, from)| Candidate {
             site: name(&format!("s{at}")),
@@ -100,11 +100,16 @@ fn candidate(at: usize, threshold: Threshold) -> impl Strategy<Value = Candidate
             draining: state == 2,
             room_bytes: match state {
                 3 => Some(need.store_bytes - 1),
-                _ => (zone == 0).then_some(need.store_bytes),
+                _ => (zone == 0).then_some(2 * need.store_bytes),
             },
-            to_site_bytes: to.map_or(need.to_site_bytes - 1, |more| need.to_site_bytes + more),
-            from_site_bytes: from
-                .map_or(need.from_site_bytes - 1, |more| need.from_site_bytes + more * 3),
+            to_site_bytes: to
+                .map_or(need.to_site_bytes - 1, |(times, more)| need.to_site_bytes * times + more),
+            from_site_bytes: from.map_or(need.from_site_bytes - 1, |(times, more)| {
+                need.from_site_bytes * times + more * 3
+            }),
+            to_site_fill_bytes_per_day: 0,
+            from_site_fill_bytes_per_day: 0,
+            network_bytes_per_second: None,
         },
     )
 }
@@ -192,17 +197,51 @@ fn check(
         prop_assert!(!(serving && admissible(&set, &strict)), "{rule:?} is recorded in vain");
     }
     if request.overrides.is_empty() {
-        let best = all.first().map(|(_, ranks)| ranks.len());
-        prop_assert_eq!(best, Some(threshold.n()));
-        let (_, best) = all.first().unwrap();
-        let mut ranked: Vec<_> =
-            request.candidates.iter().filter(|site| may_serve(site, request)).collect();
-        ranked.sort_by_key(|site| (site.channel, Reverse(site.key_bytes()), &site.site));
-        let best: Vec<_> = best.iter().map(|at| &ranked[*at].site).collect();
-        let chosen: Vec<_> = plan.shares.iter().map(|share| &share.site).collect();
-        prop_assert_eq!(chosen, best, "another set holds more key");
+        let unlinked = set.iter().filter(|site| site.channel != Channel::Otp).count();
+        let best = all.first().map(|(unlinked, _)| *unlinked);
+        prop_assert_eq!(best, Some(unlinked), "another set has more links");
+        if unlinked == 0 && request.pins.is_empty() {
+            let (before, after) = (lasting(request, &[]), lasting(request, &set));
+            prop_assert_eq!(after + 1, before, "another set leaves a longer time");
+        }
     }
     Ok(())
+}
+
+/// How many objects like this one the links can still take after these sites took one, by the
+/// narrowest of all cuts: whichever domains are cut off, each zone is cut where it is narrower.
+fn lasting(request: &PlanRequest<'_>, taken: &[&Candidate]) -> u64 {
+    let (n, k) = (request.threshold.n() as u64, request.threshold.k() as u64);
+    let shares: Vec<_> = request
+        .candidates
+        .iter()
+        .filter(|site| site.channel == Channel::Otp && may_serve(site, request))
+        .map(|site| {
+            let need = any_role_need(request, site.channel);
+            let room = site.room_bytes.map_or(u64::MAX, |room| room / need.store_bytes);
+            let key = (site.to_site_bytes / need.to_site_bytes)
+                .min(site.from_site_bytes / need.from_site_bytes);
+            (site, key.min(room) - u64::from(taken.iter().any(|one| one.site == site.site)))
+        })
+        .collect();
+    let domains: Vec<_> =
+        shares.iter().map(|(site, _)| &site.domain).collect::<BTreeSet<_>>().into_iter().collect();
+    let zones: BTreeSet<_> = shares.iter().map(|(site, _)| &site.zone).collect();
+    let width = |objects: u64, cut_off: u32| {
+        let is_off = |name: &SiteName| {
+            (0..domains.len()).any(|at| domains[at] == name && cut_off >> at & 1 == 1)
+        };
+        let through = zones.iter().map(|zone| {
+            let here =
+                shares.iter().filter(|(site, _)| &&site.zone == zone && !is_off(&site.domain));
+            here.map(|(_, shares)| objects.min(*shares)).sum::<u64>().min((n - k) * objects)
+        });
+        u64::from(cut_off.count_ones()) * objects + through.sum::<u64>()
+    };
+    let fits = |objects: &u64| {
+        (0u32..1 << domains.len()).all(|cut_off| width(*objects, cut_off) >= n * objects)
+    };
+    (1..).take_while(fits).count() as u64
 }
 
 /// What a refusal names must be so.
