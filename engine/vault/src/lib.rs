@@ -26,10 +26,13 @@ mod memory;
 mod outlook;
 mod output;
 mod plan;
+mod queue;
 mod random;
+mod rates;
 mod report;
 mod restore;
 mod serve;
+mod short;
 mod sites;
 mod status;
 pub mod world;
@@ -37,7 +40,7 @@ pub mod world;
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
-    Refused, SiteSum,
+    Refused, SiteSum, Waiting,
 };
 pub use config::Config;
 pub use doctor::{Finding, Severity};
@@ -48,13 +51,15 @@ pub use failure::{Class, Failure};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use losses::BringBack;
-pub use outlook::PoolOutlook;
+pub use outlook::{Genomes, PoolOutlook};
+pub use queue::{FetchKey, QueuedRow, Rest, WorkRequest};
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,
 };
 pub use restore::{ByteRange, Output, RestoreRequest};
 pub use serve::Server;
+pub use short::about;
 pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 pub use status::{NextBackup, SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};

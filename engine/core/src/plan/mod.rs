@@ -16,9 +16,11 @@ mod refusal;
 mod select;
 #[cfg(test)]
 mod tests;
+mod when;
 
 pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
 pub use refusal::{Refusal, Shortfall};
+pub use when::{HORIZON_S, LinkRate, Queue, Rates, Turn, when};
 
 use crate::geometry::Geometry;
 use crate::id::SiteName;

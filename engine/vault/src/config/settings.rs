@@ -49,7 +49,7 @@ pub(crate) const MEMORY_BYTES_MIN: u64 = 64 * MIB;
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 3] = ["site", "limits", "profile"];
+pub(super) const TABLES: [&str; 5] = ["site", "limits", "restore", "batch", "profile"];
 
 const fn required(table: &'static str, key: &'static str, kind: Kind) -> Setting {
     Setting { table, key, kind, is_required: true }
@@ -71,6 +71,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
     optional("limits", "patience_seconds", Kind::Count(0, 86_400, 30)),
     optional("limits", "resume_days", Kind::Count(0, 3660, 7)),
+    optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
+    optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

@@ -2,6 +2,7 @@
 
 mod costs;
 mod oracle;
+mod when;
 
 use super::*;
 use crate::direction::Direction;
