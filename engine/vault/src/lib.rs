@@ -18,6 +18,7 @@ mod doctor;
 mod estimate;
 mod failure;
 mod find;
+mod foretell;
 mod jobs;
 mod journal;
 mod keys;
@@ -48,6 +49,7 @@ pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
 };
 pub use failure::{Class, Failure};
+pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use losses::BringBack;

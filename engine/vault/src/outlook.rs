@@ -89,14 +89,18 @@ pub(crate) fn outlook(
 /// How many objects of so many bytes what is free of a pool takes.
 fn fitting(pool: &PoolRow, bytes: u64, threshold: Threshold) -> u64 {
     let Ok(geometry) = Geometry::new(bytes.next_multiple_of(4096)) else { return 0 };
+    pool.free_bytes() / fitting_need(&pool.pool, geometry, threshold).max(1)
+}
+
+/// What one object takes of a pool, by the pool's name, whichever role the site gets.
+pub(crate) fn fitting_need(pool: &str, geometry: Geometry, threshold: Threshold) -> u64 {
     let of = |role| need(threshold, geometry, role, Channel::Otp);
     let (pad, computed) = (of(Role::Pad), of(Role::Computed));
-    let needed = match pool.pool.rsplit_once('/') {
+    match pool.rsplit_once('/') {
         Some((_, "to")) => pad.to_site_bytes.max(computed.to_site_bytes),
         Some((_, "from")) => pad.from_site_bytes.max(computed.from_site_bytes),
         _ => random_bytes(threshold, pad.random_bytes.max(computed.random_bytes)),
-    };
-    pool.free_bytes() / needed.max(1)
+    }
 }
 
 /// Of the `random` pool, where all shares go over links.
@@ -106,7 +110,7 @@ fn random_bytes(threshold: Threshold, of_share_bytes: u64) -> u64 {
 }
 
 /// Bytes a day by the pool's name. Rounded up: what is left is never overstated.
-pub(crate) fn spent_per_day(objects: &[Object], now_unix_s: u64) -> BTreeMap<String, u64> {
+fn spent_per_day(objects: &[Object], now_unix_s: u64) -> BTreeMap<String, u64> {
     let seen_s = history_s(objects, now_unix_s).clamp(DAY_S, SPEND_DAYS * DAY_S);
     let begin = now_unix_s.saturating_sub(SPEND_DAYS * DAY_S);
     let mut spent: BTreeMap<String, u64> = BTreeMap::new();

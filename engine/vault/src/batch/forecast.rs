@@ -174,6 +174,6 @@ mod tests {
         assert_eq!(in_order(Order::Fair, &items), [0, 3, 4, 1, 5, 2]);
         assert_eq!(in_order(Order::Given, &items), [0, 1, 2, 3, 4, 5]);
         assert_eq!(in_order(Order::Smallest, &items), [1, 4, 3, 2, 0, 5]);
-        assert_eq!(in_order(Order::Fair, &[]), []);
+        assert!(in_order(Order::Fair, &[]).is_empty());
     }
 }

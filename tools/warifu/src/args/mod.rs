@@ -8,8 +8,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
-pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
+pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs, WorkerArgs};
+pub(crate) use key::{ExportArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
@@ -103,9 +103,11 @@ pub(crate) enum Command {
     },
     /// Search the catalog for stored objects
     Find(FindArgs),
-    /// Backups that run or were interrupted
+    /// Backups that run, were interrupted, or wait for key
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Store what waits in the queue, as key arrives
+    Worker(WorkerArgs),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
     /// Look for what is wrong with this vault or will be

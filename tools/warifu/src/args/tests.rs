@@ -36,6 +36,7 @@ fn help_lists_what_works_and_nothing_else() {
             "show",
             "find",
             "jobs",
+            "worker",
             "status",
             "doctor",
             "config",
@@ -46,10 +47,10 @@ fn help_lists_what_works_and_nothing_else() {
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
     assert_eq!(below("site"), ["add", "list", "show", "test", "remove", "serve"]);
-    assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
+    assert_eq!(below("key"), ["status", "forecast", "generate", "import", "export", "audit"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
-    assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
+    assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }
 
 #[test]
@@ -86,6 +87,10 @@ fn the_lines_of_the_lab_are_accepted() {
         "find --individual P1 --name x --site a --since 2026-07-01 --until 2026-07-02 --limit 3",
         "find --state degraded --class computational",
         "jobs cancel 0001 --dry-run",
+        "jobs pause 0001",
+        "backup --manifest m.tsv --wait",
+        "worker --once --jobs 2 --json",
+        "key forecast --days 30 -o f.svg",
         "status --watch --offline",
         "explain",
         "explain key-short",
@@ -139,6 +144,9 @@ fn what_makes_no_sense_is_refused() {
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 6-5", ValueValidation),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range -5", UnknownArgument),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 1-2-3", ValueValidation),
+        ("backup a --individual P1 --wait --dry-run", ArgumentConflict),
+        ("key forecast --days 0", ValueValidation),
+        ("worker --jobs 0", ValueValidation),
         ("list -q -v", ArgumentConflict),
         ("repair", InvalidSubcommand),
         ("help", InvalidSubcommand),

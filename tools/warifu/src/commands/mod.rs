@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod estimate;
 mod explain;
+mod forecast;
 mod individual;
 mod init;
 mod jobs;
@@ -16,6 +17,7 @@ mod restore;
 mod show;
 mod site;
 mod status;
+mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
 use crate::exit::Ending;
@@ -47,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Show { object } => show::show(&context, &object),
         Command::Find(args) => list::find(&context, args),
         Command::Jobs(command) => jobs::run(&context, &command),
+        Command::Worker(args) => worker::worker(&context, &args),
         Command::Status(args) => status::status(&context, &args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
