@@ -136,6 +136,19 @@ impl Vault {
         Ok(self.stored_before(&record, std::slice::from_ref(input))?.remove(&0))
     }
 
+    /// Of these, by their place, the ones that were stored before just so, unchanged since, and as
+    /// which object.
+    ///
+    /// # Errors
+    /// Where the catalog fails.
+    pub fn stored_already(
+        &self,
+        inputs: &[Input],
+    ) -> Result<BTreeMap<usize, ObjectId>, Failure> {
+        let record = self.batch_record()?;
+        record.map_or_else(|| Ok(BTreeMap::new()), |record| self.stored_before(&record, inputs))
+    }
+
     /// What makes the record of a file that is stored by itself, in any of these ways of asking;
     /// `None` for a stream.
     pub(crate) fn note_of(&self, asked: &[BackupRequest]) -> Result<Option<Note>, Failure> {

@@ -11,6 +11,8 @@
 
 mod entry;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub(crate) use entry::{Entry, Held, Ticket};
