@@ -139,8 +139,10 @@ pub(super) fn read(bytes: &[u8]) -> Option<(Entry, usize)> {
             break;
         };
         let Some(text) = checked(&rest[..length]) else {
-            // Only the last line can be one that was being written.
-            if end + length + 1 == bytes.len() && entry.is_some() {
+            // Only the last line can be one that was being written, and then what is missing of it
+            // reads as zeros.
+            let is_last = end + length + 1 == bytes.len() && entry.is_some();
+            if is_last && rest[..length].contains(&0) {
                 break;
             }
             return None;

@@ -79,7 +79,7 @@ impl Waiters {
     }
 
     /// The names of the files of entries, in the order in which they were queued.
-    pub(crate) fn keys(&self) -> io::Result<Vec<String>> {
+    fn keys(&self) -> io::Result<Vec<String>> {
         Ok(self.names()?.into_iter().filter(|name| name.ends_with(SUFFIX)).collect())
     }
 

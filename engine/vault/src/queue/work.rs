@@ -23,8 +23,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Looks after which all is planned anew though nothing seems to have changed.
 const LOOKS_PER_SURVEY: u32 = 60;
 
-/// How long an entry that could not be stored for a passing reason is left alone, in seconds.
-const RETRY_S: u64 = 10;
+/// How long an entry that could not be stored for a passing reason is left alone at most, in
+/// seconds; at first it is tried again sooner.
+const RETRY_S_MAX: u64 = 16;
+
+/// How often an entry is tried that fits and can't be stored, where the work is to end by itself.
+const TRIES_ONCE: u32 = 3;
 
 /// Entries that don't fit after which no more are looked at for some that do.
 const PASSED_MAX: usize = 64;
@@ -136,23 +140,35 @@ struct Board {
     ready: VecDeque<ObjectId>,
     /// Entries that threads of this process have in hand.
     in_hand: Vec<ObjectId>,
-    /// When an entry may be tried again, in seconds since 1970.
-    not_before: BTreeMap<ObjectId, u64>,
+    /// How often an entry was tried in vain, and when it may be tried again, in seconds since 1970.
+    tries: BTreeMap<ObjectId, (u32, u64)>,
     /// What pools and queue were like when an entry that may shrink was last tried.
     tried: BTreeMap<ObjectId, String>,
     /// What they were like at the last survey.
     seen: String,
     looks: u32,
+    surveyed_unix_s: u64,
+    /// Whether something that fits is left alone for a moment.
+    is_soon: bool,
     /// The inputs of entries of which the onlooker was told, by their number.
     told: Vec<(ObjectId, Input, Vec<ObjectId>)>,
     /// Entries of `only` that are done with.
     settled: Vec<ObjectId>,
 }
 
+impl Board {
+    fn was_in_vain(&mut self, id: ObjectId, unix_s: u64) {
+        let (tries, until) = self.tries.entry(id).or_default();
+        *tries += 1;
+        *until = unix_s + (1 << (*tries).min(4)).min(RETRY_S_MAX);
+    }
+}
+
 /// What a thread does next.
 enum Next {
     Store(ObjectId),
-    Look,
+    /// Wait for a change; the longer, the more entries there are to look at.
+    Look(usize),
     End,
 }
 
@@ -188,7 +204,10 @@ impl Shop<'_> {
                         break Err(failure);
                     }
                 }
-                Ok(Next::Look) => vault.clock.pause(LOOK_PAUSE),
+                Ok(Next::Look(entries)) => {
+                    let entries = u32::try_from(entries).unwrap_or(u32::MAX).min(10_000);
+                    vault.clock.pause(LOOK_PAUSE + Duration::from_millis(1) * entries);
+                }
                 Ok(Next::End) => break Ok(()),
                 Err(failure) => break Err(failure),
             }
@@ -213,26 +232,28 @@ impl Shop<'_> {
         if is_over(&board) && board.in_hand.is_empty() {
             return Ok(Next::End);
         }
-        let now = looked_at(vault, &self.queue)?;
+        let now = looked_at(vault, &entries)?;
         board.looks += 1;
-        let is_due = board.seen != now || board.looks >= LOOKS_PER_SURVEY;
+        let (before, unix_s) = (board.surveyed_unix_s, vault.now_unix_s());
+        let again = board.tries.values().any(|(_, until)| (before + 1..=unix_s).contains(until));
+        let is_due = board.seen != now || again || board.looks >= LOOKS_PER_SURVEY;
         if !is_due && !(self.request.is_once && board.in_hand.is_empty()) {
-            return Ok(Next::Look);
+            return Ok(Next::Look(entries.len()));
         }
         vault.note_arrivals();
         let rest = self.survey(vault, &mut board, &entries, &now)?;
-        (board.seen, board.looks) = (now, 0);
+        (board.seen, board.looks, board.surveyed_unix_s) = (now, 0, unix_s);
         match (board.ready.pop_front(), self.request.is_once && board.in_hand.is_empty()) {
             (Some(id), _) => {
                 board.in_hand.push(id);
                 Ok(Next::Store(id))
             }
-            (None, true) => Ok(Next::End),
-            (None, false) => {
+            (None, true) if !board.is_soon => Ok(Next::End),
+            (None, _) => {
                 if rest.waiting > 0 && board.in_hand.is_empty() {
                     self.onlooker.rests(rest);
                 }
-                Ok(Next::Look)
+                Ok(Next::Look(entries.len()))
             }
         }
     }
@@ -246,7 +267,7 @@ impl Shop<'_> {
         now: &str,
     ) -> Result<Rest, Failure> {
         let unix_s = vault.now_unix_s();
-        board.not_before.retain(|_, until| *until > unix_s && *until <= unix_s + RETRY_S);
+        board.is_soon = false;
         let (candidates, random_bytes) = (vault.candidates_unasked()?, vault.random_unplanned()?);
         let rates = vault.rates()?;
         let mut turns = Queue::new(&candidates, random_bytes, &rates);
@@ -260,13 +281,21 @@ impl Shop<'_> {
             }
             let begun = |object: &ObjectId| intents.iter().any(|intent| intent.object == *object);
             let is_begun = entry.objects.iter().any(begun);
-            let is_free = self.is_wanted(&id) && !board.not_before.contains_key(&id);
+            let (tries, until) = board.tries.get(&id).copied().unwrap_or_default();
+            // A clock that was set back holds nobody up.
+            let is_left_alone = until > unix_s && until <= unix_s + RETRY_S_MAX;
+            let is_free = self.is_wanted(&id)
+                && !is_left_alone
+                && !(self.request.is_once && tries >= TRIES_ONCE);
+            let comes_soon =
+                self.request.is_once && is_left_alone && tries < TRIES_ONCE && self.is_wanted(&id);
             // What was begun has its key planned already.
             let Some(request) = wanted(entry).filter(|_| !is_begun) else {
                 match is_free {
                     true => board.ready.push_back(id),
                     false => rest.waiting += usize::from(self.is_wanted(&id)),
                 }
+                board.is_soon |= comes_soon;
                 continue;
             };
             if passed.len() >= PASSED_MAX {
@@ -281,6 +310,7 @@ impl Shop<'_> {
             match turn.seconds {
                 Some(0) if is_free => board.ready.push_back(id),
                 wait_s if self.is_wanted(&id) => {
+                    board.is_soon |= comes_soon && wait_s == Some(0);
                     rest.waiting += 1;
                     rest.wait_s = [rest.wait_s, wait_s].into_iter().flatten().min();
                     passed.push((id, is_free, entry.ticket.request.compression));
@@ -376,7 +406,7 @@ impl Shop<'_> {
                 self.store(vault, *taken, peers)
             }
             Ok(Taking::Busy) => {
-                self.board().not_before.insert(*id, vault.now_unix_s() + RETRY_S);
+                self.board().was_in_vain(*id, vault.now_unix_s());
                 Ok(())
             }
             Ok(Taking::Taken(_) | Taking::Gone) => Ok(()),
@@ -408,8 +438,7 @@ impl Shop<'_> {
             }
             Ok(Stored::Before(object)) => Outcome::Skipped { object: object.to_string() },
             Err(failure) if is_passing(&failure) || self.is_stopped() => {
-                let until = vault.now_unix_s() + RETRY_S;
-                self.board().not_before.insert(id, until);
+                self.board().was_in_vain(id, vault.now_unix_s());
                 tracing::info!(%id, %failure, "it waits in the queue");
                 self.onlooker.waits(number);
                 return Ok(());
@@ -561,7 +590,7 @@ fn number_of(board: &mut Board, entry: &Entry) -> usize {
 }
 
 /// What pools and queue look like: where it changes, it may be somebody's turn.
-fn looked_at(vault: &Vault, queue: &Waiters) -> Result<String, Failure> {
+fn looked_at(vault: &Vault, entries: &[Entry]) -> Result<String, Failure> {
     let mut hasher = blake3::Hasher::new();
     for pool in vault.keys.pools()? {
         hasher.update(pool.pool.bytes());
@@ -569,8 +598,8 @@ fn looked_at(vault: &Vault, queue: &Waiters) -> Result<String, Failure> {
             hasher.update(&side.bytes_total.to_le_bytes()).update(&side.bytes_left.to_le_bytes());
         }
     }
-    for name in queue.keys().map_err(unusable)? {
-        hasher.update(name.as_bytes());
+    for entry in entries {
+        hasher.update(entry.ticket.id.bytes()).update(&[u8::from(entry.held.is_some())]);
     }
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -69,7 +69,7 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
     let lab = lab(4 << 20);
     let large = lab.file("large", &sample(9, 8 << 20));
     let short = lab.backup(Backup::of(&large, "2/3")).exits(7).exit_line();
-    assert_eq!((&short["class"], &short["retryable"]), (&"key-budget".into(), &true.into()));
+    assert!(short["class"] == "key-budget" && short["retryable"] == true, "{short:#}");
     assert!(short["next"].as_str().unwrap().contains("no key arrives"), "{short:#}");
     assert!(short.get("retry_after_seconds").is_none(), "{short:#}");
     // A drive that came is a rate.
@@ -93,11 +93,11 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
 fn half_of_a_batch_is_stored_and_a_worker_stores_the_rest_when_key_was_brought() {
     let lab = lab(5 << 20);
     (0..3).for_each(|site| lab.deliver(site, 1 << 20));
-    let files = files(&lab, 4, 2_000_000);
+    let files = files(&lab, 4, 2_300_000);
     let done = backup(&lab, &files, &[]).wait().exits(3);
     let lines = done.lines();
     let summary = lines.last().unwrap();
-    assert_eq!((&summary["stored"], &summary["failed"]), (&2.into(), &2.into()), "{summary:#}");
+    assert!(summary["stored"] == 2 && summary["failed"] == 2, "{summary:#}");
     let failed = done.exit_line()["failed"].as_array().unwrap().clone();
     assert!(failed.iter().all(|one| one["code"] == "key-short"), "{failed:#?}");
     assert_eq!(done.stderr.matches("it fits in about").count(), 2, "{}", done.stderr);
@@ -111,9 +111,7 @@ fn half_of_a_batch_is_stored_and_a_worker_stores_the_rest_when_key_was_brought()
         rows.iter().map(|row| row["queue"]["fits_in_seconds"].as_u64().unwrap()).collect();
     assert!(times[0] > 0 && times[0] <= times[1], "{rows:#?}");
     let status = lab.ask(&["status", "--offline"]);
-    assert_eq!((&status["queued"], &status["queue_fits_in_seconds"]), {
-        (&2.into(), &times[1].into())
-    });
+    assert!(status["queued"] == 2 && status["queue_fits_in_seconds"] == times[1]);
     let once = lab.run(&["--json", "worker", "--once"]).ok();
     assert_eq!(once.lines()[0]["type"], "ready");
     assert_eq!(lab.listed().len(), 2, "without key nothing is stored");
@@ -192,7 +190,7 @@ fn what_can_never_be_stored_is_held_back_and_said() {
     (0..3).for_each(|site| lab.deliver(site, 12 << 20));
     let _failed = lab.run(&["--json", "worker", "--once"]).exits(3);
     let rows = queued(&lab);
-    assert_eq!((rows.len(), &rows[0]["state"]), (1, &"failed".into()), "{rows:#?}");
+    assert!(rows.len() == 1 && rows[0]["state"] == "failed", "{rows:#?}");
     // Back again, it is tried again where the operator says so.
     std::fs::write(&files[0].0, &files[0].1).unwrap();
     let _once = lab.run(&["worker", "--once"]).ok();
