@@ -18,6 +18,7 @@ mod doctor;
 mod estimate;
 mod failure;
 mod find;
+mod foretell;
 mod jobs;
 mod journal;
 mod keys;
@@ -29,10 +30,13 @@ mod output;
 mod placement;
 mod plan;
 mod policy;
+mod queue;
 mod random;
+mod rates;
 mod report;
 mod restore;
 mod serve;
+mod short;
 pub mod simulate;
 mod sites;
 mod status;
@@ -41,7 +45,7 @@ pub mod world;
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
-    Refused, SiteSum,
+    Refused, SiteSum, Waiting,
 };
 pub use config::Config;
 pub use doctor::{Finding, Severity};
@@ -49,18 +53,21 @@ pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
 };
 pub use failure::{Class, Failure};
+pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
 pub use losses::BringBack;
-pub use outlook::PoolOutlook;
+pub use outlook::{Genomes, PoolOutlook};
 pub use placement::{PlacedShare, Placement, PlacementReport, PlacementRequest, PlacementSite};
+pub use queue::{FetchKey, QueuedRow, Rest, WorkRequest};
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,
 };
 pub use restore::{ByteRange, Output, RestoreRequest};
 pub use serve::Server;
+pub use short::about;
 pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 pub use status::{NextBackup, SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};

@@ -70,6 +70,9 @@ struct LastLine<'a> {
     class: &'a str,
     retryable: bool,
     next: &'a str,
+    /// In how many seconds the forecast has it go through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     failed: &'a [FailedInput],
 }
@@ -83,12 +86,17 @@ impl Ending {
             class,
             retryable,
             next,
+            retry_after_seconds: None,
             failed: &[],
         };
         match self {
             Self::Failed(failure) => {
                 let class = failure.class();
-                line(class.exit_code(), class.as_str(), class.is_retryable(), failure.advice())
+                let (code, retryable) = (class.exit_code(), class.is_retryable());
+                LastLine {
+                    retry_after_seconds: failure.wait_s(),
+                    ..line(code, class.as_str(), retryable, failure.advice())
+                }
             }
             Self::Degraded { failed } => {
                 let next = "mend what failed, then give those inputs again";

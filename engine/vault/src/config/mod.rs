@@ -60,6 +60,12 @@ pub struct Config {
     /// Where shares go.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
+    /// What is kept for restores.
+    #[serde(default)]
+    pub restore: RestorePolicy,
+    /// How many inputs share what key there is.
+    #[serde(default)]
+    pub batch: BatchPolicy,
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
@@ -113,6 +119,42 @@ impl Default for Limits {
     }
 }
 
+/// How much key is kept for restores of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestorePolicy {
+    /// Percent of what one restore of every stored object takes from every site. With 100, any
+    /// object finds its reserve whatever happens to others; with less, not all of them do.
+    pub reserve_percent: u8,
+}
+
+impl Default for RestorePolicy {
+    fn default() -> Self {
+        Self { reserve_percent: 100 }
+    }
+}
+
+/// How inputs that don't all fit are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchPolicy {
+    /// Which come first.
+    pub order: Order,
+}
+
+/// Which inputs come first where key does not cover all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// One of each individual, then a second one of each, and so on; of one individual as given.
+    #[default]
+    Fair,
+    /// As they were given.
+    Given,
+    /// The shortest first.
+    Smallest,
+}
+
 impl Config {
     /// The settings of a new vault.
     #[must_use]
@@ -124,6 +166,8 @@ impl Config {
             site,
             limits: Limits::default(),
             placement: Placement::default(),
+            restore: RestorePolicy::default(),
+            batch: BatchPolicy::default(),
             profile: BTreeMap::new(),
             kme: BTreeMap::new(),
             broken: BTreeMap::new(),
@@ -392,6 +436,10 @@ policy = \"round-robin\"
 pin = [\"c\"]
 exclude = [\"d\", \"zone:e\", \"domain:f\"]
 speeds = [\"a=2MB\"]
+[restore]
+reserve_percent = 80
+[batch]
+order = \"smallest\"
 [profile.night]
 scheme = \"2/3\"
 compress = \"zstd\"
@@ -439,11 +487,11 @@ watermark_bytes = \"1GiB\"
             let words = format!("\n{} = ", setting.key);
             assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
         }
-        assert!(shown.contains("# line 23\n") && !shown.contains("default\n"), "{shown}");
+        assert!(shown.contains("# line 27\n") && !shown.contains("default\n"), "{shown}");
         let fewer = "v = 1\nname = \"g\"\n";
         let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
         assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (5, 2));
+        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (7, 2));
     }
 
     #[test]

@@ -64,7 +64,8 @@ const KME_KEY_BYTES_MAX: u64 = 4 * MIB;
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 5] = ["site", "limits", "placement", "profile", "kme"];
+pub(super) const TABLES: [&str; 7] =
+    ["site", "limits", "placement", "restore", "batch", "profile", "kme"];
 
 /// What [`Policy`](warifu_core::schedule::Policy) there is, the product's first.
 const POLICIES: &[&str] = &["forecast", "most-remaining", "fixed", "round-robin", "random"];
@@ -93,6 +94,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("placement", "pin", Kind::Sites),
     optional("placement", "exclude", Kind::Exclusions),
     optional("placement", "speeds", Kind::Speeds),
+    optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
+    optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

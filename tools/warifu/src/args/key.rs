@@ -10,6 +10,9 @@ use warifu_core::SiteName;
 pub(crate) enum KeyCommand {
     /// Show what each pool holds and what is reserved for restores
     Status,
+    /// Foretell free key, at what is spent and what arrives lately: when each pool empties, and
+    /// when no backup can be made any more
+    Forecast(ForecastArgs),
     /// Make new key: for a link, with a courier's drive, or for the gateway's own needs
     Generate(GenerateArgs),
     /// Take in the key on a courier's drive, and erase the drive
@@ -20,6 +23,18 @@ pub(crate) enum KeyCommand {
     Audit,
     /// Probe a key-management entity for what ETSI GS QKD 014 demands; it spends a few of its keys
     Test(TestArgs),
+}
+
+/// `key forecast`
+#[derive(Args, Debug)]
+pub(crate) struct ForecastArgs {
+    /// How far to look ahead
+    #[arg(long, value_name = "N", default_value = "90",
+          value_parser = clap::value_parser!(u32).range(1..=3660))]
+    pub(crate) days: u32,
+    /// Also draw it, as a picture in SVG
+    #[arg(short, long, value_name = "FILE.svg")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `key generate`

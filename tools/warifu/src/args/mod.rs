@@ -9,8 +9,8 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs};
-pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs};
+pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
+pub(crate) use key::{ExportArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
@@ -107,9 +107,11 @@ pub(crate) enum Command {
     },
     /// Search the catalog for stored objects
     Find(FindArgs),
-    /// Backups that run or were interrupted
+    /// Backups that run, were interrupted, or wait for key
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Store what waits in the queue, as key arrives
+    Worker(WorkerArgs),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
     /// Take sites, key and individuals through months of operation, in seconds

@@ -37,6 +37,7 @@ fn help_lists_what_works_and_nothing_else() {
             "show",
             "find",
             "jobs",
+            "worker",
             "status",
             "simulate",
             "doctor",
@@ -47,11 +48,14 @@ fn help_lists_what_works_and_nothing_else() {
         ]
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
-    assert_eq!(below("key"), ["status", "generate", "import", "export", "audit", "test"]);
+    assert_eq!(
+        below("key"),
+        ["status", "forecast", "generate", "import", "export", "audit", "test"]
+    );
     assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
-    assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
+    assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }
 
 #[test]
@@ -94,6 +98,10 @@ fn the_lines_of_the_lab_are_accepted() {
         "find --individual P1 --name x --site a --since 2026-07-01 --until 2026-07-02 --limit 3",
         "find --state degraded --class computational",
         "jobs cancel 0001 --dry-run",
+        "jobs pause 0001",
+        "backup --manifest m.tsv --wait",
+        "worker --once --jobs 2 --json",
+        "key forecast --days 30 -o f.svg",
         "status --watch --offline",
         "simulate --list",
         "simulate tohoku-2022 --months 3 --seed 7 --policy fixed --policy forecast -o a.svg",
@@ -158,6 +166,9 @@ fn what_makes_no_sense_is_refused() {
         ("simulate national --months 121", ValueValidation),
         ("plan --explain", MissingRequiredArgument),
         ("plan --bytes 0", ValueValidation),
+        ("backup a --individual P1 --wait --dry-run", ArgumentConflict),
+        ("key forecast --days 0", ValueValidation),
+        ("worker --jobs 0", ValueValidation),
         ("list -q -v", ArgumentConflict),
         ("repair", InvalidSubcommand),
         ("help", InvalidSubcommand),

@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod estimate;
 mod explain;
+mod forecast;
 mod individual;
 mod init;
 mod jobs;
@@ -19,6 +20,7 @@ mod show;
 mod simulate;
 mod site;
 mod status;
+mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
 use crate::exit::Ending;
@@ -51,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Show { object } => show::show(&context, &object),
         Command::Find(args) => list::find(&context, args),
         Command::Jobs(command) => jobs::run(&context, &command),
+        Command::Worker(args) => worker::worker(&context, &args),
         Command::Status(args) => status::status(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
