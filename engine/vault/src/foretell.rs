@@ -167,9 +167,7 @@ fn breaks(
     let of: BTreeMap<&str, (u64, u64)> = (pools.iter())
         .map(|row| (row.pool.as_str(), (row.fill_bytes_per_day, row.spent_bytes_per_day)))
         .collect();
-    let net = |pool: &str| {
-        of.get(pool).map_or(0.0, |(fill, spent)| *fill as f64 - *spent as f64)
-    };
+    let net = |pool: &str| of.get(pool).map_or(0.0, |(fill, spent)| *fill as f64 - *spent as f64);
     let way = |site: &SiteName, way: &str| net(&format!("{site}/{way}"));
     let at = |left: u64, net: f64, days: f64| (left as f64 + net * days).max(0.0) as u64;
     let refusal_at = |days: f64| {
@@ -274,10 +272,10 @@ mod tests {
 
     #[test]
     fn a_line_falls_to_nothing_and_stays_there() {
-        assert_eq!(line(100, 0, 10, 30), (
-            vec![point(0.0, 100), point(10.0, 0), point(30.0, 0)],
-            Some(10.0)
-        ));
+        assert_eq!(
+            line(100, 0, 10, 30),
+            (vec![point(0.0, 100), point(10.0, 0), point(30.0, 0)], Some(10.0))
+        );
         assert_eq!(line(100, 5, 10, 10), (vec![point(0.0, 100), point(10.0, 50)], Some(20.0)));
         assert_eq!(line(100, 10, 10, 10), (vec![point(0.0, 100), point(10.0, 100)], None));
         assert_eq!(line(0, 10, 0, 10), (vec![point(0.0, 0), point(10.0, 100)], None));
@@ -351,8 +349,12 @@ mod tests {
         let two = [(&names[0], &names[0], 9), (&names[0], &names[1], 9), (&names[2], &names[2], 9)];
         assert_eq!(most(&two, threshold), 0);
         // Two sites of one domain take as one.
-        let one = [(&names[0], &names[0], 4), (&names[0], &names[0], 4), (&names[1], &names[1], 9),
-            (&names[2], &names[2], 9)];
+        let one = [
+            (&names[0], &names[0], 4),
+            (&names[0], &names[0], 4),
+            (&names[1], &names[1], 9),
+            (&names[2], &names[2], 9),
+        ];
         assert_eq!(most(&one, threshold), 8);
     }
 }

@@ -8,9 +8,9 @@
 //! [`KME_SEEN_S_MIN`] or [`COURIER_SEEN_S_MIN`]: three drives in one afternoon are no rate of
 //! three drives an afternoon.
 
+use crate::Vault;
 use crate::failure::Failure;
 use crate::plan::error_chain;
-use crate::Vault;
 use std::collections::BTreeMap;
 use warifu_catalog::Arrival;
 use warifu_core::plan::{LinkRate, Rates};
@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_source_that_delivers_by_itself_is_told_from_a_drive() {
-        let of = |names: &[&str]| Coming::of(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let of =
+            |names: &[&str]| Coming::of(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(of(&["system"]), Coming::ByCourier);
         assert_eq!(of(&["system", "kme:tokyo"]), Coming::FromKme);
         assert_eq!(of(&[]).as_str(), "by courier");

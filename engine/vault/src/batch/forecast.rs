@@ -97,8 +97,9 @@ impl Vault {
         let sized: Vec<(usize, u64)> =
             todo.iter().map(|&number| (number, inputs[number].bytes().unwrap_or(0))).collect();
         let ranked: Vec<Ranked<'_>> = (sized.iter())
-            .map(|&(number, bytes)| {
-                Ranked { individual: &inputs[number].request.individual, bytes }
+            .map(|&(number, bytes)| Ranked {
+                individual: &inputs[number].request.individual,
+                bytes,
             })
             .collect();
         let mut forecast = Forecast {

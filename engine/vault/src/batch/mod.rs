@@ -13,8 +13,8 @@ mod run;
 mod summary;
 
 pub(crate) use carried::Carried;
-pub(crate) use forecast::{Ranked, geometry_at_most, in_order};
 pub use forecast::{Forecast, Waiting};
+pub(crate) use forecast::{Ranked, geometry_at_most, in_order};
 pub use run::Manner;
 pub(crate) use summary::Tally;
 pub use summary::{BatchReport, LatencyReport, SiteSum};

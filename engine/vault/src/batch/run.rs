@@ -141,10 +141,7 @@ impl Vault {
     ///
     /// # Errors
     /// Where the catalog fails.
-    pub fn stored_already(
-        &self,
-        inputs: &[Input],
-    ) -> Result<BTreeMap<usize, ObjectId>, Failure> {
+    pub fn stored_already(&self, inputs: &[Input]) -> Result<BTreeMap<usize, ObjectId>, Failure> {
         let record = self.batch_record()?;
         record.map_or_else(|| Ok(BTreeMap::new()), |record| self.stored_before(&record, inputs))
     }

@@ -38,9 +38,8 @@ impl Vault {
     pub(crate) fn queued_rows(&self) -> Result<Vec<JobRow>, Failure> {
         let entries = self.waiters().list().map_err(unusable)?;
         let intents = self.catalog()?.intents()?;
-        let is_begun = |entry: &Entry| {
-            intents.iter().any(|intent| entry.objects.contains(&intent.object))
-        };
+        let is_begun =
+            |entry: &Entry| intents.iter().any(|intent| entry.objects.contains(&intent.object));
         let entries: Vec<Entry> = entries.into_iter().filter(|entry| !is_begun(entry)).collect();
         let mut places = in_order(self.config.batch.order, &entries);
         places.sort_by_key(|&at| entries[at].held.is_some());

@@ -489,13 +489,9 @@ impl Shop<'_> {
         let note = vault.note_of(std::slice::from_ref(request))?;
         let mut before_listing = |object| note.iter().for_each(|note| note.write(object));
         let meanwhile = || Ok(None);
-        let mut carried = Carried::on(
-            std::mem::take(peers),
-            self.times.clone(),
-            &mut before_listing,
-            &meanwhile,
-        )
-        .announced(&beginning);
+        let mut carried =
+            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing, &meanwhile)
+                .announced(&beginning);
         let mut progress = |progress| self.onlooker.advances(number, progress);
         let watch = Watch { progress: &mut progress, stop: self.stop };
         let outcome = vault.store(request, watch, Wish::Either, &mut carried);

@@ -166,7 +166,8 @@ impl Onlooker for Show<'_> {
     }
 
     fn is_warned(&self, forecast: &Forecast) {
-        let Forecast { inputs, bytes, fitting_inputs, fitting_bytes, shortfall, waiting } = forecast;
+        let Forecast { inputs, bytes, fitting_inputs, fitting_bytes, shortfall, waiting } =
+            forecast;
         let last = waiting.iter().map(|one| one.wait_s).collect::<Option<Vec<_>>>();
         let when = match last.and_then(|times| times.into_iter().max()) {
             Some(seconds) => format!("the last of them in {}", about(seconds)),

@@ -271,7 +271,9 @@ mod tests {
     fn the_picture_has_a_line_for_each_site_and_marks_where_it_ends() {
         let svg = drawn(&sample()).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
-        for words in ["sendai/to, empty in 40 days", "osaka/to", "free key, GiB", "no backup at 3/5"] {
+        for words in
+            ["sendai/to, empty in 40 days", "osaka/to", "free key, GiB", "no backup at 3/5"]
+        {
             assert!(svg.contains(words), "{words}");
         }
         assert!(!svg.contains("sendai/from"), "its other direction lasts longer");
@@ -283,10 +285,8 @@ mod tests {
         let none = KeyForecast { pools: Vec::new(), no_backup_in_days: Some(0.0), ..sample() };
         assert!(drawn(&none).is_ok());
         let huge = row("a/to", &[(0.0, u64::MAX), (60.0, 0)], Some(60.0));
-        let many = (0..40).map(|site| PoolForecast {
-            site: Some(format!("s{site}")),
-            ..huge.clone()
-        });
+        let many =
+            (0..40).map(|site| PoolForecast { site: Some(format!("s{site}")), ..huge.clone() });
         assert!(drawn(&KeyForecast { pools: many.collect(), days: 3660, ..sample() }).is_ok());
     }
 

@@ -9,8 +9,8 @@ use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use warifu_vault::{
-    AuditRow, Class, Failure, GenerateRequest, Imported, KeySourceChoice, PoolOutlook, PoolRow, Target, Vault,
-    WITNESS_MEANS, Watch,
+    AuditRow, Class, Failure, GenerateRequest, Imported, KeySourceChoice, PoolOutlook, PoolRow,
+    Target, Vault, WITNESS_MEANS, Watch,
 };
 
 /// Runs one of them.

@@ -11,7 +11,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use warifu_core::ObjectId;
 use warifu_vault::{
-    BatchReport, Class, Failure, Gathered, Input, Manner, Onlooker, Outcome, Refused, Vault, WorkRequest,
+    BatchReport, Class, Failure, Gathered, Input, Manner, Onlooker, Outcome, Refused, Vault,
+    WorkRequest,
 };
 
 /// What a worker says when it is ready, in JSON.
@@ -32,7 +33,8 @@ pub(super) fn worker(context: &Context, args: &WorkerArgs) -> Result<(), Ending>
     context.output.answer(&ready, || {
         format!("worker of {} is ready: {queued} backups wait\n", ready.vault)
     })?;
-    let request = WorkRequest { is_once: args.once, jobs: jobs(args.jobs), ..WorkRequest::default() };
+    let request =
+        WorkRequest { is_once: args.once, jobs: jobs(args.jobs), ..WorkRequest::default() };
     let done = work(context, &vault, &stop, request, Around::default())?;
     // To be stopped is how it is meant to end.
     ending(done.report.stored + done.report.skipped + done.failures.len(), &done.failures)

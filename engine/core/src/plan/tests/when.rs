@@ -63,7 +63,8 @@ fn the_second_is_the_first_at_which_the_need_is_met() {
 #[test]
 fn a_queue_sets_aside_what_those_before_need() {
     let sites = [linked("a", 4 << 20), linked("b", 4 << 20), linked("c", 4 << 20)];
-    let every = rates(&[("a", 1 << 20, 1 << 20), ("b", 1 << 20, 1 << 20), ("c", 1 << 20, 1 << 20)], 0);
+    let every =
+        rates(&[("a", 1 << 20, 1 << 20), ("b", 1 << 20, 1 << 20), ("c", 1 << 20, 1 << 20)], 0);
     let (large, small) = (asked(&sites, 6 << 20), asked(&sites, 1 << 20));
     let seconds = |requests: &[PlanRequest<'_>], rates: &Rates| -> Vec<Option<u64>> {
         let mut queue = Queue::new(&sites, 1 << 20, rates);
