@@ -67,7 +67,8 @@ impl Catalog {
         if !grown(&known) {
             return Ok(());
         }
-        let unix_s = known.last().map_or(seen.unix_s, |last| last.unix_s.max(seen.unix_s));
+        // What was there first is the base of all that comes: never put another in its place.
+        let unix_s = known.last().map_or(seen.unix_s, |last| seen.unix_s.max(last.unix_s + 1));
         let (id, way) = (pool.bytes(), direction.to_byte());
         if let [.., before, last] = known[..]
             && last.unix_s.saturating_sub(before.unix_s) < STEP_S
@@ -76,7 +77,7 @@ impl Catalog {
             writing.execute(forget, (id, way, rows::stored(last.unix_s)?))?;
         }
         writing.execute(
-            "INSERT OR REPLACE INTO arrivals VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO arrivals VALUES (?1, ?2, ?3, ?4)",
             (id, way, rows::stored(unix_s)?, rows::stored(seen.bytes_total)?),
         )?;
         let kept_from = rows::stored(unix_s.saturating_sub(KEPT_DAYS * DAY_S))?;

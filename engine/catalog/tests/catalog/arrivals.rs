@@ -31,7 +31,11 @@ fn only_growth_is_noted_and_each_direction_by_itself() {
     assert_eq!(told(pool(3), Direction::AToB), []);
     // A clock set back: the growth counts from the last time that was known.
     note(Direction::AToB, at(50, 61));
-    assert_eq!(told(pool(1), Direction::AToB), [at(100, 50), at(90_000, 61)]);
+    let after = [at(100, 50), at(90_000, 60), at(90_001, 61)];
+    assert_eq!(told(pool(1), Direction::AToB), after);
+    // Two in one second are two: the first is what all growth is counted from.
+    note(Direction::BToA, at(5, 9));
+    assert_eq!(told(pool(1), Direction::BToA), [at(5, 7), at(6, 9)]);
 }
 
 #[test]

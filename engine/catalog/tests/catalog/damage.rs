@@ -186,7 +186,8 @@ fn rot_and_truncation_never_panic() {
 fn no_column_can_hold_what_derives_from_plaintext() {
     // Whoever adds a column says here that it is none: no file name, digest or true length.
     let known = "arrivals(pool direction unix_s bytes_total) \
-        attempts(object chunk attempt) audit(sequence line chain) audit_head(one entries chain) individuals(individual created_unix_s) \
+        attempts(object chunk attempt) audit(sequence line chain) audit_head(one entries chain) \
+        individuals(individual created_unix_s) \
         objects(number object individual k n class label created_unix_s payload_bytes random_bytes \
         holder holder_pid committed_unix_s stored_bytes masks capsule_head_bytes \
         capsule_verdict_bytes) overrides(object rule reason) settings(name value) \

@@ -2,8 +2,8 @@
 //!
 //! Budgets grow by whole bytes at constant rates. More key never makes a plan impossible, so the
 //! first second at which [`plan`] succeeds is found by halving. A [`Queue`] is
-//! foretold as a whole: what stands before has its key set aside, so that nothing is overtaken by what
-//! would make it wait longer; what can never fit holds nobody up.
+//! foretold as a whole: what stands before has its key set aside, so that nothing is overtaken by
+//! what would make it wait longer; what can never fit holds nobody up.
 
 use super::{Candidate, Plan, PlanRequest, plan};
 use crate::id::SiteName;

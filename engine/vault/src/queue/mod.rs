@@ -11,6 +11,7 @@
 
 mod entry;
 mod rows;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod work;

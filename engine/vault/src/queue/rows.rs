@@ -1,7 +1,7 @@
 //! What is told of queued backups: where they stand, what they need, and when it is their turn.
 
 use super::entry::in_order;
-use super::work::wanted;
+use super::survey::wanted;
 use super::{Entry, Held, unusable};
 use crate::failure::Failure;
 use crate::jobs::JobRow;

@@ -13,7 +13,7 @@ fn ticket(number: u8) -> Ticket {
     Ticket {
         id: ObjectId::from_bytes([number; 16]),
         queued_unix_s: 1_000 + u64::from(number),
-        again: number % 2 == 0,
+        again: number.is_multiple_of(2),
         bytes: 7,
         request: BackupRequest {
             source: Source::File(path.into()),
@@ -134,7 +134,7 @@ fn no_cut_of_power_loses_or_doubles_an_entry() {
             assert!(of(1).count() <= 1 && of(2).count() <= 1, "after {steps}");
             let has = |what| promised.contains(&what);
             assert!(!has("added") || second.is_some(), "after {steps}: {promised:?}");
-            assert_eq!(first.is_some() && has("removed"), false, "after {steps}");
+            assert!(!(first.is_some() && has("removed")), "after {steps}");
             if let Some(first) = first {
                 assert!(!has("begun") || first.objects.len() == 1, "after {steps}");
                 // What was being written may stand there, if nothing of it was lost.
@@ -171,7 +171,7 @@ proptest! {
         cut in 0_usize..400, at in 0_usize..2000, bit in 0_u32..8
     ) {
         let line = ticket_line(&ticket(1)).unwrap();
-        let event = entry::event_line(&Event::Paused).unwrap();
+        let event = event_line(&Event::Paused).unwrap();
         let whole = [&line[..], &event[..], &event[..]].concat();
         let torn = &whole[..whole.len() - cut.min(whole.len())];
         match read(torn) {

@@ -1,18 +1,17 @@
 //! Working on the queue: what key covers is stored, the rest waits for key.
 
-use super::entry::{Event, in_order};
+use super::entry::Event;
+use super::survey::looked_at;
 use super::{Entry, Held, Taken, Taking, Waiters, unusable};
 use crate::backup::{Wish, identify};
-use crate::batch::{BatchReport, Carried, Onlooker, Outcome, Tally, geometry_at_most};
+use crate::batch::{BatchReport, Carried, Onlooker, Outcome, Tally};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
-use crate::{Compression, Input, ObjectReport, Source, Vault, Watch};
+use crate::{Input, ObjectReport, Vault, Watch};
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use warifu_core::plan::{PlanRequest, Queue};
 use warifu_core::{ObjectId, SiteName};
 use warifu_pipeline::backup::timed::ChunkTimes;
 use warifu_pipeline::peer::Peer;
@@ -25,13 +24,10 @@ const LOOKS_PER_SURVEY: u32 = 60;
 
 /// How long an entry that could not be stored for a passing reason is left alone at most, in
 /// seconds; at first it is tried again sooner.
-const RETRY_S_MAX: u64 = 16;
+pub(super) const RETRY_S_MAX: u64 = 16;
 
 /// How often an entry is tried that fits and can't be stored, where the work is to end by itself.
-const TRIES_ONCE: u32 = 3;
-
-/// Entries that don't fit after which no more are looked at for some that do.
-const PASSED_MAX: usize = 64;
+pub(super) const TRIES_ONCE: u32 = 3;
 
 /// Fetches key while the queue is worked on, until the flag is set. Here continuous fetching from
 /// key-management entities is connected.
@@ -123,37 +119,37 @@ impl Vault {
 }
 
 /// What the threads of one worker share.
-struct Shop<'a> {
-    request: WorkRequest<'a>,
-    stop: &'a AtomicBool,
-    onlooker: &'a dyn Onlooker,
-    queue: Waiters,
-    times: Arc<ChunkTimes>,
-    tally: Mutex<Tally>,
-    board: Mutex<Board>,
+pub(super) struct Shop<'a> {
+    pub(super) request: WorkRequest<'a>,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) onlooker: &'a dyn Onlooker,
+    pub(super) queue: Waiters,
+    pub(super) times: Arc<ChunkTimes>,
+    pub(super) tally: Mutex<Tally>,
+    pub(super) board: Mutex<Board>,
 }
 
 /// What is known of the queue.
 #[derive(Default)]
-struct Board {
+pub(super) struct Board {
     /// Entries that can be begun, the first one first.
-    ready: VecDeque<ObjectId>,
+    pub(super) ready: VecDeque<ObjectId>,
     /// Entries that threads of this process have in hand.
-    in_hand: Vec<ObjectId>,
+    pub(super) in_hand: Vec<ObjectId>,
     /// How often an entry was tried in vain, and when it may be tried again, in seconds since 1970.
-    tries: BTreeMap<ObjectId, (u32, u64)>,
+    pub(super) tries: BTreeMap<ObjectId, (u32, u64)>,
     /// What pools and queue were like when an entry that may shrink was last tried.
-    tried: BTreeMap<ObjectId, String>,
+    pub(super) tried: BTreeMap<ObjectId, String>,
     /// What they were like at the last survey.
-    seen: String,
-    looks: u32,
-    surveyed_unix_s: u64,
+    pub(super) seen: String,
+    pub(super) looks: u32,
+    pub(super) surveyed_unix_s: u64,
     /// Whether something that fits is left alone for a moment.
-    is_soon: bool,
+    pub(super) is_soon: bool,
     /// The inputs of entries of which the onlooker was told, by their number.
-    told: Vec<(ObjectId, Input, Vec<ObjectId>)>,
+    pub(super) told: Vec<(ObjectId, Input, Vec<ObjectId>)>,
     /// Entries of `only` that are done with.
-    settled: Vec<ObjectId>,
+    pub(super) settled: Vec<ObjectId>,
 }
 
 impl Board {
@@ -181,7 +177,7 @@ impl Shop<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn is_wanted(&self, id: &ObjectId) -> bool {
+    pub(super) fn is_wanted(&self, id: &ObjectId) -> bool {
         self.request.only.is_none_or(|only| only.contains(id))
     }
 
@@ -237,7 +233,8 @@ impl Shop<'_> {
         let (before, unix_s) = (board.surveyed_unix_s, vault.now_unix_s());
         let again = board.tries.values().any(|(_, until)| (before + 1..=unix_s).contains(until));
         let is_due = board.seen != now || again || board.looks >= LOOKS_PER_SURVEY;
-        if !is_due && !(self.request.is_once && board.in_hand.is_empty()) {
+        let is_last = self.request.is_once && board.in_hand.is_empty();
+        if !(is_due || is_last) {
             return Ok(Next::Look(entries.len()));
         }
         vault.note_arrivals();
@@ -256,80 +253,6 @@ impl Shop<'_> {
                 Ok(Next::Look(entries.len()))
             }
         }
-    }
-
-    /// Finds what can be begun, and how long the others wait.
-    fn survey(
-        &self,
-        vault: &Vault,
-        board: &mut Board,
-        entries: &[Entry],
-        now: &str,
-    ) -> Result<Rest, Failure> {
-        let unix_s = vault.now_unix_s();
-        board.is_soon = false;
-        let (candidates, random_bytes) = (vault.candidates_unasked()?, vault.random_unplanned()?);
-        let rates = vault.rates()?;
-        let mut turns = Queue::new(&candidates, random_bytes, &rates);
-        let (mut rest, mut passed) = (Rest { waiting: 0, wait_s: None }, Vec::new());
-        let intents = vault.catalog()?.intents()?;
-        for at in in_order(vault.config.batch.order, entries) {
-            let entry = &entries[at];
-            let id = entry.ticket.id;
-            if entry.held.is_some() || board.in_hand.contains(&id) {
-                continue;
-            }
-            let begun = |object: &ObjectId| intents.iter().any(|intent| intent.object == *object);
-            let is_begun = entry.objects.iter().any(begun);
-            let (tries, until) = board.tries.get(&id).copied().unwrap_or_default();
-            // A clock that was set back holds nobody up.
-            let is_left_alone = until > unix_s && until <= unix_s + RETRY_S_MAX;
-            let is_free = self.is_wanted(&id)
-                && !is_left_alone
-                && !(self.request.is_once && tries >= TRIES_ONCE);
-            let comes_soon =
-                self.request.is_once && is_left_alone && tries < TRIES_ONCE && self.is_wanted(&id);
-            // What was begun has its key planned already.
-            let Some(request) = wanted(entry).filter(|_| !is_begun) else {
-                match is_free {
-                    true => board.ready.push_back(id),
-                    false => rest.waiting += usize::from(self.is_wanted(&id)),
-                }
-                board.is_soon |= comes_soon;
-                continue;
-            };
-            if passed.len() >= PASSED_MAX {
-                rest.waiting += usize::from(self.is_wanted(&id));
-                continue;
-            }
-            let turn = turns.next(&PlanRequest {
-                candidates: &candidates,
-                random_bytes,
-                ..request.as_planned(entry)
-            });
-            match turn.seconds {
-                Some(0) if is_free => board.ready.push_back(id),
-                wait_s if self.is_wanted(&id) => {
-                    board.is_soon |= comes_soon && wait_s == Some(0);
-                    rest.waiting += 1;
-                    rest.wait_s = [rest.wait_s, wait_s].into_iter().flatten().min();
-                    passed.push((id, is_free, entry.ticket.request.compression));
-                }
-                _ => passed.push((id, false, Compression::None)),
-            }
-        }
-        if board.ready.is_empty() && board.in_hand.is_empty() {
-            // Compressed, one may take less than is planned for: that shows when it is tried.
-            let may_shrink = passed.into_iter().find(|(id, is_free, compression)| {
-                let tried = board.tried.get(id).is_some_and(|before| before == now);
-                *is_free && *compression != Compression::None && !tried
-            });
-            if let Some((id, ..)) = may_shrink {
-                board.tried.insert(id, now.to_owned());
-                board.ready.push_back(id);
-            }
-        }
-        Ok(rest)
     }
 
     /// Tells of entries that were wanted and that others have stored or taken out.
@@ -501,8 +424,8 @@ impl Shop<'_> {
 }
 
 /// What is said of an entry that failed.
-const KEPT: &str = "it stays in the queue, held back: `warifu jobs resume ID` tries it again, `jobs \
-                    cancel ID` takes it out; see `warifu jobs list`";
+const KEPT: &str = "it stays in the queue, held back: `warifu jobs resume ID` tries it again, and \
+                    `jobs cancel ID` takes it out; see `warifu jobs list`";
 
 enum Stored {
     Now(Box<ObjectReport>),
@@ -536,34 +459,6 @@ impl Vault {
     }
 }
 
-/// What is planned for an entry.
-pub(super) struct Planned {
-    geometry: warifu_core::Geometry,
-}
-
-impl Planned {
-    pub(super) fn as_planned<'a>(&self, entry: &'a Entry) -> PlanRequest<'a> {
-        let request = &entry.ticket.request;
-        PlanRequest {
-            threshold: request.threshold,
-            geometry: self.geometry,
-            candidates: &[],
-            random_bytes: 0,
-            overrides: &request.overrides,
-            pins: &request.pins,
-            exclusions: &request.exclusions,
-        }
-    }
-}
-
-/// What an entry takes at most as its file is now; `None` where that can't be told, as where the
-/// file is gone: that is said when it is its turn.
-pub(super) fn wanted(entry: &Entry) -> Option<Planned> {
-    let Source::File(path) = &entry.ticket.request.source else { return None };
-    let bytes = std::fs::metadata::<&Path>(path).ok().filter(std::fs::Metadata::is_file)?.len();
-    Some(Planned { geometry: geometry_at_most(&entry.ticket.request, bytes)? })
-}
-
 /// Whether the same may go through later without anybody doing anything about it.
 fn is_passing(failure: &Failure) -> bool {
     let passing = [Class::Key, Class::Temporary, Class::Busy, Class::Limit];
@@ -583,19 +478,4 @@ fn number_of(board: &mut Board, entry: &Entry) -> usize {
         board.told.push((id, input, entry.objects.clone()));
         board.told.len() - 1
     })
-}
-
-/// What pools and queue look like: where it changes, it may be somebody's turn.
-fn looked_at(vault: &Vault, entries: &[Entry]) -> Result<String, Failure> {
-    let mut hasher = blake3::Hasher::new();
-    for pool in vault.keys.pools()? {
-        hasher.update(pool.pool.bytes());
-        for side in &pool.directions {
-            hasher.update(&side.bytes_total.to_le_bytes()).update(&side.bytes_left.to_le_bytes());
-        }
-    }
-    for entry in entries {
-        hasher.update(entry.ticket.id.bytes()).update(&[u8::from(entry.held.is_some())]);
-    }
-    Ok(hasher.finalize().to_hex().to_string())
 }
