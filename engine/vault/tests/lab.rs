@@ -205,7 +205,12 @@ fn policy_and_drains_hold_for_plans_and_backups() {
     std::fs::write(dir.join("config.toml"), format!("{config}{policy}")).unwrap();
     lab.gateway = Vault::open(&dir).unwrap();
     let left = |gateway: &Vault| -> Vec<_> {
-        gateway.key_status().unwrap().iter().map(|pool| (pool.bytes_left, pool.bytes_leased)).collect()
+        gateway
+            .key_status()
+            .unwrap()
+            .iter()
+            .map(|pool| (pool.bytes_left, pool.bytes_leased))
+            .collect()
     };
     let before = left(&lab.gateway);
     let planned = placement(&lab.gateway, &[]);
