@@ -46,8 +46,8 @@ pub struct Spot {
 /// By what the scheduler chooses. All keep the rules of zones, domains and budgets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Policy {
-    /// The same sites for all objects: the first admissible set by number; none once one of them
-    /// is short or away.
+    /// The same sites for all objects: those with most key at the beginning, what comes within
+    /// [`HORIZON_DAYS`] with it; none once one of them is short or away.
     Fixed,
     /// The sites after those that had their turn.
     RoundRobin,
@@ -128,9 +128,13 @@ impl Scheduler {
         let (n, k) = (threshold.n() as u64, threshold.k() as u64);
         let limits = Limits { n, per_domain: 1, per_zone: n - k };
         let places = places(&spots);
-        let used = |at: &usize| spots[*at].budget_bytes > 0 || fill(&spots[*at]) > 0.0;
-        let by_number: Vec<usize> = (0..spots.len()).filter(used).collect();
-        let fixed = order::first_set(&by_number, &places, limits);
+        let coming = |spot: &Spot| (fill(spot) * HORIZON_DAYS) as u64;
+        let mut fullest: Vec<usize> = (0..spots.len()).collect();
+        fullest.sort_by_key(|at| {
+            let spot = &spots[*at];
+            (Reverse(spot.budget_bytes.saturating_add(coming(spot))), *at)
+        });
+        let fixed = order::first_set(&fullest, &places, limits);
         Self {
             spots,
             places,
