@@ -185,7 +185,7 @@ impl Scenario {
         self.network.forget_site(number);
     }
 
-    fn start_sites(&mut self) {
+    pub(crate) fn start_sites(&mut self) {
         self.sites.iter().for_each(|site| _ = site.start());
     }
 
