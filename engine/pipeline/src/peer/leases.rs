@@ -160,6 +160,12 @@ impl AnswerKey {
         held >= self.promised_bytes + bytes + skipped + CONTROL_KEY_BYTES
     }
 
+    /// Bytes that no answer on its way may take.
+    pub(super) fn left(&self) -> u64 {
+        let held: u64 = self.runs.iter().map(KeyRange::len).sum();
+        held.saturating_sub(self.promised_bytes)
+    }
+
     /// An answer that was promised `promised` bytes came and used `range`.
     pub(super) fn used(&mut self, range: &KeyRange, promised: u64) {
         self.promised_bytes -= promised;

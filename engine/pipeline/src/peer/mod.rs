@@ -314,7 +314,11 @@ impl Peer {
             }
             self.lease(send, answer)?;
         }
-        Err(KeyError::LeaseEmpty { wanted: send, left: self.send_key.left() }.into())
+        let (wanted, left) = match self.send_key.covers(send) {
+            true => (answer, self.answer_key.left()),
+            false => (send, self.send_key.left()),
+        };
+        Err(KeyError::LeaseEmpty { wanted, left }.into())
     }
 
     /// Leases more in whole multiples of what is needed, so that little is left over at the end of
