@@ -18,6 +18,8 @@ mod courier;
 mod delivery;
 mod entry;
 mod error;
+pub mod etsi014;
+pub mod fetch;
 mod fill;
 mod holder;
 mod ledger;
