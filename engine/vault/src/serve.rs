@@ -48,7 +48,11 @@ impl Vault {
         let address = listener.local_addr().map_err(failed)?.to_string();
         let site =
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
-        let site = Arc::new(site.with_clock(self.clock.clone()));
+        let mut site = site.with_clock(self.clock.clone());
+        if let Some(deliveries) = &self.deliveries {
+            site = site.with_delivery(deliveries.clone());
+        }
+        let site = Arc::new(site);
         Ok(Server { site, listener, address, clock: self.clock.clone() })
     }
 }

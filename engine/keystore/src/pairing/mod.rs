@@ -149,6 +149,12 @@ fn is_list(name: &str) -> bool {
 }
 
 impl Pairing {
+    /// The pool.
+    #[must_use]
+    pub fn pool_id(&self) -> PoolId {
+        self.pool.id
+    }
+
     /// A name for a new segment.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl SimulatedKme {
         self.lock().faults[end as usize].extend(faults);
     }
 
+    /// Forgets how it was told to fail.
+    pub fn clear_faults(&self) {
+        self.lock().faults = Default::default();
+    }
+
     /// Keys that wait for end B.
     #[must_use]
     pub fn waiting(&self) -> usize {
