@@ -218,7 +218,11 @@ pub(crate) fn add_filled(
     added
 }
 
-pub(crate) fn expect_direction(pool: &Pool, direction: Direction, segment: SegmentId) -> Result<(), KeyError> {
+pub(crate) fn expect_direction(
+    pool: &Pool,
+    direction: Direction,
+    segment: SegmentId,
+) -> Result<(), KeyError> {
     if pool.kind == PoolKind::Witness || pool.kind.role(direction).is_none() {
         let reason = SegmentRefusal::WrongDirection;
         return Err(KeyError::Segment { pool: pool.id, segment, reason });

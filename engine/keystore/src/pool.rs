@@ -367,11 +367,9 @@ impl Pool {
         let prefix = format!("{segment}.");
         let suffixes = [".filling", crate::pairing::KEY_SUFFIX];
         let names = self.medium.list(&self.folder)?;
-        if let Some(name) =
-            names.iter().find(|name| {
-                name.starts_with(&prefix) && suffixes.iter().any(|end| name.ends_with(end))
-            })
-        {
+        if let Some(name) = names.iter().find(|name| {
+            name.starts_with(&prefix) && suffixes.iter().any(|end| name.ends_with(end))
+        }) {
             self.medium.rename(&self.folder.join(name), path)?;
             self.medium.sync_dir(&self.folder)?;
         }

@@ -7,6 +7,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use warifu_buffers::Block;
 use warifu_core::{Direction, End, KeyClass, KeyRange, SegmentId};
 use warifu_kernels::Isa;
 use warifu_keystore::simulated::kme::{Fault, SimulatedKme};
@@ -15,7 +16,6 @@ use warifu_keystore::{
     Adopted, DeliveryError, Gathering, KeyError, KeyId, KeyStore, Pairing, PendingSegment, Repeats,
     SegmentRefusal,
 };
-use warifu_buffers::Block;
 use world::{AB, BA, Counted, Handshake, Judge, link_pool, pair, shake_hands};
 
 const KEYS: u64 = 5;
@@ -41,7 +41,11 @@ fn begin(store: &KeyStore) -> Result<Pairing, KeyError> {
 }
 
 /// End A: what is pending, or else something new.
-fn gather(pairing: &Pairing, kme: &SimulatedKme, way: Direction) -> Result<PendingSegment, KeyError> {
+fn gather(
+    pairing: &Pairing,
+    kme: &SimulatedKme,
+    way: Direction,
+) -> Result<PendingSegment, KeyError> {
     if let Some(pending) = pairing.pending()?.pop() {
         return Ok(pending);
     }
@@ -326,7 +330,8 @@ fn the_hash_sees_every_piece() {
     let keys = kme.at(End::A).fresh_keys("b", 3, 1 << 20).unwrap();
     let mut gathering = Gathering::new(pairing.draw_segment().unwrap(), 1 << 20);
     gathering.add(keys).unwrap();
-    let pending = pairing.keep(gathering, AB, source(), Repeats::LeaveOut).unwrap().pending.unwrap();
+    let pending =
+        pairing.keep(gathering, AB, source(), Repeats::LeaveOut).unwrap().pending.unwrap();
     let path = format!("pools/{}/{}.pending", link_pool(), pending.segment);
     let whole = a.content(Path::new(&path)).unwrap();
     let isa = Isa::best();
@@ -389,7 +394,8 @@ fn names_are_remembered_through_merges_and_restarts() {
     }
     assert_eq!(keep(&store, vec![name(41, 0)]), 0);
     // A run that rotted is noticed when it is read whole, and a cut one at once.
-    let runs = a.names().into_iter().filter(|path| path.extension().is_some_and(|end| end == "run"));
+    let runs =
+        a.names().into_iter().filter(|path| path.extension().is_some_and(|end| end == "run"));
     let run = runs.last().unwrap();
     let content = a.content(&run).unwrap();
     a.tamper(&run, &content[..content.len() - 1]);

@@ -6,7 +6,8 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use warifu_core::{Channel, Direction, End, LinkId, PoolId, SiteName};
 use warifu_keystore::{
-    DeclaredRandom, DeliveryStanding, Drive, FromRandomPool, Generator, KeySource, PoolKind, PoolStatus,
+    DeclaredRandom, DeliveryStanding, Drive, FromRandomPool, Generator, KeySource, PoolKind,
+    PoolStatus,
 };
 
 /// The largest segment that is made at once, in bytes.

@@ -22,6 +22,7 @@ mod find;
 mod jobs;
 mod journal;
 mod keys;
+mod kme;
 mod losses;
 mod memory;
 mod outlook;
@@ -49,6 +50,7 @@ pub use failure::{Class, Failure};
 pub use fetch::{FetchGoal, FetchReport, FetchRequest, FetchedRow};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
 pub use losses::BringBack;
 pub use outlook::PoolOutlook;
 pub use report::{

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 use warifu_core::{Direction, End, KeyRange, SiteName};
-use warifu_keystore::{Directory, KeyStore, OsEntropy};
 use warifu_keystore::simulated::kme::{Fault, SimulatedKme};
+use warifu_keystore::{Directory, KeyStore, OsEntropy};
 use warifu_vault::config::SiteConfig;
 use warifu_vault::{
     BackupRequest, Compression, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest,
@@ -247,13 +247,13 @@ fn fetched_key_is_key_at_both_ends() {
 #[test]
 fn a_watermark_is_reached_in_each_direction_and_then_costs_nothing() {
     let lab = Lab::new(64 << 10);
-    let goal = FetchGoal::Watermark(200 << 10);
+    let goal = FetchGoal::Watermark(Some(200 << 10));
     assert!(lab.try_fetch(goal, false).unwrap().failure.is_none());
     for pool in ["s/to", "s/from"] {
         let left = lab.row(pool).bytes_left;
         assert!(left >= 200 << 10, "{left}");
     }
-    let again = lab.try_fetch(FetchGoal::Watermark(150 << 10), false).unwrap();
+    let again = lab.try_fetch(FetchGoal::Watermark(Some(150 << 10)), false).unwrap();
     assert_eq!((again.sites[0].bytes, again.failure.is_none()), (0, true));
 }
 

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_length_is_decoded_as_another_decoder_does() {
-        let bytes: Vec<u8> = (0..400_u32).map(|at| (at * 167 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..400_u32).map(|at| (at * 167 % 251) as u8).collect();
         for len in 0..bytes.len() {
             let text = BASE64_STANDARD.encode(&bytes[..len]);
             assert_eq!(text.len(), encoded_len(len));

@@ -368,7 +368,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_a_reader_panic(bytes: Vec<u8>, text in "[\\[\\]{}\":,a-z0-9\\\\/ ]{0,60}") {
+        fn no_bytes_make_a_reader_panic(
+            bytes: Vec<u8>,
+            text in "[\\[\\]{}\":,a-z0-9\\\\/ ]{0,60}",
+        ) {
             for text in [bytes.as_slice(), text.as_bytes()] {
                 let _fresh = fresh_keys(text, 3, 4).map(drop);
                 let _named = named_keys(text, &[name(1)], 4).map(drop);

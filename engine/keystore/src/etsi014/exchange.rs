@@ -194,7 +194,9 @@ fn answer(response: Response<Body>, answer_bytes_max: u64) -> Result<Answer, Exc
     };
     let bytes = body.content_length().unwrap_or(bytes_max);
     let too_long = || {
-        ExchangeError::Malformed(format!("its answer is longer than the {bytes_max} bytes it may be"))
+        ExchangeError::Malformed(format!(
+            "its answer is longer than the {bytes_max} bytes it may be"
+        ))
     };
     if bytes > bytes_max {
         return Err(too_long());
@@ -214,7 +216,9 @@ fn answer(response: Response<Body>, answer_bytes_max: u64) -> Result<Answer, Exc
             Ok(_) if filled == block.len() => return Err(too_long()),
             Ok(read) => filled += read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ExchangeError::Lost(format!("cut after {filled} bytes: {error}"))),
+            Err(error) => {
+                return Err(ExchangeError::Lost(format!("cut after {filled} bytes: {error}")));
+            }
         }
     }
     block.truncate(filled);

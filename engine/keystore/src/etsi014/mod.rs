@@ -5,9 +5,9 @@
 //! has a length that follows from what was asked, and a key counts only where its name is a UUID
 //! that stands in the answer once and its length is the one that was asked for.
 //!
-//! Key is read into a [`Block`](warifu_buffers::Block) and decoded into another; both are zeroised, and so are the
-//! buffers of the connection and what undoes escapes. What is not: the records that the TLS
-//! library opens in memory of its own, and what the system holds of the socket.
+//! Key is read into a [`Block`](warifu_buffers::Block) and decoded into another; both are zeroised,
+//! and so are the buffers of the connection and what undoes escapes. What is not: the records that
+//! the TLS library opens in memory of its own, and what the system holds of the socket.
 //!
 //! The protocol counts sizes in bits; here they are in bytes, and only names that end in `bits`
 //! hold anything else.
@@ -46,6 +46,12 @@ pub struct KmeAccess {
     pub connections_max: usize,
 }
 
+/// Whether `text` is the URL of a KME: `https://HOST[:PORT]`, a path behind it allowed.
+#[must_use]
+pub fn is_url(text: &str) -> bool {
+    exchange::base_of(text).is_ok()
+}
+
 /// Why a KME can't be spoken to at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -73,8 +79,7 @@ impl Kme {
     pub fn open(access: KmeAccess) -> Result<Self, AccessError> {
         let base = exchange::base_of(&access.url)?;
         let KmeAccess { credentials, timeout, connections_max, .. } = &access;
-        let exchange =
-            Exchange::new(base.clone(), credentials, false, *timeout, *connections_max)?;
+        let exchange = Exchange::new(base.clone(), credentials, false, *timeout, *connections_max)?;
         Ok(Self { access, base, exchange })
     }
 
@@ -214,7 +219,8 @@ mod tests {
             min_key_size: min,
         };
         let bytes = |status: body::Status| {
-            limits_of(&status).map(|all| (all.key_bytes_min, all.key_bytes_default, all.key_bytes_max))
+            limits_of(&status)
+                .map(|all| (all.key_bytes_min, all.key_bytes_default, all.key_bytes_max))
         };
         assert_eq!(bytes(status(256, Some(64), Some(1024))), Some((8, 32, 128)));
         assert_eq!(bytes(status(256, None, None)), Some((32, 32, 32)));

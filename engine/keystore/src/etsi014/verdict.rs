@@ -19,12 +19,8 @@ pub(super) enum Asked {
 }
 
 /// Texts of 400 that stay true however long one waits; lower case.
-const PERMANENT: [&str; 4] = [
-    "size shall be a multiple of 8",
-    "extension_mandatory",
-    "min_key_size",
-    "max_key_size",
-];
+const PERMANENT: [&str; 4] =
+    ["size shall be a multiple of 8", "extension_mandatory", "min_key_size", "max_key_size"];
 
 /// Texts of 400 that say that a key is not there; lower case.
 const UNKNOWN_KEY: [&str; 4] = ["not found", "unknown key", "no such key", "does not exist"];
@@ -42,9 +38,8 @@ pub(super) fn verdict(deliverer: String, asked: Asked, answer: &Answer) -> Deliv
         true => format!("status {status}"),
         false => format!("status {status}: {words}"),
     };
-    let not_now = |deliverer, why| {
-        DeliveryError::NotNow { deliverer, why, after: answer.retry_after }
-    };
+    let not_now =
+        |deliverer, why| DeliveryError::NotNow { deliverer, why, after: answer.retry_after };
     match (status, asked) {
         (400, _) if says(&PERMANENT) => DeliveryError::Refused { deliverer, why },
         (400, Asked::Named) if says(&UNKNOWN_KEY) => DeliveryError::Gone { deliverer, why },

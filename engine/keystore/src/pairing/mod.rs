@@ -10,9 +10,7 @@ mod names;
 mod pending;
 mod standing;
 
-pub use gathering::{
-    AnswerRefusal, DELIVERED_KEYS_MAX, DELIVERED_SEGMENT_BYTES_MAX, Gathering,
-};
+pub use gathering::{AnswerRefusal, DELIVERED_KEYS_MAX, DELIVERED_SEGMENT_BYTES_MAX, Gathering};
 pub(crate) use pending::KEY_SUFFIX;
 pub use pending::PendingSegment;
 pub use standing::{DeliveryStanding, MISMATCHES_MAX};
@@ -20,6 +18,7 @@ pub use standing::{DeliveryStanding, MISMATCHES_MAX};
 use crate::delivery::{KeyDelivery, KeyId};
 use crate::entry::Entry;
 use crate::error::{KeyError, SegmentRefusal};
+use crate::fetch::FetchManner;
 use crate::fill::{Filling, erase_file, expect_direction};
 use crate::medium::{MediumFile, Opening};
 use crate::pool::{DIRECTIONS, Pool};
@@ -52,15 +51,17 @@ pub struct Deliverer {
     pub class: KeyClass,
     /// Key gathered into one segment, in bytes; at most [`DELIVERED_SEGMENT_BYTES_MAX`].
     pub segment_bytes: u64,
-    /// Length of the keys asked for, in bytes; `None` for what the deliverer likes best.
-    pub key_bytes: Option<u64>,
+    /// How fresh key is asked for.
+    pub manner: FetchManner,
+    /// Key in each direction up to which it is fetched, in bytes, unless something else is said.
+    pub watermark_bytes: Option<u64>,
 }
 
 impl Deliverer {
     /// What segments of its key say that they come from.
     #[must_use]
     pub fn source(&self) -> String {
-        format!("kme:{}", self.delivery.name())
+        self.delivery.name().to_owned()
     }
 }
 
@@ -373,9 +374,10 @@ impl Pairing {
     ) -> Result<Vec<PlacedSegment>, KeyError> {
         self.pool.locked(|_| Ok(()))?;
         let segments = self.pool.segments();
-        let wanted = segments.iter().map(|one| &one.header).filter(|header| {
-            header.direction == direction && header.range.start() >= from
-        });
+        let wanted = segments
+            .iter()
+            .map(|one| &one.header)
+            .filter(|header| header.direction == direction && header.range.start() >= from);
         let placed = wanted.map(|header| PlacedSegment {
             segment: header.segment,
             range: header.range,

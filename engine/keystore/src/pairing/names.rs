@@ -86,9 +86,8 @@ fn next_number(runs: &[Run]) -> u64 {
 /// where the removal of merged runs was cut short.
 fn merge(medium: &dyn Medium, runs: &mut Vec<Run>) -> Result<(), KeyError> {
     loop {
-        let crowded = (0..64).find(|level| {
-            runs.iter().filter(|run| run.level() == *level).count() >= RUNS_MERGED
-        });
+        let crowded = (0..64)
+            .find(|level| runs.iter().filter(|run| run.level() == *level).count() >= RUNS_MERGED);
         let Some(level) = crowded else { return Ok(()) };
         let number = next_number(runs);
         let (merged, rest): (Vec<Run>, Vec<Run>) =

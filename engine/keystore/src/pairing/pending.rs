@@ -110,9 +110,9 @@ impl PendingSegment {
         let (names, rest) = bytes[HEAD_BYTES..body_end].as_chunks::<KEY_ID_BYTES>();
         let (key_bytes, count) = (u64_at(head, 48), u64_at(head, 56));
         let fits = (1..=DELIVERED_KEYS_MAX).contains(&count)
-            && key_bytes.checked_mul(count).is_some_and(|bytes| {
-                (1..=DELIVERED_SEGMENT_BYTES_MAX).contains(&bytes)
-            });
+            && key_bytes
+                .checked_mul(count)
+                .is_some_and(|bytes| (1..=DELIVERED_SEGMENT_BYTES_MAX).contains(&bytes));
         if !is_ours || !fits || !rest.is_empty() || names.len() as u64 != count {
             return None;
         }

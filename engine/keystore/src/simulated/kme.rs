@@ -1,6 +1,7 @@
 //! A deliverer in memory, seen from both ends of a link, that fails as it is told to.
 
 use crate::delivery::{DeliveredKeys, DeliveryError, DeliveryLimits, KeyDelivery, KeyId};
+use crate::fetch::FetchManner;
 use crate::pairing::{Deliverer, Deliveries};
 use crate::source::{Entropy, Generator, KeySource};
 use std::collections::{BTreeMap, VecDeque};
@@ -90,7 +91,9 @@ impl SimulatedKme {
     pub fn serving(&self, end: End, segment_bytes: u64) -> Arc<dyn Deliveries> {
         let (delivery, class) = (self.at(end), KeyClass::Computational);
         let peer = "the other end".to_owned();
-        Arc::new(One(Deliverer { delivery, peer, class, segment_bytes, key_bytes: None }))
+        let manner = FetchManner { in_flight_max: 1, ..FetchManner::default() };
+        let watermark_bytes = None;
+        Arc::new(One(Deliverer { delivery, peer, class, segment_bytes, manner, watermark_bytes }))
     }
 
     /// Lets the next answers to `end` fail so, one after the other.
@@ -175,7 +178,11 @@ impl Waiting {
         let mut made = make(self)?;
         match (fault, self.last[end as usize].take()) {
             (Some(Fault::Repeat), Some((names, key))) => {
-                made = DeliveredKeys { names, key_bytes: made.key_bytes, material: Block::copy_of(&key) };
+                made = DeliveredKeys {
+                    names,
+                    key_bytes: made.key_bytes,
+                    material: Block::copy_of(&key),
+                };
             }
             (Some(Fault::LostAnswer), _) => return Err(lost("the answer")),
             (Some(Fault::Short), _) => made.material.truncate(made.material.len() - 1),
@@ -189,7 +196,7 @@ impl Waiting {
     }
 }
 
-const NAME: &str = "simulated";
+const NAME: &str = "kme:simulated";
 
 fn lost(why: &str) -> DeliveryError {
     DeliveryError::Lost { deliverer: NAME.to_owned(), why: why.to_owned() }

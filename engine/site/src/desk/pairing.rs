@@ -56,7 +56,9 @@ impl Desk {
             let same = known.names == names && known.direction == offer.direction;
             return match same && known.key_bytes == offer.key_bytes {
                 true => Ok(answer(&offered)),
-                false => Err(Declined::new(Status::BadRequest, "the segment was offered otherwise")),
+                false => {
+                    Err(Declined::new(Status::BadRequest, "the segment was offered otherwise"))
+                }
             };
         }
         let mut gathering = self.gathering(segment, &offer)?;
@@ -76,9 +78,8 @@ impl Desk {
             Progress::Hopeless(why) => return Err(self.give_up(&pairing, why)?),
         }
         let origin = (offer.class.max(deliverer.class), deliverer.source());
-        let kept = pairing
-            .keep(gathering, offer.direction, origin, Repeats::RefuseAll)
-            .map_err(key)?;
+        let kept =
+            pairing.keep(gathering, offer.direction, origin, Repeats::RefuseAll).map_err(key)?;
         if kept.pending.is_none() {
             let count = kept.names_refused.len() as u64;
             let why = format!("{}: {count} of the keys came before", deliverer.source());
@@ -248,10 +249,7 @@ impl Desk {
 
 /// The pending segment of this name. Others were left behind by a gateway that went on without
 /// them, or was rolled back: they are erased.
-fn only_pending(
-    pairing: &Pairing,
-    segment: SegmentId,
-) -> Result<Option<PendingSegment>, Declined> {
+fn only_pending(pairing: &Pairing, segment: SegmentId) -> Result<Option<PendingSegment>, Declined> {
     let mut wanted = None;
     for one in pairing.pending().map_err(key)? {
         match one.segment == segment {

@@ -3,12 +3,14 @@
 //! Whatever is read is checked first, by a walk that finds every mistake and knows its line.
 
 mod check;
+mod kme;
 mod mistake;
 mod profile;
 mod settings;
 mod show;
 mod value;
 
+pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
@@ -54,6 +56,9 @@ pub struct Config {
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
+    /// Key-management entities that deliver key, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kme: BTreeMap<String, KmeConfig>,
     /// Profiles with mistakes, by name: only what goes by one of them fails.
     #[serde(skip)]
     broken: BTreeMap<String, Vec<Mistake>>,
@@ -112,6 +117,7 @@ impl Config {
             site,
             limits: Limits::default(),
             profile: BTreeMap::new(),
+            kme: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
     }
@@ -371,6 +377,19 @@ exclude = []
 jobs = 4
 memory_limit = \"512MiB\"
 [profile.empty]
+[kme.qkd]
+url = \"https://[::1]:8443\"
+certificate = \"/srv/sae.pem\"
+key = \"sae.key\"
+ca = \"ca.pem\"
+sae = \"sae a/b\"
+peers = { a = \"sae-a\", b = \"sae-b\" }
+class = \"information-theoretic\"
+key_bytes = \"1MiB\"
+requests_in_flight = 2
+timeout_s = 5
+segment_bytes = \"8MiB\"
+watermark_bytes = \"1GiB\"
 ";
 
     #[test]

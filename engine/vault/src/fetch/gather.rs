@@ -92,8 +92,7 @@ impl<'a> Gatherer<'a> {
         let fetcher = Fetcher::new(&**delivery, peer, self.manner.clone(), &SystemPacing);
         let mut last = None;
         let ended = fetcher.fresh(bytes, self.stop, &mut |answer| {
-            let begun =
-                gathering.get_or_insert_with(|| Gathering::new(segment, answer.key_bytes));
+            let begun = gathering.get_or_insert_with(|| Gathering::new(segment, answer.key_bytes));
             if let Err(refusal) = begun.add(answer) {
                 tracing::warn!(source = self.deliverer.source(), %refusal, "an answer is refused");
                 if refusal == AnswerRefusal::Repeated {

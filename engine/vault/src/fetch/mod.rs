@@ -5,10 +5,11 @@ mod pair;
 
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::{Progress, Vault, Watch};
+use crate::{PeerKme, Progress, Vault, Watch};
 use gather::{Gatherer, Harvest};
 use pair::{Outcome, Pairer};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -18,6 +19,14 @@ use warifu_keystore::fetch::FetchManner;
 use warifu_keystore::{Deliverer, Deliveries, DeliveryError, KeyStore, Pairing};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::clock::Clock;
+
+/// Key in each direction up to which it is fetched where nothing is said, in bytes.
+const WATERMARK_BYTES: u64 = 1 << 30;
+
+/// Key paired at a time where nothing is set, in bytes, of short keys and of long ones.
+const SEGMENT_BYTES: u64 = 4 << 20;
+const LONG_SEGMENT_BYTES: u64 = 32 << 20;
+const LONG_KEY_BYTES: u64 = 64 << 10;
 
 /// The shortest and the longest pause where a KME or a site has nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -31,8 +40,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub enum FetchGoal {
     /// So many bytes more for each site, both directions together; a key more at most.
     Bytes(u64),
-    /// So many bytes in each direction of each site.
-    Watermark(u64),
+    /// So many bytes in each direction of each site; `None` for what is set for its KME, or a GiB.
+    Watermark(Option<u64>),
 }
 
 /// Key to be fetched.
@@ -130,7 +139,6 @@ impl Vault {
     }
 
     fn fetch_orders(&self, request: &FetchRequest) -> Result<Vec<Order>, Failure> {
-        let known = |name: &SiteName| self.deliveries.as_ref()?.deliverer(name);
         let missing = |name: String| {
             let what = format!("no KME is configured for {name}");
             Failure::new(Class::Usage, "kme-missing", what)
@@ -146,7 +154,7 @@ impl Vault {
         let mut orders = Vec::new();
         for site in sites {
             let row = self.site_row(&site)?;
-            match known(&site) {
+            match self.deliverer_of(&site)? {
                 Some(deliverer) => {
                     orders.push(self.order(&row, deliverer)?);
                 }
@@ -160,6 +168,33 @@ impl Vault {
         }
     }
 
+    /// The deliverer of key that is shared with `party`: one that was given, or one that is set.
+    fn deliverer_of(&self, party: &SiteName) -> Result<Option<Deliverer>, Failure> {
+        match &self.deliveries {
+            Some(given) => Ok(given.deliverer(party)),
+            None => Ok(self.kme_for(party)?.map(configured)),
+        }
+    }
+
+    /// The deliverers that a site's daemon uses. One that can't be used is told of, and left out:
+    /// the rest of the site goes on without it.
+    pub(crate) fn deliveries_to_serve(&self) -> Arc<dyn Deliveries> {
+        if let Some(given) = &self.deliveries {
+            return given.clone();
+        }
+        let mut known = BTreeMap::new();
+        for party in self.config.kme.values().flat_map(|kme| kme.peers.keys()) {
+            let Ok(party) = party.parse::<SiteName>() else { continue };
+            match self.kme_for(&party) {
+                Ok(found) => known.extend(found.map(|kme| (party, configured(kme)))),
+                Err(failure) => {
+                    tracing::error!(%party, why = told(&failure), "a KME can't be used");
+                }
+            }
+        }
+        Arc::new(Configured(known))
+    }
+
     fn order(&self, row: &warifu_catalog::Site, deliverer: Deliverer) -> Result<Order, Failure> {
         Ok(Order {
             site: row.site.clone(),
@@ -170,6 +205,29 @@ impl Vault {
             clock: self.clock.clone(),
             isa: self.isa,
         })
+    }
+}
+
+/// The deliverers of the settings, by the party at the other end.
+struct Configured(BTreeMap<SiteName, Deliverer>);
+
+impl Deliveries for Configured {
+    fn deliverer(&self, peer: &SiteName) -> Option<Deliverer> {
+        self.0.get(peer).cloned()
+    }
+}
+
+fn configured(kme: PeerKme) -> Deliverer {
+    let PeerKme { delivery, peer, settings } = kme;
+    let long = settings.manner.key_bytes.is_some_and(|bytes| bytes >= LONG_KEY_BYTES);
+    let usual = if long { LONG_SEGMENT_BYTES } else { SEGMENT_BYTES };
+    Deliverer {
+        delivery,
+        peer,
+        class: settings.class,
+        segment_bytes: settings.segment_bytes.unwrap_or(usual),
+        manner: settings.manner,
+        watermark_bytes: settings.watermark_bytes,
     }
 }
 
@@ -402,8 +460,11 @@ impl Errand<'_> {
         match self.request.goal {
             FetchGoal::Bytes(bytes) => Ok(bytes.saturating_sub(self.row.bytes)),
             FetchGoal::Watermark(bytes) => {
+                let own = self.order.deliverer.watermark_bytes;
+                let bytes = bytes.or(own).unwrap_or(WATERMARK_BYTES);
                 let status = self.order.keys.pool_status(self.order.pool)?;
-                let lacks = status.directions.iter().map(|side| bytes.saturating_sub(side.bytes_left));
+                let lacks =
+                    status.directions.iter().map(|side| bytes.saturating_sub(side.bytes_left));
                 Ok(lacks.sum())
             }
         }
@@ -418,9 +479,8 @@ impl Errand<'_> {
 
     fn manner(&self) -> FetchManner {
         FetchManner {
-            key_bytes: self.order.deliverer.key_bytes,
             patience: if self.request.follow { PAUSE_MAX } else { self.request.patience },
-            ..FetchManner::default()
+            ..self.order.deliverer.manner.clone()
         }
     }
 

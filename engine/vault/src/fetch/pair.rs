@@ -2,8 +2,8 @@
 
 use super::{Order, stopped};
 use crate::failure::{Class, Failure};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use warifu_core::{Direction, KeyRange};
 use warifu_kernels::Isa;
@@ -170,7 +170,8 @@ impl<'a> Pairer<'a> {
                 Ok(offered) => offered,
                 Err(PeerError::Refused { status: Status::Key, text }) => return Ok(Some(text)),
                 Err(PeerError::Refused { status: Status::Refused, text }) => {
-                    let what = format!("the site gets no key from {}: {text}", self.deliverer.source());
+                    let what =
+                        format!("the site gets no key from {}: {text}", self.deliverer.source());
                     return Err(Failure::new(Class::Authentication, "kme-refuses-site", what)
                         .next("see to the section [kme.NAME] of the site's config.toml"));
                 }

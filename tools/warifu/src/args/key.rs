@@ -20,6 +20,8 @@ pub(crate) enum KeyCommand {
     Fetch(FetchArgs),
     /// Check in the ledgers that no byte of key was given out twice
     Audit,
+    /// Probe a key-management entity for what ETSI GS QKD 014 demands; it spends a few of its keys
+    Test(TestArgs),
 }
 
 /// `key generate`
@@ -82,9 +84,9 @@ pub(crate) struct FetchArgs {
     /// How much more for each site, both directions together
     #[arg(long, value_name = "SIZE", value_parser = some_size, conflicts_with = "watermark")]
     pub(crate) bytes: Option<Size>,
-    /// Until each direction has so much
-    #[arg(long, value_name = "SIZE", value_parser = some_size, default_value = "1GiB")]
-    pub(crate) watermark: Size,
+    /// Until each direction has so much; else what config.toml sets for the KME, or 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = some_size)]
+    pub(crate) watermark: Option<Size>,
     /// Go on until stopped, and wait where a KME or a site is away
     #[arg(long, conflicts_with = "bytes")]
     pub(crate) follow: bool,
@@ -94,4 +96,19 @@ pub(crate) struct FetchArgs {
     /// Fetch again from a KME that was stopped because the two ends got different key
     #[arg(long)]
     pub(crate) accept_mismatch: bool,
+}
+
+/// `key test`
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Which one, as [kme.NAME] in config.toml names it; the only one where there is one
+    #[arg(value_name = "NAME")]
+    pub(crate) kme: Option<String>,
+    /// What it calls the application that shares keys with us; else the first of its `peers`
+    #[arg(long, value_name = "SAE")]
+    pub(crate) peer: Option<String>,
+    /// The other end, another [kme.NAME] with that application's certificate: then it is also
+    /// tried whether both ends get the same key, once
+    #[arg(long, value_name = "NAME")]
+    pub(crate) peer_kme: Option<String>,
 }

@@ -9,7 +9,7 @@ mod site;
 mod tests;
 
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, StatusArgs};
-pub(crate) use key::{ExportArgs, FetchArgs, GenerateArgs, ImportArgs, KeyCommand};
+pub(crate) use key::{ExportArgs, FetchArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };

@@ -46,7 +46,7 @@ fn help_lists_what_works_and_nothing_else() {
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
     assert_eq!(below("site"), ["add", "list", "show", "test", "remove", "serve"]);
-    assert_eq!(below("key"), ["status", "generate", "import", "export", "fetch", "audit"]);
+    assert_eq!(below("key"), ["status", "generate", "import", "export", "fetch", "audit", "test"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
     assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
@@ -68,6 +68,8 @@ fn the_lines_of_the_lab_are_accepted() {
         "key generate --random --bytes 1GiB",
         "key generate --random --bytes 1GiB --from /dev/hwrng --dry-run",
         "key export --site sendai --bytes 1MiB DRIVE",
+        "key test",
+        "key test qkd --peer sae-b --peer-kme far --json",
         "individual enroll P1",
         "--json backup a.bam --individual P1 --scheme 3/5",
         "backup a - --individual P1 --size 5GB --pin a --pin b --exclude c --name L --dry-run",

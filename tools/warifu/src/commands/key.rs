@@ -10,8 +10,8 @@ use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use std::time::Duration;
 use warifu_vault::{
-    AuditRow, Class, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target, Vault,
-    WITNESS_MEANS, Watch,
+    AuditRow, Class, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest, Imported,
+    KeySourceChoice, PoolRow, Target, Vault, WITNESS_MEANS, Watch,
 };
 
 /// Runs one of them.
@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> 
         }
         KeyCommand::Fetch(args) => fetch(context, args),
         KeyCommand::Audit => audit(context),
+        KeyCommand::Test(args) => super::key_test::test(context, args),
     }
 }
 
@@ -108,7 +109,7 @@ fn states(rows: &[PoolRow]) -> String {
 fn fetch(context: &Context, args: FetchArgs) -> Result<(), Ending> {
     let goal = match args.bytes {
         Some(bytes) => FetchGoal::Bytes(bytes.bytes),
-        None => FetchGoal::Watermark(args.watermark.bytes),
+        None => FetchGoal::Watermark(args.watermark.map(|mark| mark.bytes)),
     };
     let request = FetchRequest {
         sites: args.sites,

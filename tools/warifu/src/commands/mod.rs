@@ -10,6 +10,7 @@ mod individual;
 mod init;
 mod jobs;
 mod key;
+mod key_test;
 mod list;
 mod man;
 mod restore;
