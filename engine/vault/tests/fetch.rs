@@ -294,6 +294,7 @@ fn each_fault_is_survived_and_shown() {
     assert!(state.segments_lost > 0 && state.mismatches > 0, "{state:?}");
     assert!(state.answers_refused > 0, "{state:?}");
     lab.judge();
+    assert!(lab.fetch(6 << 20).failure.is_none());
     lab.store_and_restore(200 << 10);
 }
 

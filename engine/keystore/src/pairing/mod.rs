@@ -27,7 +27,7 @@ use crate::segment::{HEADER_BYTES, Header, Origin, Segment};
 use crate::store::{Inner, KeyStore};
 use pending::{LIST_SUFFIX, key_path, list_name};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use warifu_buffers::Block;
 use warifu_core::id::Incarnation;
 use warifu_core::{Direction, KeyClass, KeyRange, PoolId, SegmentId, SiteName};
@@ -113,6 +113,8 @@ pub struct PlacedSegment {
 pub struct Pairing {
     store: Arc<Inner>,
     pub(crate) pool: Arc<Pool>,
+    /// One thread notes at a time.
+    notes: Mutex<()>,
     _lock: Arc<dyn MediumFile>,
 }
 
@@ -130,7 +132,8 @@ impl KeyStore {
         if !lock.try_lock().map_err(failed())? {
             return Ok(None);
         }
-        let pairing = Pairing { store: self.inner.clone(), pool, _lock: lock };
+        let (store, notes) = (self.inner.clone(), Mutex::default());
+        let pairing = Pairing { store, pool, notes, _lock: lock };
         pairing.tidy()?;
         Ok(Some(pairing))
     }

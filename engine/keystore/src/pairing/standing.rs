@@ -6,6 +6,7 @@ use crate::pool::{Pool, get_file, put_file};
 use crate::store::KeyStore;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::sync::PoisonError;
 use warifu_core::PoolId;
 
 const NAME: &str = "delivery.json";
@@ -92,6 +93,7 @@ impl Pairing {
     /// # Errors
     /// I/O.
     pub fn note(&self, change: impl FnOnce(&mut DeliveryStanding)) -> Result<(), KeyError> {
+        let _alone = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut standing = read(&self.pool)?.unwrap_or_default();
         let before = standing.clone();
         change(&mut standing);

@@ -139,6 +139,8 @@ pub struct Peer {
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
     spent: LinkSpent,
+    /// The site had no key to lease when it was last asked.
+    is_dry: bool,
     /// An answer did not come, or was none: no other is waited for.
     is_broken: bool,
 }
@@ -369,6 +371,9 @@ impl Peer {
         };
         if !offered.is_empty() {
             self.answer_key.push(offered);
+        }
+        if wanted > 0 {
+            self.is_dry = granted.is_empty();
         }
         let passed_over = KeyRange::between(argument1, granted.start());
         if !granted.is_empty() && !passed_over.is_empty() {

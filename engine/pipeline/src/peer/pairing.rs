@@ -6,9 +6,8 @@ use warifu_keystore::Adopted;
 use warifu_link::body::{
     ADOPT_BYTES, Adopt, COMPARE_KEY_BYTES, Compared, OFFERED_BYTES_MAX, Offer, Offered,
 };
-use warifu_link::hello::hello_reserve_bytes;
 use warifu_link::message::FAILURE_BYTES_MAX;
-use warifu_link::{GRANT_STEP_BYTES, Message, Op, key_bytes_needed, key_bytes_of};
+use warifu_link::{Message, Op, key_bytes_needed, key_bytes_of};
 
 /// Why a site is told to forget a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,6 +68,7 @@ impl Peer {
             Direction::BToA => &mut self.ends.b_to_a,
         };
         *end = (*end).max(adopt.range.end());
+        self.is_dry &= adopt.direction == Direction::BToA;
         match reply.message.argument0 {
             0 => Ok(Adopted::Added),
             1 => Ok(Adopted::Burned),
@@ -97,7 +97,7 @@ impl Peer {
         let send = key_bytes_of(&message, body.len(), kept_bytes);
         let answer = key_bytes_needed(answer_body_bytes.max(FAILURE_BYTES_MAX), 0);
         let suffices = self.send_key.has(send) && self.answer_key.covers(answer);
-        if !suffices || self.may_lease()? {
+        if !suffices || !self.is_dry {
             self.ensure(send, answer)?;
         }
         let op = message.op;
@@ -111,18 +111,6 @@ impl Peer {
             }
             self.ready.push_back(reply);
         }
-    }
-
-    /// Whether the site has anything left to lease for sending.
-    fn may_lease(&self) -> Result<bool, PeerError> {
-        let direction = Direction::AToB;
-        let status = self.keys.pool_status(self.pool)?;
-        let total = status.direction(direction).map_or(0, |side| side.bytes_total);
-        let total = total.min(self.ends.a_to_b);
-        let limit = total - hello_reserve_bytes(total);
-        let bytes = 4 * GRANT_STEP_BYTES;
-        let run = self.keys.acceptable(self.pool, direction, bytes, self.lease_floor)?;
-        Ok(run.is_some_and(|run| run.start().saturating_add(bytes) <= limit))
     }
 }
 

@@ -40,20 +40,20 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Hands on one gathering after the other, until all is there, it is asked to stop, or nobody
-    /// takes them. Answers which broke the protocol are thrown away and counted.
+    /// takes them. Answers which broke the protocol are thrown away, and noted.
     pub(super) fn run(
         self,
         pairing: &Pairing,
         harvests: &mpsc::SyncSender<Harvest>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<(), Failure> {
         let most = self.segment_bytes_max()?;
         let mut step = FIRST_BYTES.min(most);
-        let (mut done, mut refused) = (0, 0);
+        let mut done = 0;
         while done < self.wanted_bytes && !self.stop.load(Relaxed) {
             let started = Instant::now();
             let wanted = step.min(self.wanted_bytes - done);
-            let (gathered, ended) = self.gather(pairing, wanted, &mut refused)?;
-            let Some(gathered) = gathered else { return ended.map(|()| refused) };
+            let (gathered, ended) = self.gather(pairing, wanted)?;
+            let Some(gathered) = gathered else { return ended };
             done += gathered.bytes();
             let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
             let rate = gathered.bytes().saturating_mul(1000) / ms;
@@ -63,7 +63,7 @@ impl<'a> Gatherer<'a> {
             }
             ended?;
         }
-        Ok(refused)
+        Ok(())
     }
 
     /// As many keys as one offer can name.
@@ -84,13 +84,12 @@ impl<'a> Gatherer<'a> {
         &self,
         pairing: &Pairing,
         bytes: u64,
-        refused: &mut u64,
     ) -> Result<(Option<Gathering>, Result<(), Failure>), Failure> {
         let segment = pairing.draw_segment()?;
         let mut gathering = None;
         let Deliverer { delivery, peer, .. } = self.deliverer;
         let fetcher = Fetcher::new(&**delivery, peer, self.manner.clone(), &SystemPacing);
-        let mut last = None;
+        let (mut last, mut refused, mut repeated) = (None, 0, 0);
         let ended = fetcher.fresh(bytes, self.stop, &mut |answer| {
             let begun = gathering.get_or_insert_with(|| Gathering::new(segment, answer.key_bytes));
             if let Err(refusal) = begun.add(answer) {
@@ -98,7 +97,8 @@ impl<'a> Gatherer<'a> {
                 if refusal == AnswerRefusal::Repeated {
                     tracing::error!(alarm = "kme-repeats-key", source = self.deliverer.source());
                 }
-                *refused += 1;
+                refused += 1;
+                repeated += u64::from(refusal == AnswerRefusal::Repeated);
                 if refusal != AnswerRefusal::Repeated {
                     last = Some(refusal);
                     return ControlFlow::Break(());
@@ -106,6 +106,10 @@ impl<'a> Gatherer<'a> {
             }
             ControlFlow::Continue(())
         });
+        pairing.note(|standing| {
+            standing.answers_refused += refused;
+            standing.names_refused += repeated;
+        })?;
         let deliverer = || delivery.name().to_owned();
         let ended = match (ended, last) {
             (Err(error), _) => Err(error.into()),

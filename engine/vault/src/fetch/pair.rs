@@ -1,6 +1,7 @@
 //! A pending segment becomes key at both ends: offered, compared, added here, then at the site.
 
-use super::{Order, stopped};
+use super::errand::Order;
+use super::stopped;
 use crate::failure::{Class, Failure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
