@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use warifu_catalog::KeyBytes;
 use warifu_core::{Channel, Direction, End, LinkId, PoolId, SiteName};
 use warifu_keystore::{
-    DeclaredRandom, Drive, FromRandomPool, Generator, KeySource, PoolKind, PoolStatus,
+    DeclaredRandom, DeliveryStanding, Drive, FromRandomPool, Generator, KeySource, PoolKind,
+    PoolStatus,
 };
 
 /// The largest segment that is made at once, in bytes.
@@ -43,6 +44,8 @@ pub struct PoolRow {
     pub class: &'static str,
     /// Whether another party witnesses every lease, so that a copy can't use it again.
     pub witnessed: bool,
+    /// How the KME of the link has done; `null` where none ever delivered.
+    pub source_state: Option<DeliveryStanding>,
 }
 
 impl PoolRow {
@@ -173,6 +176,7 @@ impl Vault {
                     source: status.sources.join(", "),
                     class: status.class.map_or("used up", warifu_core::KeyClass::as_str),
                     witnessed: self.is_witnessed(&status)?,
+                    source_state: self.keys.delivery_standing(status.pool)?,
                 });
             }
         }

@@ -17,6 +17,7 @@ mod dial;
 mod doctor;
 mod estimate;
 mod failure;
+mod fetch;
 mod find;
 mod foretell;
 mod jobs;
@@ -53,6 +54,7 @@ pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
 };
 pub use failure::{Class, Failure};
+pub use fetch::{FetchGoal, FetchReport, FetchRequest, FetchedRow};
 pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
@@ -82,7 +84,7 @@ use std::sync::atomic::AtomicBool;
 use warifu_catalog::Catalog;
 use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_kernels::Isa;
-use warifu_keystore::{Entropy, KeyStore};
+use warifu_keystore::{Deliveries, Entropy, KeyStore};
 use warifu_pipeline::clock::Clock;
 use world::{ThisMachine, World};
 
@@ -120,6 +122,7 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     isa: Isa,
+    deliveries: Option<Arc<dyn Deliveries>>,
 }
 
 impl Vault {
@@ -189,7 +192,20 @@ impl Vault {
         let keys = Arc::new(keys);
         let in_hand = Arc::default();
         let dir = dir.to_owned();
-        Ok(Self { dir, config, name, keys, catalog, in_hand, world, entropy, clock, isa })
+        let deliveries = None;
+        Ok(Self {
+            dir,
+            config,
+            name,
+            keys,
+            catalog,
+            world,
+            in_hand,
+            entropy,
+            clock,
+            isa,
+            deliveries,
+        })
     }
 
     /// Where it lies.

@@ -192,6 +192,7 @@ pub(crate) mod tests {
             source: String::new(),
             class: "information-theoretic",
             witnessed: true,
+            source_state: None,
         }
     }
 

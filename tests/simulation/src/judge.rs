@@ -144,6 +144,7 @@ mod tests {
             key_start,
             payload_bytes,
             kept_bytes: 0,
+            is_open: false,
         };
         let mut frame = header.encode().to_vec();
         frame.resize(header.frame_bytes(), filling);

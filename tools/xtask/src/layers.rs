@@ -74,7 +74,12 @@ const TABLE: &[Row] = &[
         &["warifu-buffers", "warifu-core", "warifu-kernels"],
         &["thiserror", "zeroize"],
     ),
-    row("warifu-keystore", "engine/keystore", &["warifu-buffers", "warifu-core"], &[]),
+    row(
+        "warifu-keystore",
+        "engine/keystore",
+        &["warifu-buffers", "warifu-core", "warifu-kernels"],
+        &[],
+    ),
     row("warifu-catalog", "engine/catalog", &["warifu-core"], &[]),
     row(
         "warifu-pipeline",

@@ -51,6 +51,12 @@ impl SendKey {
         })
     }
 
+    /// Whether a frame of `bytes` can be sealed, if nothing is asked after it.
+    #[must_use]
+    pub fn has(&self, bytes: u64) -> bool {
+        self.leases.iter().any(|lease| lease.left_in_one_piece() >= bytes)
+    }
+
     /// Bytes not used yet.
     #[must_use]
     pub fn left(&self) -> u64 {

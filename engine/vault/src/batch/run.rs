@@ -252,6 +252,7 @@ impl Vault {
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
             isa: self.isa,
+            deliveries: self.deliveries.clone(),
         })
     }
 }

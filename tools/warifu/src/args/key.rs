@@ -19,6 +19,8 @@ pub(crate) enum KeyCommand {
     Import(ImportArgs),
     /// Turn random numbers of the gateway into key of a link, with a courier's drive
     Export(ExportArgs),
+    /// Get key for links from their KMEs, at both ends
+    Fetch(FetchArgs),
     /// Check in the ledgers that no byte of key was given out twice
     Audit,
     /// Probe a key-management entity for what ETSI GS QKD 014 demands; it spends a few of its keys
@@ -86,6 +88,29 @@ pub(crate) struct ExportArgs {
     /// Only tell what would be made
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `key fetch`
+#[derive(Args, Debug)]
+pub(crate) struct FetchArgs {
+    /// For the link to this site; without it for every site that has a KME
+    #[arg(long = "site", value_name = "NAME")]
+    pub(crate) sites: Vec<SiteName>,
+    /// How much more for each site, both directions together
+    #[arg(long, value_name = "SIZE", value_parser = some_size, conflicts_with = "watermark")]
+    pub(crate) bytes: Option<Size>,
+    /// Until each direction has so much; else what config.toml sets for the KME, or 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = some_size)]
+    pub(crate) watermark: Option<Size>,
+    /// Go on until stopped, and wait where a KME or a site is away
+    #[arg(long, conflicts_with = "bytes")]
+    pub(crate) follow: bool,
+    /// Without --follow: how many seconds to wait for a KME or a site that has nothing
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) patience: u64,
+    /// Fetch again from a KME that was stopped because the two ends got different key
+    #[arg(long)]
+    pub(crate) accept_mismatch: bool,
 }
 
 /// `key test`

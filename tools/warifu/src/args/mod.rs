@@ -10,7 +10,9 @@ mod site;
 mod tests;
 
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
-pub(crate) use key::{ExportArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs};
+pub(crate) use key::{
+    ExportArgs, FetchArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs,
+};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };

@@ -50,7 +50,7 @@ fn help_lists_what_works_and_nothing_else() {
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
     assert_eq!(
         below("key"),
-        ["status", "forecast", "generate", "import", "export", "audit", "test"]
+        ["status", "forecast", "generate", "import", "export", "fetch", "audit", "test"]
     );
     assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
@@ -68,6 +68,8 @@ fn the_lines_of_the_lab_are_accepted() {
         "site add sendai warifu://h:1 --zone tohoku --domain tohoku-univ --channel otp",
         "key generate --site sendai --bytes 2GiB --courier DRIVE",
         "key import DRIVE",
+        "key fetch --site sendai --site tokyo --bytes 1GiB",
+        "key fetch --watermark 2GiB --follow --accept-mismatch",
         "site serve",
         "key generate --random --bytes 1GiB",
         "key generate --random --bytes 1GiB --from /dev/hwrng --dry-run",

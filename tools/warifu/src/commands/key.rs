@@ -27,6 +27,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> 
             let dry_run = args.dry_run;
             make(context, &export_request(args), dry_run)
         }
+        KeyCommand::Fetch(args) => super::fetch::fetch(context, args),
         KeyCommand::Audit => audit(context),
         KeyCommand::Test(args) => super::key_test::test(context, args),
     }
@@ -40,7 +41,8 @@ fn status(context: &Context) -> Result<(), Ending> {
         true => String::new(),
         false => {
             let pools_of: Vec<PoolRow> = rows.iter().map(|row| row.pool.clone()).collect();
-            pools(&pools_of) + "\n" + &budgets(&rows) + FREE_MEANS + "\n"
+            let states = super::fetch::states(&pools_of);
+            pools(&pools_of) + "\n" + &budgets(&rows) + FREE_MEANS + "\n" + &states
         }
     };
     let percent = vault.config().restore.reserve_percent;

@@ -6,6 +6,7 @@ mod config;
 mod doctor;
 mod estimate;
 mod explain;
+mod fetch;
 mod forecast;
 mod individual;
 mod init;
