@@ -157,8 +157,8 @@ fn classified(error: &ureq::Error) -> ExchangeError {
     let why = error.to_string();
     match error {
         ureq::Error::Other(other) => match other.downcast_ref::<NotConnected>() {
-            Some(NotConnected::Away(_)) => ExchangeError::Away(why),
-            Some(NotConnected::Refused(_)) => ExchangeError::Refused(why),
+            Some(away @ NotConnected::Away(_)) => ExchangeError::Away(away.to_string()),
+            Some(refused @ NotConnected::Refused(_)) => ExchangeError::Refused(refused.to_string()),
             None => ExchangeError::Lost(why),
         },
         ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => ExchangeError::Away(why),

@@ -105,6 +105,7 @@ mod tests {
             (400, Fresh, "<html>", "not now"),
             (400, Fresh, size, "refused"),
             (400, Fresh, mandatory, "refused"),
+            (400, Fresh, "{\"message\":\"there is no such SAE\"}", "refused"),
             (400, Named, unknown, "gone"),
             (400, Named, "{\"message\":\"try later\"}", "not now"),
             (400, Status, "", "refused"),

@@ -20,13 +20,13 @@ pub(super) fn test(context: &Context, args: TestArgs) -> Result<(), Ending> {
 }
 
 fn told(report: &KmeTestReport) -> String {
-    let columns = [words("check"), words("verdict"), words("found"), words("clause")];
+    let columns = [words("check"), words("verdict"), words("clause"), words("found")];
     let table = Table::new(columns, &report.checks, |check| {
         [
             check.check.to_owned(),
             check.verdict.to_owned(),
-            check.found.clone(),
             check.clause.to_owned(),
+            check.found.clone(),
         ]
     });
     let KmeTestReport { kme, peer, keys_spent, .. } = report;
