@@ -54,6 +54,6 @@ show(1024, 16, payload, 0)
 
 # An offer of two keys of 128 bytes for the direction from B to A, class 1: not masked.
 body = bytes([1, 1, 0, 0, 0, 0, 0, 0]) + le(128, 8) + bytes(range(0x40, 0x60))
-payload = le(13, 2) + le(0, 2) + le(len(body), 4) + object_id + bytes(36)
+payload = le(13, 2) + le(0, 2) + le(len(body), 4) + object_id + bytes(32)
 payload += le(9, 8) + body
 show(1024, 0, payload, 1)

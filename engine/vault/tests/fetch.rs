@@ -298,6 +298,50 @@ fn each_fault_is_survived_and_shown() {
     lab.store_and_restore(200 << 10);
 }
 
+/// Two hundred faults of the deliverer at either end, several to a fetch, with restarts of the site
+/// between: what counts is the same at both ends, and each byte is used once.
+#[test]
+#[ignore = "long: a minute"]
+fn two_hundred_faults_leave_the_same_key_at_both_ends() {
+    const FAULTS: [Fault; 9] = [
+        Fault::NotNow,
+        Fault::LostRequest,
+        Fault::LostAnswer,
+        Fault::Repeat,
+        Fault::Short,
+        Fault::Differ,
+        Fault::Discard,
+        Fault::Zeros,
+        Fault::Shuffle,
+    ];
+    let mut lab = Lab::new(1 << 20);
+    let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut throw = |sides: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        usize::try_from(dice % sides as u64).unwrap()
+    };
+    let mut fetched = 0;
+    for round in 0..50 {
+        for _ in 0..4 {
+            let end = [End::A, End::B][throw(2)];
+            lab.kme.fail(end, [FAULTS[throw(FAULTS.len())]]);
+        }
+        let goal = FetchGoal::Bytes(128 << 10);
+        let report = lab.try_fetch(goal, true).unwrap();
+        fetched += report.sites[0].bytes;
+        if round % 10 == 9 {
+            lab.kme.clear_faults();
+            lab.judge();
+        }
+    }
+    assert!(fetched > 40 * (128 << 10), "{fetched}");
+    assert_eq!(lab.total(), fetched + (2 << 20));
+    lab.store_and_restore(200 << 10);
+    lab.judge();
+}
+
 #[test]
 fn key_that_differs_again_and_again_is_fetched_no_more_until_a_person_says_so() {
     let lab = Lab::new(256 << 10);

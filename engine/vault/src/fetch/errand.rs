@@ -18,7 +18,7 @@ use warifu_pipeline::clock::Clock;
 const WATERMARK_BYTES: u64 = 1 << 30;
 
 /// The shortest and the longest pause where a KME or a site has nothing.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// How often a pause looks whether it is to end.
