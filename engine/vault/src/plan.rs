@@ -179,6 +179,9 @@ impl Vault {
             link.into(),
             ends(reached.and_then(|reached| reached.as_ref().ok())),
         )?;
+        let pool = self.keys.pool_status(link.into())?;
+        candidate.to_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::AToB)?;
+        candidate.from_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::BToA)?;
         match reached {
             Some(Ok(reached)) if reached.name != site.site => {
                 candidate.health = Health::Down(format!("the site there is {}", reached.name));

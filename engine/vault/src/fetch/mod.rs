@@ -20,6 +20,9 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 const LONG_SEGMENT_BYTES: u64 = 32 << 20;
 const LONG_KEY_BYTES: u64 = 64 << 10;
 
+/// How often rates are learnt from what arrives, at most.
+const NOTED_EVERY: Duration = Duration::from_secs(10);
+
 /// How much key is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchGoal {
@@ -104,11 +107,16 @@ impl Vault {
                 running.push(scope.spawn(move || fetch_one(order, request, stop, &sender)));
             }
             drop(sender);
-            let mut done_bytes = 0;
+            let (mut done_bytes, mut noted) = (0, self.clock.elapsed());
             for bytes in receiver {
                 done_bytes += bytes;
+                if self.clock.elapsed() >= noted + NOTED_EVERY {
+                    self.note_arrivals();
+                    noted = self.clock.elapsed();
+                }
                 progress(Progress { done_bytes, total_bytes, key_bytes: done_bytes });
             }
+            self.note_arrivals();
             let join = |thread: std::thread::ScopedJoinHandle<'_, _>| thread.join().ok();
             running.into_iter().map(join).collect::<Vec<_>>()
         });

@@ -29,8 +29,7 @@ pub(super) const RETRY_S_MAX: u64 = 16;
 /// How often an entry is tried that fits and can't be stored, where the work is to end by itself.
 pub(super) const TRIES_ONCE: u32 = 3;
 
-/// Fetches key while the queue is worked on, until the flag is set. Here continuous fetching from
-/// key-management entities is connected.
+/// Fetches key while the queue is worked on, until the flag is set.
 pub type FetchKey<'a> = dyn Fn(&Vault, &AtomicBool) + Sync + 'a;
 
 /// How the queue is worked on.

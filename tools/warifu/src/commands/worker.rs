@@ -9,10 +9,12 @@ use crate::progress::many::Many;
 use crate::signals::Stop;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 use warifu_core::ObjectId;
 use warifu_vault::{
-    BatchReport, Class, Failure, Gathered, Input, Manner, Onlooker, Outcome, Refused, Vault,
-    WorkRequest,
+    BatchReport, Class, Failure, FetchGoal, FetchKey, FetchRequest, Gathered, Input, Manner,
+    Onlooker, Outcome, Refused, Vault, Watch, WorkRequest,
 };
 
 /// What a worker says when it is ready, in JSON.
@@ -33,8 +35,8 @@ pub(super) fn worker(context: &Context, args: &WorkerArgs) -> Result<(), Ending>
     context.output.answer(&ready, || {
         format!("worker of {} is ready: {queued} backups wait\n", ready.vault)
     })?;
-    let request =
-        WorkRequest { is_once: args.once, jobs: jobs(args.jobs), ..WorkRequest::default() };
+    let fetch = fetcher(&vault);
+    let request = WorkRequest { is_once: args.once, only: None, jobs: jobs(args.jobs), fetch };
     let done = work(context, &vault, &stop, request, Around::default())?;
     // To be stopped is how it is meant to end.
     ending(done.report.stored + done.report.skipped + done.failures.len(), &done.failures)
@@ -60,7 +62,8 @@ pub(super) fn queue_and_store(
         numbered.partition(|(number, _)| stored.contains_key(number));
     let inputs: Vec<Input> = inputs.into_iter().map(|(_, input)| input).collect();
     let ids = vault.queue(&inputs, again)?;
-    let request = WorkRequest { only: Some(&ids), jobs: manner.jobs, ..WorkRequest::default() };
+    let fetch = fetcher(vault);
+    let request = WorkRequest { is_once: false, only: Some(&ids), jobs: manner.jobs, fetch };
     let before = before.into_iter().filter_map(|(at, input)| Some((input, *stored.get(&at)?)));
     let around = Around { inputs: &inputs, before: before.collect(), refused };
     let done = work(context, vault, &stop, request, around)?;
@@ -71,6 +74,26 @@ pub(super) fn queue_and_store(
         return Err(stop.ending(Failure::new(Class::Temporary, "stopped", what).next(next)));
     }
     ending(all, &done.failures)
+}
+
+/// What brings key meanwhile, where a KME is set.
+fn fetcher(vault: &Vault) -> Option<&'static FetchKey<'static>> {
+    (!vault.config().kme.is_empty()).then_some(&fetch_key)
+}
+
+fn fetch_key(vault: &Vault, is_over: &AtomicBool) {
+    let request = FetchRequest {
+        sites: Vec::new(),
+        goal: FetchGoal::Watermark(None),
+        follow: true,
+        patience: Duration::ZERO,
+        accept_mismatch: false,
+    };
+    let watch = Watch { progress: &mut |_| (), stop: is_over };
+    let outcome = vault.fetch(&request, watch);
+    if let Some(failure) = outcome.map_or_else(Some, |report| report.failure) {
+        tracing::warn!("no key is fetched any more: {failure}; see `warifu key status`");
+    }
 }
 
 /// What was asked for besides what is in the queue.
