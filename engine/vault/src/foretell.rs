@@ -294,6 +294,9 @@ mod tests {
             room_bytes: None,
             to_site_bytes,
             from_site_bytes,
+            to_site_fill_bytes_per_day: 0,
+            from_site_fill_bytes_per_day: 0,
+            network_bytes_per_second: None,
         }
     }
 
