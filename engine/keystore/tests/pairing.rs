@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-#[expect(dead_code, reason = "other tests use the rest")]
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -396,7 +395,7 @@ fn names_are_remembered_through_merges_and_restarts() {
     // A run that rotted is noticed when it is read whole, and a cut one at once.
     let runs =
         a.names().into_iter().filter(|path| path.extension().is_some_and(|end| end == "run"));
-    let run = runs.last().unwrap();
+    let run = runs.max().unwrap();
     let content = a.content(&run).unwrap();
     a.tamper(&run, &content[..content.len() - 1]);
     let pairing = begin(&store).unwrap();

@@ -98,8 +98,8 @@ impl FrameHeader {
         Ok(header)
     }
 
-    /// The positions that the frame uses: `r`, `m`, payload (unless it is open), kept. Where they would pass the last
-    /// position, which no decoded header does, the range is cut there.
+    /// The positions that the frame uses: `r`, `m`, payload (unless it is open), kept. Where they
+    /// would pass the last position, which no decoded header does, the range is cut there.
     #[must_use]
     pub const fn key_range(&self) -> KeyRange {
         KeyRange::between(self.key_start, self.key_start.saturating_add(self.key_bytes()))

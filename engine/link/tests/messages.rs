@@ -184,10 +184,10 @@ proptest! {
 #[test]
 fn every_number_is_the_one_of_the_format() {
     let numbers: Vec<u16> = Op::ALL.iter().map(|op| op.number()).collect();
-    assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
     let numbers: Vec<u16> = Status::ALL.iter().map(|status| status.number()).collect();
     assert_eq!(numbers, (0..=9).collect::<Vec<_>>());
-    for number in [0, 13, 0x7FFF] {
+    for number in [0, 17, 0x7FFF] {
         assert_eq!(Op::from_number(number), None);
         let mut bytes = Message::request(Op::Ping, 0).encode(0).unwrap();
         bytes[..2].copy_from_slice(&number.to_le_bytes());
@@ -211,6 +211,10 @@ fn bodies_have_the_lengths_of_the_format_and_no_other() {
         (Op::Discard, 0..=0, 0..=0),
         (Op::Ping, 0..=0, 1..=64),
         (Op::Witness, 8..=8, 16..=16),
+        (Op::Offer, 32..=CHUNK, 24..=24 + 256),
+        (Op::Compare, 0..=0, 24..=24),
+        (Op::Adopt, 24..=24, 0..=0),
+        (Op::Withdraw, 0..=0, 0..=0),
     ];
     assert_eq!(cases.len(), Op::ALL.len());
     for (op, asked, answered) in cases {

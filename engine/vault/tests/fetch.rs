@@ -38,7 +38,9 @@ struct Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         (self.stop)();
-        self.thread.take().map(|thread| thread.join().unwrap());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
@@ -207,9 +209,7 @@ fn is_clean(row: &warifu_vault::AuditRow) -> bool {
 }
 
 fn error(report: &FetchReport) -> &'static str {
-    let code = report.failure.as_ref().map_or("", Failure::code);
-    println!("{code}: {:?}", report.sites[0].error);
-    code
+    report.failure.as_ref().map_or("", Failure::code)
 }
 
 fn names_in(path: &Path, ending: &str) -> usize {

@@ -172,7 +172,9 @@ mod tests {
         }
 
         #[test]
-        fn a_right_checksum_excuses_nothing(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn a_right_checksum_excuses_nothing(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..300),
+        ) {
             prop_assert!(PendingSegment::decode(&bytes, POOL).is_none());
             let sum = checksum(CrcAlgorithm::Crc64Nvme, &bytes);
             bytes.extend_from_slice(&sum.to_le_bytes());
