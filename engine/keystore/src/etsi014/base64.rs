@@ -4,7 +4,7 @@
 //! tells of it. Here a character's value is arithmetic over the five runs of the alphabet, which a
 //! compiler does for many characters at once. Only whether all of a text is base64 is told.
 
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// Characters that are decoded at a time.
 const STEP_CHARACTERS: usize = 64;
@@ -35,28 +35,46 @@ pub(super) fn decode(text: &[u8], target: &mut [u8]) -> Result<(), NotBase64> {
     if pads.iter().any(|pad| *pad != b'=') {
         return Err(NotBase64);
     }
-    let mut values = [0; STEP_CHARACTERS];
-    let mut bytes = [0; STEP_BYTES];
     let mut odd = 0;
-    for (source, target) in text.chunks(STEP_CHARACTERS).zip(target.chunks_mut(STEP_BYTES)) {
-        if source.len() < STEP_CHARACTERS {
-            values = [0; STEP_CHARACTERS];
-        }
-        for (value, character) in values.iter_mut().zip(source) {
-            let (found, is_odd) = value_of(*character);
-            *value = found;
-            odd |= is_odd;
-        }
-        pack(&values, &mut bytes);
-        target.copy_from_slice(&bytes[..target.len()]);
-        // Bits behind the last byte are zero, so that there is one text for each key.
-        if target.len() < STEP_BYTES {
-            odd |= bytes[target.len()];
-        }
+    let mut values = Zeroizing::new([0; STEP_CHARACTERS]);
+    let (steps, rest) = text.as_chunks::<STEP_CHARACTERS>();
+    let (step_targets, rest_target) = target.as_chunks_mut::<STEP_BYTES>();
+    for (step, target) in steps.iter().zip(step_targets) {
+        odd |= decode_step(step, target, &mut values);
     }
-    values.zeroize();
-    bytes.zeroize();
+    // What is left is no whole step: `A`s, which stand for zeros, make it one.
+    let mut step = Zeroizing::new([b'A'; STEP_CHARACTERS]);
+    let mut bytes = Zeroizing::new([0; STEP_BYTES]);
+    step[..rest.len()].copy_from_slice(rest);
+    odd |= decode_step(&step, &mut bytes, &mut values);
+    rest_target.copy_from_slice(&bytes[..rest_target.len()]);
+    // Bits behind the last byte are zero, so that there is one text for each key.
+    odd |= bytes[rest_target.len()];
     if odd == 0 { Ok(()) } else { Err(NotBase64) }
+}
+
+/// Decodes one step by way of `values`; ones where a character has no value.
+fn decode_step(
+    step: &[u8; STEP_CHARACTERS],
+    target: &mut [u8; STEP_BYTES],
+    values: &mut [u8; STEP_CHARACTERS],
+) -> u8 {
+    let mut odd = [0; STEP_CHARACTERS];
+    // Of fixed length and without dependence, so that it becomes vector instructions.
+    for ((value, odd), character) in values.iter_mut().zip(&mut odd).zip(step) {
+        (*value, *odd) = value_of(*character);
+    }
+    let (groups, _) = values.as_chunks::<8>();
+    let (targets, _) = target.as_chunks_mut::<6>();
+    for (bytes, values) in targets.iter_mut().zip(groups) {
+        // Six bits of each byte, then twelve of each two, then twenty-four of each four.
+        let six = u64::from_be_bytes(*values);
+        let twelve = ((six & 0x3F00_3F00_3F00_3F00) >> 2) | (six & 0x003F_003F_003F_003F);
+        let half = ((twelve & 0x0FFF_0000_0FFF_0000) >> 4) | (twelve & 0x0000_0FFF_0000_0FFF);
+        let all = ((half & 0x00FF_FFFF_0000_0000) >> 8) | (half & 0x00FF_FFFF);
+        bytes.copy_from_slice(&all.to_be_bytes()[2..]);
+    }
+    odd.iter().fold(0, |all, odd| all | odd)
 }
 
 /// The value of a character, and ones where it has none.
@@ -75,15 +93,6 @@ fn value_of(character: u8) -> (u8, u8) {
         | (slash & 63);
     (value, !(upper | lower | digit | plus | slash))
 }
-
-fn pack(values: &[u8; STEP_CHARACTERS], bytes: &mut [u8; STEP_BYTES]) {
-    for (bytes, values) in bytes.chunks_exact_mut(3).zip(values.chunks_exact(4)) {
-        bytes[0] = values[0] << 2 | values[1] >> 4;
-        bytes[1] = values[1] << 4 | values[2] >> 2;
-        bytes[2] = values[2] << 6 | values[3];
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,8 +19,14 @@ pub(super) enum Asked {
 }
 
 /// Texts of 400 that stay true however long one waits; lower case.
-const PERMANENT: [&str; 4] =
-    ["size shall be a multiple of 8", "extension_mandatory", "min_key_size", "max_key_size"];
+const PERMANENT: [&str; 6] = [
+    "size shall be a multiple of 8",
+    "extension_mandatory",
+    "min_key_size",
+    "max_key_size",
+    "max_key_per_request",
+    "no such sae",
+];
 
 /// Texts of 400 that say that a key is not there; lower case.
 const UNKNOWN_KEY: [&str; 4] = ["not found", "unknown key", "no such key", "does not exist"];
