@@ -208,14 +208,17 @@ class Capture:
         if len(header) < FRAME_HEADER_BYTES:
             self.at = len(self.source)
             return
-        (magic, version, direction, zero, link, session, sequence, start, payload,
+        (magic, version, direction, flags, link, session, sequence, start, payload,
          kept) = struct.unpack("<4sBBH16s16sQQII", header)
-        if magic != b"WFRM" or version != 1 or direction > 1 or zero:
-            raise Malformed("frame: magic, version, direction or zero field")
+        if magic != b"WFRM" or version != 1 or direction > 1 or flags > 1:
+            raise Malformed("frame: magic, version, direction or flags")
         low, high = PAYLOAD_LIMITS_BYTES
         if not low <= payload <= high or kept > KEPT_LIMIT_BYTES:
             raise Malformed(f"frame: payload {payload} or kept bytes {kept}")
-        end = start + 32 + payload + kept
+        # A frame with the flag leaves its payload unmasked: it takes key for the tag alone.
+        if flags and kept:
+            raise Malformed("frame: open, and keeps key")
+        end = start + 32 + (0 if flags else payload) + kept
         if end > POSITIONS:
             raise Malformed("frame: range beyond 2^64")
         if link.hex() != self.link or direction != self.kind - HELLO_CLIENT:

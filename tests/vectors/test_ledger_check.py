@@ -35,8 +35,8 @@ def hello(kind, link=LINK):
     return made + struct.pack("<QQQQ", 0, 1000, 4096, 4096) if kind == lc.HELLO_SERVER else made
 
 
-def frame(start, sequence=0, direction=0, payload=64, kept=0, seed=0, link=LINK):
-    header = struct.pack("<4sBBH16s16sQQII", b"WFRM", 1, direction, 0, link, SESSION, sequence,
+def frame(start, sequence=0, direction=0, payload=64, kept=0, seed=0, link=LINK, flags=0):
+    header = struct.pack("<4sBBH16s16sQQII", b"WFRM", 1, direction, flags, link, SESSION, sequence,
                          start, payload, kept)
     return header + random.Random(seed).randbytes(payload + 16)
 
@@ -92,6 +92,14 @@ class Captures(Checks):
     def test_kept_bytes_are_used_too(self):
         frames = frame(0, kept=100), frame(USED + 99, 1)
         self.assertEqual(self.found(captures=[client(*frames)]), ["positions used twice"])
+
+    def test_an_open_frame_takes_key_for_its_tag_alone(self):
+        opened = frame(0, payload=1000, flags=1)
+        self.assertEqual(self.found(captures=[client(opened, frame(32, 1))]), [])
+        self.assertEqual(self.found(captures=[client(opened, frame(31, 1))]),
+                         ["positions used twice"])
+        for bad in (frame(0, kept=16, flags=1), frame(0, flags=2)):
+            self.assertEqual(self.found(captures=[client(bad)]), ["capture malformed"])
 
     def test_overlap_with_an_earlier_longer_frame(self):
         frames = (frame(0, kept=10_000), frame(USED + 5000, 1), frame(USED + 9000, 2))

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod arrivals;
 mod audit;
 mod commits;
 mod error;
@@ -25,6 +26,7 @@ mod schema;
 mod settings;
 mod sites;
 
+pub use arrivals::{Arrival, KEPT_DAYS};
 pub use audit::{AuditEntry, AuditHead};
 pub use commits::{CommitRecord, CommittedShare};
 pub use error::CatalogError;

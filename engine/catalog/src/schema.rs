@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i64 = 0x5752_4655;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1];
+const STEPS: &[&str] = &[FORMAT_1, FORMAT_2];
 
 const FORMAT_1: &str = "
 CREATE TABLE individuals (
@@ -114,6 +114,16 @@ CREATE TABLE audit_head (
 INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
 ";
 
+const FORMAT_2: &str = "
+CREATE TABLE arrivals (
+    pool BLOB NOT NULL CHECK (length(pool) = 16),
+    direction INTEGER NOT NULL,
+    unix_s INTEGER NOT NULL,
+    bytes_total INTEGER NOT NULL,
+    PRIMARY KEY (pool, direction, unix_s)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Makes an empty file a catalog.
 pub(crate) fn create(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
@@ -176,9 +186,29 @@ mod tests {
         connection.execute("INSERT INTO individuals VALUES ('P1', 0)", []).unwrap();
         migrate(&connection).unwrap();
         recognise(&connection).unwrap();
-        assert_eq!((tables(&connection), format(&connection).unwrap()), (made, 1));
+        let supported = STEPS.len() as i64;
+        assert_eq!((tables(&connection), format(&connection).unwrap()), (made, supported));
         let kept = "SELECT count(*) FROM individuals";
         assert_eq!(connection.query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_file_of_any_earlier_format_is_brought_up_to_date_with_all_that_it_holds() {
+        for done in 1..STEPS.len() {
+            let connection = empty();
+            for step in &STEPS[..done] {
+                connection.execute_batch(step).unwrap();
+            }
+            connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            connection.pragma_update(None, "user_version", done as i64).unwrap();
+            connection.execute("INSERT INTO individuals VALUES ('P1', 7)", []).unwrap();
+            recognise(&connection).unwrap();
+            migrate(&connection).unwrap();
+            assert_eq!(format(&connection).unwrap(), STEPS.len() as i64);
+            let kept = "SELECT created_unix_s FROM individuals";
+            assert_eq!(connection.query_row(kept, [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+            assert!(connection.prepare("SELECT * FROM arrivals").is_ok());
+        }
     }
 
     #[test]

@@ -114,6 +114,13 @@ pub enum KeyError {
         /// The pool.
         pool: PoolId,
     },
+    /// A list of names of delivered keys does not read as it was written: what was delivered
+    /// before can't be known.
+    #[error("{path} does not read as it was written: which keys came before can't be known")]
+    NamesDamaged {
+        /// The file.
+        path: PathBuf,
+    },
     /// No such pool.
     #[error("there is no pool {pool}")]
     NoPool {

@@ -5,7 +5,7 @@ use crate::error::{KeyError, SegmentRefusal};
 use crate::medium::{Medium, MediumFile, Opening};
 use crate::pool::{Pool, PoolKind};
 use crate::record::Kind;
-use crate::segment::{HEADER_BYTES, Header, Segment, file_name};
+use crate::segment::{HEADER_BYTES, Header, Origin, Segment, file_name};
 use crate::source::KeySource;
 use crate::store::KeyStore;
 use std::io;
@@ -53,6 +53,13 @@ impl<'a> Filling<'a> {
         named
             .and_then(|()| self.medium.sync_dir(&self.folder))
             .map_err(KeyError::io("write", target))
+    }
+
+    /// Gives it room for so much key, all zeros, durably.
+    pub(crate) fn extend(&self, bytes: u64) -> Result<(), KeyError> {
+        let length = (HEADER_BYTES as u64).saturating_add(bytes);
+        self.file.truncate(length).map_err(KeyError::io("write", &self.part))?;
+        self.sync()
     }
 
     fn sync(&self) -> Result<(), KeyError> {
@@ -186,6 +193,7 @@ pub(crate) fn add_filled(
         let header = Header {
             direction,
             class: source.class(),
+            origin: Origin::Made,
             segment,
             pool: pool.id,
             range,
@@ -210,7 +218,11 @@ pub(crate) fn add_filled(
     added
 }
 
-fn expect_direction(pool: &Pool, direction: Direction, segment: SegmentId) -> Result<(), KeyError> {
+pub(crate) fn expect_direction(
+    pool: &Pool,
+    direction: Direction,
+    segment: SegmentId,
+) -> Result<(), KeyError> {
     if pool.kind == PoolKind::Witness || pool.kind.role(direction).is_none() {
         let reason = SegmentRefusal::WrongDirection;
         return Err(KeyError::Segment { pool: pool.id, segment, reason });

@@ -6,7 +6,7 @@
 //! process does not give back in an orderly way is never used. So an older copy that was restored,
 //! a copy that was opened elsewhere, two processes at once or a peer that was rolled back cannot
 //! make any position mask two messages. [`HAZARDS.md`](../HAZARDS.md) goes through it case by case,
-//! and the byte layouts are in `engine/core/FORMAT.md`, sections 7, 8 and 10.
+//! and the byte layouts are in `engine/core/FORMAT.md`, sections 7, 8, 10 and 13.
 //!
 //! Burn before use: every record is on stable storage before what it allows exists in memory.
 
@@ -18,11 +18,14 @@ mod courier;
 mod delivery;
 mod entry;
 mod error;
+pub mod etsi014;
+pub mod fetch;
 mod fill;
 mod holder;
 mod ledger;
 mod live;
 pub mod medium;
+mod pairing;
 mod peer;
 mod pool;
 mod record;
@@ -40,6 +43,11 @@ pub use delivery::{
 pub use error::{DriveRefusal, KeyError, SegmentRefusal};
 pub use holder::{Confirmation, Lease};
 pub use medium::{Directory, Medium, MediumFile};
+pub use pairing::{
+    Adopted, AnswerRefusal, DELIVERED_KEYS_MAX, DELIVERED_SEGMENT_BYTES_MAX, Deliverer, Deliveries,
+    DeliveryStanding, Gathering, KeptSegment, MISMATCHES_MAX, Pairing, PendingSegment,
+    PlacedSegment, Repeats,
+};
 pub use pool::PoolKind;
 pub use source::{DeclaredRandom, Entropy, FromRandomPool, Generator, KeySource, OsEntropy};
 pub use store::{DirectionStatus, KeyStore, PoolStatus};

@@ -362,13 +362,14 @@ impl Pool {
         Ok(())
     }
 
-    /// Names a segment that was recorded when the filling of its file had just ended.
+    /// Names a segment that was recorded when its file was whole and had another name.
     fn mend_name(&self, segment: SegmentId, path: &Path) -> io::Result<()> {
-        let (prefix, suffix) = (format!("{segment}."), ".filling");
+        let prefix = format!("{segment}.");
+        let suffixes = [".filling", crate::pairing::KEY_SUFFIX];
         let names = self.medium.list(&self.folder)?;
-        if let Some(name) =
-            names.iter().find(|name| name.starts_with(&prefix) && name.ends_with(suffix))
-        {
+        if let Some(name) = names.iter().find(|name| {
+            name.starts_with(&prefix) && suffixes.iter().any(|end| name.ends_with(end))
+        }) {
             self.medium.rename(&self.folder.join(name), path)?;
             self.medium.sync_dir(&self.folder)?;
         }
@@ -431,7 +432,7 @@ fn parse_meta(id: PoolId, text: &[u8]) -> Option<(PoolKind, Option<SiteName>, St
 
 /// Whether any whole run of 64 bytes (16 at least, where the key is that short) is all zeros. True
 /// randomness does that once in 2^512 (2^128); erased key and holes left by a copy always do.
-fn reads_as_zeros(key: &[u8]) -> bool {
+pub(crate) fn reads_as_zeros(key: &[u8]) -> bool {
     let zeros = |part: &[u8]| part.iter().fold(0, |seen, byte| seen | byte) == 0;
     match key.len() {
         0..16 => false,

@@ -17,11 +17,21 @@ const MAGIC: [u8; 8] = *b"WARIFUKS";
 const VERSION: [u8; 2] = [1, 0];
 const CHECKED: usize = 4088;
 
+/// How a segment came to both ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// Made at end A, and carried to end B where it is a link's.
+    Made = 0,
+    /// Delivered to both ends, and compared.
+    Delivered = 1,
+}
+
 /// What a segment says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Header {
     pub(crate) direction: Direction,
     pub(crate) class: KeyClass,
+    pub(crate) origin: Origin,
     pub(crate) segment: SegmentId,
     pub(crate) pool: PoolId,
     /// The positions that it fills.
@@ -36,6 +46,7 @@ impl Header {
         bytes[8..10].copy_from_slice(&VERSION);
         bytes[10] = self.direction.to_byte();
         bytes[11] = self.class.to_byte();
+        bytes[12] = self.origin as u8;
         bytes[16..32].copy_from_slice(self.segment.bytes());
         bytes[32..48].copy_from_slice(self.pool.bytes());
         bytes[48..56].copy_from_slice(&self.range.start().to_le_bytes());
@@ -60,7 +71,7 @@ impl Header {
         if name_end > 65 + SOURCE_BYTES_MAX {
             return Err(refused);
         }
-        let zero = bytes[12..16].iter().chain(&bytes[name_end..CHECKED]).all(|&byte| byte == 0);
+        let zero = bytes[13..16].iter().chain(&bytes[name_end..CHECKED]).all(|&byte| byte == 0);
         let source = str::from_utf8(&bytes[65..name_end]).map_err(|_| refused)?;
         let range = KeyRange::new(u64_at(bytes, 48), u64_at(bytes, 56)).ok_or(refused)?;
         if !zero || range.is_empty() || source.chars().any(char::is_control) {
@@ -69,6 +80,11 @@ impl Header {
         Ok(Self {
             direction: Direction::from_byte(bytes[10]).ok_or(refused)?,
             class: KeyClass::from_byte(bytes[11]).ok_or(refused)?,
+            origin: match bytes[12] {
+                0 => Origin::Made,
+                1 => Origin::Delivered,
+                _ => return Err(refused),
+            },
             segment: SegmentId::from_bytes(bytes_at(bytes, 16)),
             pool: PoolId::from_bytes(bytes_at(bytes, 32)),
             range,
@@ -78,7 +94,7 @@ impl Header {
 }
 
 /// The part of a name that fits, without control characters.
-fn source_name(name: &str) -> String {
+pub(crate) fn source_name(name: &str) -> String {
     let mut fitting = String::new();
     for character in name.chars().filter(|character| !character.is_control()) {
         if fitting.len() + character.len_utf8() > SOURCE_BYTES_MAX {
@@ -139,6 +155,7 @@ mod tests {
         Header {
             direction: Direction::BToA,
             class: KeyClass::Computational,
+            origin: Origin::Made,
             segment: SegmentId::from_bytes([1; 16]),
             pool: PoolId::from_bytes([2; 16]),
             range: KeyRange::new(base, bytes).unwrap(),

@@ -3,6 +3,8 @@
 //! It keeps two images: what is seen, and what would survive. A crash keeps of the difference as
 //! much as the caller says.
 
+pub mod kme;
+
 use crate::medium::{Medium, MediumFile, Opening};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

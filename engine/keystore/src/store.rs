@@ -250,7 +250,9 @@ impl KeyStore {
     fn collect_litter(&self, census: &Census) -> Result<(), KeyError> {
         for pool in self.all_pools()? {
             let names = self.inner.medium.list(&pool.folder);
-            for name in names.map_err(KeyError::io("list", &pool.folder))? {
+            let names = names.map_err(KeyError::io("list", &pool.folder))?;
+            self.tidy_pairing(&pool, &names)?;
+            for name in names {
                 let owner = name.strip_suffix(".filling").and_then(|stem| stem.split_once('.'));
                 let owner = owner.and_then(|(_, owner)| owner.parse().ok());
                 if owner.is_some_and(|owner| !census.alive.contains(&owner)) {

@@ -108,6 +108,12 @@ pub enum MessageError {
         /// The field, named as in the format.
         field: &'static str,
     },
+    /// Only an offer of key goes unmasked, and it always does.
+    #[error("a message whose payload must {}be masked", if *.is_open { "" } else { "not " })]
+    Masking {
+        /// Whether it stood in the clear.
+        is_open: bool,
+    },
     /// End A asks, end B answers; this is the other way round.
     #[error("a request came from end B, or an answer from end A")]
     WrongWay,

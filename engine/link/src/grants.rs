@@ -11,7 +11,8 @@ pub const GRANT_STEP_BYTES: u64 = 512;
 /// Most grants of one direction that a session has open at a time.
 pub const GRANTS_MAX: usize = 4096;
 
-/// Below this no frame fits: `r`, `m` and a message header.
+/// Below this no grant is worth it: `r`, `m` and a message header. (A frame that is not masked
+/// takes `r` and `m` only.)
 const FRAME_KEY_BYTES_MIN: u64 = (FRAME_KEY_BYTES + MESSAGE_HEADER_BYTES) as u64;
 
 /// The part of `range` that may be granted: its end, from the first multiple of
@@ -84,7 +85,7 @@ impl Grants {
     pub(crate) fn advance(&mut self, range: &KeyRange) {
         let Some(at) = self.position(range) else { return };
         let left = KeyRange::between(range.end(), self.left[at].end());
-        if left.len() < FRAME_KEY_BYTES_MIN {
+        if left.len() < FRAME_KEY_BYTES as u64 {
             self.left.remove(at);
         } else {
             self.left[at] = left;

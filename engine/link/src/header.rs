@@ -18,6 +18,9 @@ pub const PAYLOAD_BYTES_MAX: usize = (1 << 20) + 65_536;
 /// Most bytes of key that a frame may have both ends keep.
 pub const KEPT_BYTES_MAX: usize = (1 << 20) + 64;
 
+/// The flag of a frame whose payload is not masked.
+const OPEN: u16 = 1;
+
 const MAGIC: [u8; 4] = *b"WFRM";
 const VERSION: u8 = 1;
 
@@ -38,6 +41,8 @@ pub struct FrameHeader {
     pub payload_bytes: u32,
     /// Bytes of key that both ends keep, at most [`KEPT_BYTES_MAX`].
     pub kept_bytes: u32,
+    /// Whether the payload stands in the clear: it is under the tag all the same, and takes no key.
+    pub is_open: bool,
 }
 
 impl FrameHeader {
@@ -46,7 +51,8 @@ impl FrameHeader {
     pub fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {
         Layout::new()
             .put(&MAGIC)
-            .put(&[VERSION, self.direction.to_byte(), 0, 0])
+            .put(&[VERSION, self.direction.to_byte()])
+            .put_u16(if self.is_open { OPEN } else { 0 })
             .put(self.link.bytes())
             .put(self.session.bytes())
             .put_u64(self.sequence)
@@ -73,9 +79,11 @@ impl FrameHeader {
         }
         let direction = Direction::from_byte(fields.u8()?);
         let direction = direction.ok_or(FrameError::Malformed { field: "direction" })?;
-        if fields.u16()? != 0 {
-            return Err(FrameError::Malformed { field: "zero" });
-        }
+        let is_open = match fields.u16()? {
+            0 => false,
+            OPEN => true,
+            _ => return Err(FrameError::Malformed { field: "flags" }),
+        };
         let header = Self {
             link: LinkId::from_bytes(fields.array()?),
             session: SessionId::from_bytes(fields.array()?),
@@ -84,12 +92,13 @@ impl FrameHeader {
             key_start: fields.u64()?,
             payload_bytes: fields.u32()?,
             kept_bytes: fields.u32()?,
+            is_open,
         };
         header.check_lengths()?;
         Ok(header)
     }
 
-    /// The positions that the frame uses: `r`, `m`, payload, kept. Where they would pass the last
+    /// The positions that the frame uses: `r`, `m`, payload (unless it is open), kept. Where they would pass the last
     /// position, which no decoded header does, the range is cut there.
     #[must_use]
     pub const fn key_range(&self) -> KeyRange {
@@ -108,7 +117,7 @@ impl FrameHeader {
         if !payload.contains(&(self.payload_bytes as usize)) {
             return Err(FrameError::Malformed { field: "payload bytes" });
         }
-        if self.kept_bytes as usize > KEPT_BYTES_MAX {
+        if self.kept_bytes as usize > KEPT_BYTES_MAX || self.is_open && self.kept_bytes > 0 {
             return Err(FrameError::Malformed { field: "kept bytes" });
         }
         match KeyRange::new(self.key_start, self.key_bytes()) {
@@ -118,6 +127,11 @@ impl FrameHeader {
     }
 
     const fn key_bytes(&self) -> u64 {
-        FRAME_KEY_BYTES as u64 + self.payload_bytes as u64 + self.kept_bytes as u64
+        FRAME_KEY_BYTES as u64 + self.masked_bytes() as u64 + self.kept_bytes as u64
+    }
+
+    /// Bytes of payload that are masked: all of it, or none.
+    pub(crate) const fn masked_bytes(&self) -> usize {
+        if self.is_open { 0 } else { self.payload_bytes as usize }
     }
 }

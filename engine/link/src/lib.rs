@@ -49,4 +49,4 @@ pub use header::{
 };
 pub use hello::SessionId;
 pub use message::{MESSAGE_HEADER_BYTES, Message, Op, ShareClass, Status};
-pub use session::{Session, key_bytes_needed};
+pub use session::{Session, key_bytes_needed, key_bytes_of};

@@ -80,6 +80,14 @@ numbered!(
         Ping = 11,
         /// Grant positions of this end's `random` pool.
         Witness = 12,
+        /// Get the key that a deliverer has under these names.
+        Offer = 13,
+        /// Tell a hash of the key that was got so, to compare.
+        Compare = 14,
+        /// Both ends hold the same: it is key of the link from here on.
+        Adopt = 15,
+        /// Forget what was offered.
+        Withdraw = 16,
     }
 );
 
@@ -131,7 +139,8 @@ pub struct Message {
     pub reply: bool,
     /// How it went; of a request always [`Status::Done`].
     pub status: Status,
-    /// The object; of the operation [`Op::Witness`] the pool. Zero where there is none.
+    /// The object; of the operation [`Op::Witness`] the pool, of those about delivered key the
+    /// segment. Zero where there is none.
     pub object: ObjectId,
     /// Which share of the object.
     pub x: Option<XCoord>,
@@ -240,6 +249,7 @@ impl Message {
         }
         match (self.op, self.class) {
             (Op::Store, ShareClass::Data | ShareClass::Mask) => Some(BLIND_BYTES),
+            (Op::Compare, _) => Some(body::COMPARE_KEY_BYTES),
             (Op::Keep, _) => match self.argument0 <= CONTENT_BYTES_MAX as u64 {
                 true => Some(self.argument0 as usize + body::KEEP_FOOT_BYTES),
                 false => None,
@@ -248,13 +258,24 @@ impl Message {
         }
     }
 
+    /// Whether its frame leaves it unmasked: the names of delivered keys are no secret, and as long
+    /// as a chunk.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.op, Op::Offer) && !self.reply
+    }
+
     /// Whether a frame in `direction` that keeps `kept_bytes` may carry this: end A asks, end B
     /// answers, and both keep what the message says.
     pub(crate) fn check_frame(
         &self,
         direction: Direction,
         kept_bytes: u32,
+        is_open: bool,
     ) -> Result<(), MessageError> {
+        if is_open != self.is_open() {
+            return Err(MessageError::Masking { is_open });
+        }
         if self.reply != (direction == Direction::BToA) {
             return Err(MessageError::WrongWay);
         }
@@ -305,9 +326,12 @@ impl Message {
             (Op::Stat, true) => 0..=BODY_BYTES_MAX,
             (Op::Ping, true) => 1..=body::NAME_BYTES_MAX,
             (Op::Witness, false) => 8..=8,
-            (Op::Discard, _)
-            | (Op::Store | Op::Commit, true)
-            | (Op::Begin | Op::Keep | Op::Read | Op::Stat | Op::Ping, false) => 0..=0,
+            (Op::Offer, false) => body::OFFER_BYTES_MIN..=body::OFFER_BYTES_MAX,
+            (Op::Offer, true) => body::OFFERED_HEAD_BYTES..=body::OFFERED_BYTES_MAX,
+            (Op::Compare, true) | (Op::Adopt, false) => body::ADOPT_BYTES..=body::ADOPT_BYTES,
+            (Op::Discard | Op::Withdraw, _)
+            | (Op::Store | Op::Commit | Op::Adopt, true)
+            | (Op::Begin | Op::Keep | Op::Read | Op::Stat | Op::Ping | Op::Compare, false) => 0..=0,
         }
     }
 }

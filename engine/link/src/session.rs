@@ -21,6 +21,16 @@ pub const fn key_bytes_needed(body_bytes: usize, kept_bytes: usize) -> u64 {
     (FRAME_KEY_BYTES + MESSAGE_HEADER_BYTES) as u64 + body_bytes as u64 + kept_bytes as u64
 }
 
+/// Bytes of key that the frame of this message takes: none for the payload where it stands in the
+/// clear, as the names of an offer do.
+#[must_use]
+pub const fn key_bytes_of(message: &Message, body_bytes: usize, kept_bytes: usize) -> u64 {
+    match message.is_open() {
+        true => FRAME_KEY_BYTES as u64,
+        false => key_bytes_needed(body_bytes, kept_bytes),
+    }
+}
+
 /// One end's view of one session: which frame comes next in either direction, and where its key
 /// may start. It holds no key.
 pub struct Session {
@@ -114,7 +124,8 @@ impl Session {
         frame: &mut [u8],
     ) -> Result<Kept, FrameError> {
         let (range, key) = pad.into_parts();
-        let header = self.header_for(range.start(), kept_bytes, frame.len())?;
+        let is_open = is_open(frame)?;
+        let header = self.header_for(range.start(), kept_bytes, frame.len(), is_open)?;
         let needed = header.key_range();
         if range != needed {
             return Err(FrameError::WrongPad { got: range, needed });
@@ -124,8 +135,9 @@ impl Session {
         let (covered, tag) = frame.split_at_mut(FRAME_HEADER_BYTES + header.payload_bytes as usize);
         message_in(&header, &covered[FRAME_HEADER_BYTES..])?;
 
-        let stream_end = FRAME_KEY_BYTES + header.payload_bytes as usize;
-        xor(self.isa, &mut covered[FRAME_HEADER_BYTES..], &key[FRAME_KEY_BYTES..stream_end]);
+        let stream_end = FRAME_KEY_BYTES + header.masked_bytes();
+        let masked = FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + header.masked_bytes();
+        xor(self.isa, &mut covered[masked], &key[FRAME_KEY_BYTES..stream_end]);
         tag.copy_from_slice(tag_of(self.isa, &key, covered).as_slice());
         self.sealed.advance(&range);
         Ok(Kept::tail(key, stream_end))
@@ -137,6 +149,7 @@ impl Session {
         key_start: u64,
         kept_bytes: usize,
         frame_bytes: usize,
+        is_open: bool,
     ) -> Result<FrameHeader, FrameError> {
         let around = FRAME_HEADER_BYTES + TAG_BYTES;
         let length = FrameError::Length { got: frame_bytes, expected: around };
@@ -150,6 +163,7 @@ impl Session {
             key_start,
             payload_bytes: u32::try_from(payload_bytes).map_err(|_| malformed("payload bytes"))?,
             kept_bytes: u32::try_from(kept_bytes).map_err(|_| malformed("kept bytes"))?,
+            is_open,
         };
         header.check_lengths()?;
         Ok(header)
@@ -235,8 +249,9 @@ impl Session {
 
         self.opened.advance(&range);
         let payload = &mut covered[FRAME_HEADER_BYTES..];
-        let stream_end = FRAME_KEY_BYTES + header.payload_bytes as usize;
-        xor(self.isa, payload, &key[FRAME_KEY_BYTES..stream_end]);
+        let stream_end = FRAME_KEY_BYTES + header.masked_bytes();
+        let masked = &mut payload[..header.masked_bytes()];
+        xor(self.isa, masked, &key[FRAME_KEY_BYTES..stream_end]);
         let message = message_in(header, payload)?;
         Ok((message, Kept::tail(key, stream_end)))
     }
@@ -262,8 +277,16 @@ fn message_in(header: &FrameHeader, payload: &[u8]) -> Result<Message, FrameErro
     if stated != carried {
         return Err(crate::MessageError::BodyBytes { stated, carried }.into());
     }
-    message.check_frame(header.direction, header.kept_bytes)?;
+    message.check_frame(header.direction, header.kept_bytes, header.is_open)?;
     Ok(message)
+}
+
+/// Whether the message that stands in the clear in `frame` goes unmasked.
+fn is_open(frame: &[u8]) -> Result<bool, FrameError> {
+    let short = FrameError::Malformed { field: "payload bytes" };
+    let payload = frame.get(FRAME_HEADER_BYTES..).ok_or(short.clone())?;
+    let head = payload.first_chunk::<MESSAGE_HEADER_BYTES>().ok_or(short)?;
+    Ok(Message::decode(head)?.0.is_open())
 }
 
 /// `m + poly(r, covered)`, with `r` and `m` the first 32 bytes of `key`.

@@ -285,7 +285,7 @@ fn headers_at_the_limits() {
     refused(FrameHeader { kept_bytes: edge.kept_bytes + 1, ..edge }, "kept bytes");
     let beyond = FrameHeader { key_start: u64::MAX - 5, ..edge };
     assert_eq!(beyond.key_range(), range(u64::MAX - 5, u64::MAX), "cut, not wrapped");
-    for (at, field) in [(5, "direction"), (6, "zero"), (7, "zero")] {
+    for (at, field) in [(5, "direction"), (6, "flags"), (7, "flags")] {
         let mut bytes = edge.encode();
         bytes[at] = 2;
         assert_eq!(FrameHeader::decode(&bytes), Err(FrameError::Malformed { field }));

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use warifu_core::id::Incarnation;
 use warifu_core::{KeyRange, ObjectId, RangeSet, Threshold, XCoord};
 use warifu_link::body::{
-    ATTEMPTS_MAX, Attempt, Commit, Confirm, Confirmed, Grant, HELD_RUNS_MAX, HeldRun,
-    RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness, decode_failure_text,
-    decode_site_name, failure_text,
+    ATTEMPTS_MAX, Adopt, Attempt, Commit, Compared, Confirm, Confirmed, Grant, HELD_RUNS_MAX,
+    HeldRun, Offer, Offered, RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness,
+    decode_failure_text, decode_site_name, failure_text,
 };
 use warifu_link::hello::{HelloEcho, Marks, Nonce, PoolEnds};
 use warifu_link::message::BODY_BYTES_MAX;
@@ -84,6 +84,10 @@ proptest! {
             same(body, HeldRun::decode_all(body), |all, target| {
                 all.iter().for_each(|run| run.encode(target));
             });
+            same(body, Offer::decode(body), Offer::encode);
+            same(body, Offered::decode(body), Offered::encode);
+            same(body, Compared::decode(body), Compared::encode);
+            same(body, Adopt::decode(body), Adopt::encode);
             let _ = (Release::decode(body), decode_failure_text(body), decode_site_name(body));
         }
         if let Some(head) = body.first_chunk() {

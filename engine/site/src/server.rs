@@ -7,9 +7,9 @@ use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use warifu_backend::{ShareStore, TransportError};
-use warifu_core::{LinkId, SiteName};
+use warifu_core::{LinkId, SegmentId, SiteName};
 use warifu_kernels::Isa;
-use warifu_keystore::{Entropy, KeyError, KeyStore};
+use warifu_keystore::{Deliverer, Deliveries, Entropy, Gathering, KeyError, KeyStore};
 use warifu_link::hello::{HelloError, Nonce, RefusalReason};
 use warifu_link::{FrameError, MessageError};
 use warifu_pipeline::clock::{Clock, SystemClock};
@@ -96,6 +96,9 @@ pub struct Site {
     by_link: Mutex<HashMap<LinkId, Arc<AtomicUsize>>>,
     unproved: Arc<AtomicUsize>,
     numbered: AtomicU64,
+    deliveries: Option<Arc<dyn Deliveries>>,
+    /// Segments of delivered key that are not whole yet.
+    gatherings: Mutex<HashMap<LinkId, Gathering>>,
 }
 
 impl Site {
@@ -121,6 +124,8 @@ impl Site {
             by_link: Mutex::default(),
             unproved: Arc::default(),
             numbered: AtomicU64::new(0),
+            deliveries: None,
+            gatherings: Mutex::default(),
         }
     }
 
@@ -140,6 +145,37 @@ impl Site {
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// Gets key from these deliverers, where a gateway offers names of it.
+    #[must_use]
+    pub fn with_delivery(self, deliveries: Arc<dyn Deliveries>) -> Self {
+        Self { deliveries: Some(deliveries), ..self }
+    }
+
+    /// The deliverer that this site shares with `gateway`.
+    pub(crate) fn deliverer(&self, gateway: &SiteName) -> Option<Deliverer> {
+        self.deliveries.as_ref()?.deliverer(gateway)
+    }
+
+    /// What was gathered of a segment; another one of the same link is forgotten.
+    pub(crate) fn take_gathering(&self, link: LinkId, segment: SegmentId) -> Option<Gathering> {
+        let begun = self.lock_gatherings().remove(&link);
+        begun.filter(|begun| begun.segment() == segment)
+    }
+
+    /// Keeps what was gathered for the next request.
+    pub(crate) fn put_gathering(&self, link: LinkId, begun: Gathering) {
+        self.lock_gatherings().insert(link, begun);
+    }
+
+    /// How many segments are half gathered.
+    pub(crate) fn gatherings(&self) -> usize {
+        self.lock_gatherings().len()
+    }
+
+    fn lock_gatherings(&self) -> std::sync::MutexGuard<'_, HashMap<LinkId, Gathering>> {
+        self.gatherings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connections_of(&self, link: LinkId) -> Arc<AtomicUsize> {

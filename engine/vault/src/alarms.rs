@@ -2,6 +2,7 @@
 
 use crate::doctor::{Finding, Severity, finding};
 use crate::outlook::PoolOutlook;
+use crate::queue::QueuedRow;
 use crate::status::{SiteStatus, StatusReport, link_order};
 use warifu_core::KeyClass;
 
@@ -14,6 +15,7 @@ pub(crate) fn alarms(report: &StatusReport, beyond: usize) -> Vec<Finding> {
     let mut alarms = of_sites(report);
     alarms.extend(of_objects(report, beyond));
     alarms.extend(of_pools(&report.pools));
+    alarms.extend(of_queue(report));
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.severity));
     alarms.extend(of_class(report));
     alarms
@@ -115,10 +117,47 @@ fn of_pools(rows: &[PoolOutlook]) -> Vec<Finding> {
         rows.iter().filter(|row| row.free_bytes() > 0 && days(row).is_some()).collect();
     if let Some(days) = short.iter().filter_map(days).min_by(f64::total_cmp) {
         let what = format!(
-            "key lasts {days:.1} days at the spend of the last month, in {}",
+            "key lasts {days:.1} days at the spend of the last month and what arrives, in {}",
             names(&short)
         );
         alarms.push(finding(Severity::Warning, what, &delivery(&short)));
+    }
+    alarms
+}
+
+/// What waits and never fits, what failed in the queue, and a reserve that is not whole.
+fn of_queue(report: &StatusReport) -> Vec<Finding> {
+    let mut alarms = Vec::new();
+    let count = |state: &str| report.jobs.iter().filter(|job| job.state == state).count();
+    let hopeless = report.jobs.iter().filter(|job| {
+        let never = |row: &QueuedRow| row.position.is_some() && row.fits_in_seconds.is_none();
+        job.queue.as_ref().is_some_and(never)
+    });
+    match hopeless.count() {
+        0 => {}
+        hopeless => {
+            let what = format!(
+                "{hopeless} of {} queued backups never fit at the rates at which key arrives",
+                report.queued
+            );
+            let next = "see `warifu jobs list` for what they lack, and bring key";
+            alarms.push(finding(Severity::Warning, what, next));
+        }
+    }
+    if count("failed") > 0 {
+        let what = format!("{} queued backups failed and are held back", count("failed"));
+        let next = "see `warifu jobs list`; `jobs resume ID` tries one again, `jobs cancel ID` \
+                    takes it out";
+        alarms.push(finding(Severity::Warning, what, next));
+    }
+    if report.reserve_percent < 100 {
+        let what = format!(
+            "only {} % of the key of a restore of all that is stored is kept: not everything \
+             can be restored",
+            report.reserve_percent
+        );
+        let next = "set restore.reserve_percent = 100 in config.toml, unless that is meant";
+        alarms.push(finding(Severity::Warning, what, next));
     }
     alarms
 }
@@ -167,11 +206,13 @@ fn of_class(report: &StatusReport) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outlook::Genomes;
     use crate::outlook::tests::pool;
     use crate::status::NO_LINK;
 
     fn row(name: &str, left: u64, days_left: Option<f64>) -> PoolOutlook {
-        PoolOutlook { pool: pool(name, left, 0), spent_bytes_per_day: None, days_left }
+        let (pool, genomes) = (pool(name, left, 0), Genomes::default());
+        PoolOutlook { pool, spent_bytes_per_day: None, days_left, genomes }
     }
 
     fn report() -> StatusReport {
@@ -201,7 +242,10 @@ mod tests {
             pools: vec![row("random", 9, None), row("a/to", 9, Some(14.0))],
             history_seconds: 0,
             interrupted: 0,
+            queued: 0,
+            queue_fits_in_seconds: None,
             jobs: Vec::new(),
+            reserve_percent: 100,
             alarms: Vec::new(),
         }
     }
@@ -241,7 +285,7 @@ mod tests {
             "of 2 objects fewer shares",
             "1 backup was interrupted",
             "no key is free in the random pool, the link to b",
-            "key lasts 3.2 days at the spend of the last month, in the link to a",
+            "key lasts 3.2 days at the spend of the last month and what arrives, in the link to a",
         ] {
             assert!(found.iter().any(|(_, what)| what.contains(words)), "{words}: {found:#?}");
         }

@@ -23,6 +23,11 @@ use warifu_pipeline::held::Held;
 use warifu_pipeline::peer::{Peer, PeerError, ShareAddress};
 use warifu_pipeline::share::{CommitOrder, Draft, ShareError, ShareWriter};
 
+/// The attempt of a piece that is computed from shares that are complete: what it holds is always
+/// the same, and no process that drew a capsule comes so far. Above what a site says it holds would
+/// not do: what it was sent and lost is not among that.
+const COMPUTED: u32 = u32::MAX;
+
 /// An object that at least k sites hold whole.
 pub(crate) struct Whole<'a> {
     pub(crate) head: &'a CapsuleHead,
@@ -64,8 +69,7 @@ impl Vault {
         (peer, address): (&mut Peer, ShareAddress),
     ) -> Result<(), Failure> {
         let held = peer.begin(address, whole.head.threshold, role)?;
-        let generation = next_generation(&held)?;
-        let mut pieces = self.pieces(whole, address.x, generation)?.into_iter();
+        let mut pieces = self.lost_pieces(whole, address.x, &held)?.into_iter();
         let put = pieces.try_for_each(|(slot, attempt, piece)| {
             let mut frame = Block::zeroed(CONTENT_OFFSET + piece.len() + TAG_BYTES);
             frame[CONTENT_OFFSET..CONTENT_OFFSET + piece.len()].copy_from_slice(&piece);
@@ -73,7 +77,7 @@ impl Vault {
             peer.receive().map(drop)
         });
         let attempts = whole.attempts();
-        let order = whole.order(generation, &attempts);
+        let order = whole.order(&attempts);
         let completed = put.and_then(|()| peer.commit(address, &order));
         if let Err(PeerError::Refused { status: Status::BadRequest, .. }) = &completed {
             // It lacks what nobody can send it any more: it is worth nothing there.
@@ -100,13 +104,12 @@ impl Vault {
         let mut writer = ShareWriter::begin(store.as_ref(), &name, draft).map_err(failed)?;
         let slots = writer.written().iter().map(|(slot, written)| (*slot, written.attempt));
         let held: Held = slots.collect();
-        let generation = next_generation(&held)?;
-        let mut pieces = self.pieces(whole, x, generation)?.into_iter();
+        let mut pieces = self.lost_pieces(whole, x, &held)?.into_iter();
         let put = pieces.try_for_each(|(slot, attempt, piece)| {
             writer.put(slot, attempt, &[0; 16], piece.into_bytes())
         });
         let attempts = whole.attempts();
-        let order = whole.order(generation, &attempts);
+        let order = whole.order(&attempts);
         match put.and_then(|()| writer.expect_whole(&order)) {
             Ok(()) => writer.commit(&order).map_err(failed),
             Err(error @ (ShareError::WrongAttempt { .. } | ShareError::Misfit { .. })) => {
@@ -118,13 +121,14 @@ impl Vault {
         }
     }
 
-    /// The pieces of the capsule's share at `x`, as they follow from the others. What the site has
-    /// of them may be of another sharing, begun by a process that went on with the same object.
-    fn pieces(
+    /// The pieces of the capsule's share at `x`, as they follow from the others, but for those that
+    /// the site was sent so before. What else it has of them may be of another sharing, begun by a
+    /// process that went on with the same object.
+    fn lost_pieces(
         &self,
         whole: &Whole<'_>,
         x: XCoord,
-        generation: u16,
+        held: &Held,
     ) -> Result<Vec<(Slot, u32, Block)>, Failure> {
         let threshold = whole.head.threshold;
         let total = whole.shape.capsule().capsule_bytes(threshold);
@@ -138,29 +142,20 @@ impl Vault {
         let sources: Vec<&[u8]> = sources.iter().map(|(_, share)| *share).collect();
         let mut share = Block::zeroed(total as usize);
         dot(self.isa, &row, &mut [&mut share[..]], &sources);
-        let attempt = u32::from(generation) << 16;
         let pieces = share.chunks(CHUNK_BYTES as usize).zip(0_u64..);
-        Ok(pieces.map(|(piece, at)| (slot(at), attempt, Block::copy_of(piece))).collect())
+        let lost = pieces.filter(|(_, at)| held.attempt(slot(*at)) != Some(COMPUTED));
+        Ok(lost.map(|(piece, at)| (slot(at), COMPUTED, Block::copy_of(piece))).collect())
     }
 }
 
-/// A generation above all that a site says it holds.
-fn next_generation(held: &Held) -> Result<u16, Failure> {
-    let highest = held.highest_attempt().map_or(0, |attempt| attempt >> 16);
-    u16::try_from(highest + 1).map_err(|_| {
-        let what = "the site claims attempts that no process can have made";
-        Failure::new(Class::Authentication, "site-not-genuine", what)
-    })
-}
-
 impl Whole<'_> {
-    /// What completes a share whose capsule is of `generation`.
-    fn order<'a>(&self, generation: u16, attempts: &'a BTreeMap<Slot, u32>) -> CommitOrder<'a> {
+    /// What completes a share whose capsule was computed.
+    fn order<'a>(&self, attempts: &'a BTreeMap<Slot, u32>) -> CommitOrder<'a> {
         CommitOrder {
             geometry: self.head.geometry,
             masks: self.head.masks,
             capsule: self.shape.capsule(),
-            capsule_generation: u32::from(generation),
+            capsule_generation: COMPUTED >> 16,
             attempts,
         }
     }

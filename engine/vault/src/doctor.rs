@@ -66,6 +66,7 @@ impl Vault {
         ];
         findings.extend(self.look_at_ledgers());
         findings.extend(self.look_at_profiles()?);
+        findings.extend(self.look_at_kmes());
         if accept_rollback && self.catalog.is_none() {
             findings.extend(self.step_over_openings()?);
         }

@@ -76,6 +76,7 @@ pub struct Failure {
     code: &'static str,
     what: String,
     next: String,
+    wait_s: Option<u64>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -83,13 +84,20 @@ impl Failure {
     /// A failure of `class` with a stable `code` such as `site-unknown`.
     #[must_use]
     pub fn new(class: Class, code: &'static str, what: impl Into<String>) -> Self {
-        Self { class, code, what: what.into(), next: String::new(), source: None }
+        Self { class, code, what: what.into(), next: String::new(), wait_s: None, source: None }
     }
 
     /// Says what to do next.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();
+        self
+    }
+
+    /// Says in how many seconds the same is expected to go through.
+    #[must_use]
+    pub(crate) fn expected_in(mut self, wait_s: Option<u64>) -> Self {
+        self.wait_s = wait_s;
         self
     }
 
@@ -123,6 +131,12 @@ impl Failure {
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// In how many seconds the same is expected to go through, by what the forecast says of key.
+    #[must_use]
+    pub fn wait_s(&self) -> Option<u64> {
+        self.wait_s
     }
 
     /// What to do next; empty where nothing is known.

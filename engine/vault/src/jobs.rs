@@ -6,12 +6,13 @@ use crate::failure::{Class, Failure};
 use crate::find::only;
 use crate::journal::{Header, Journals};
 use crate::plan::error_chain;
+use crate::queue::QueuedRow;
 use crate::report::{ObjectReport, time};
 use crate::{Vault, Watch};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use warifu_catalog::{Holder, Intent, ObjectPrefix};
+use warifu_catalog::{CatalogError, Holder, Intent, ObjectPrefix, Resolved};
 use warifu_core::{ObjectId, SiteName};
 use warifu_keystore::Lease;
 
@@ -20,13 +21,14 @@ const DAY_S: u64 = 24 * 60 * 60;
 /// A backup that was begun and is not listed yet.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobRow {
-    /// The object that it will be.
+    /// The object that it will be; of one that is queued, its ID in the queue.
     pub object: String,
     /// Whose it is.
     pub individual: String,
-    /// When it was begun.
+    /// When it was begun, or queued.
     pub began: String,
-    /// `running`, or `interrupted`: its process is gone.
+    /// `running`, or `interrupted`: its process is gone. In the queue `queued`, `paused`, or
+    /// `failed`: for another reason than key, and held back.
     pub state: &'static str,
     /// Process that works on it, or did.
     pub pid: u32,
@@ -50,6 +52,9 @@ pub struct JobRow {
     pub total_bytes: Option<u64>,
     /// How often it was taken up again.
     pub generation: Option<u16>,
+    /// Where it stands in the queue; `null` for what was begun. Until then its ID is its own, and
+    /// that of the object is drawn when it begins.
+    pub queue: Option<QueuedRow>,
 }
 
 /// Leases that are kept for the next object, at most.
@@ -114,13 +119,18 @@ impl Drop for Claim<'_> {
 }
 
 impl Vault {
-    /// All backups that were begun and are not listed, the oldest first.
+    /// All backups that were begun and are not listed, the oldest first, then those that wait in
+    /// the queue, the first one first.
     ///
     /// # Errors
     /// Where the catalog or the key store fails, or this is a site's vault.
     pub fn jobs(&self) -> Result<Vec<JobRow>, Failure> {
         let intents = self.catalog()?.intents()?;
-        intents.iter().map(|intent| self.job_row(intent)).collect()
+        let begun: Result<Vec<JobRow>, Failure> =
+            intents.iter().map(|intent| self.job_row(intent)).collect();
+        let mut rows = begun?;
+        rows.extend(self.queued_rows()?);
+        Ok(rows)
     }
 
     fn job_row(&self, intent: &Intent) -> Result<JobRow, Failure> {
@@ -147,6 +157,7 @@ impl Vault {
             done_bytes: story.as_ref().map(|story| story.standing.done_bytes()),
             total_bytes: Some(planned.payload_bytes),
             generation: story.as_ref().map(|story| story.standing.generation()),
+            queue: None,
         })
     }
 
@@ -155,6 +166,10 @@ impl Vault {
     /// # Errors
     /// Where no such backup is open.
     pub fn job(&self, object: &ObjectId) -> Result<JobRow, Failure> {
+        let id = object.to_string();
+        if let Some(row) = self.queued_rows()?.into_iter().find(|row| row.object == id) {
+            return Ok(row);
+        }
         self.job_row(&self.intent(object)?)
     }
 
@@ -163,7 +178,17 @@ impl Vault {
     /// # Errors
     /// Where none or several begin so.
     pub fn resolve_job(&self, prefix: &ObjectPrefix) -> Result<ObjectId, Failure> {
-        only(prefix, self.catalog()?.resolve_intent(prefix)?)
+        let mut found = self.queued_as(&prefix.to_string())?;
+        match self.catalog()?.resolve_intent(prefix) {
+            Ok(Resolved::One(object)) => found.push(object),
+            Ok(Resolved::Several(objects)) => found.extend(objects),
+            Err(CatalogError::NotFound { .. }) if !found.is_empty() => {}
+            Err(error) => return Err(error.into()),
+        }
+        match found[..] {
+            [object] => Ok(object),
+            _ => only(prefix, Resolved::Several(found)),
+        }
     }
 
     fn intent(&self, object: &ObjectId) -> Result<Intent, Failure> {
@@ -178,6 +203,16 @@ impl Vault {
     /// Where there is no such backup, it is running, or a site can't be reached: what is left is
     /// then removed later.
     pub fn cancel_job(&self, object: &ObjectId) -> Result<bool, Failure> {
+        // First of all: nobody begins it anew from the queue.
+        self.unqueue_object(object)?;
+        self.settle_job(object)
+    }
+
+    /// As [`cancel_job`](Self::cancel_job), and the queue stays as it is.
+    ///
+    /// # Errors
+    /// As `cancel_job`.
+    pub(crate) fn settle_job(&self, object: &ObjectId) -> Result<bool, Failure> {
         let (_claim, intent) = self.take_job(object)?;
         self.journals().erase(*object)?;
         Ok(self.settle(&intent)? == Settled::Listed)
@@ -202,6 +237,7 @@ impl Vault {
     /// # Errors
     /// Where there is no such backup, or it is running.
     pub fn remove_job(&self, object: &ObjectId) -> Result<Vec<SiteName>, Failure> {
+        self.unqueue_object(object)?;
         let (_claim, intent) = self.take_job(object)?;
         self.journals().erase(*object)?;
         let mut left = Vec::new();

@@ -1,12 +1,15 @@
 //! Key: what the pools hold, how it comes in, and the proof that none was used twice.
 
 use crate::failure::{Class, Failure};
+use crate::rates::Coming;
 use crate::{Progress, Vault, Watch};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use warifu_catalog::KeyBytes;
 use warifu_core::{Channel, Direction, End, LinkId, PoolId, SiteName};
 use warifu_keystore::{
-    DeclaredRandom, Drive, FromRandomPool, Generator, KeySource, PoolKind, PoolStatus,
+    DeclaredRandom, DeliveryStanding, Drive, FromRandomPool, Generator, KeySource, PoolKind,
+    PoolStatus,
 };
 
 /// The largest segment that is made at once, in bytes.
@@ -29,14 +32,20 @@ pub struct PoolRow {
     pub bytes_burned: u64,
     /// Bytes leased to a running process.
     pub bytes_leased: u64,
-    /// Arrival rate; 0 where key comes by courier.
+    /// Arrival rate, as learnt from what arrived lately; couriers averaged.
     pub fill_bytes_per_second: u64,
+    /// The same a day, which tells of a courier more than of a second.
+    pub fill_bytes_per_day: u64,
+    /// `by courier` or `from a KME`: how it arrives.
+    pub fill: &'static str,
     /// Where the key came from.
     pub source: String,
     /// `information-theoretic` or `computational`.
     pub class: &'static str,
     /// Whether another party witnesses every lease, so that a copy can't use it again.
     pub witnessed: bool,
+    /// How the KME of the link has done; `null` where none ever delivered.
+    pub source_state: Option<DeliveryStanding>,
 }
 
 impl PoolRow {
@@ -140,6 +149,7 @@ impl Vault {
     /// # Errors
     /// Where the key store or the catalog fails.
     pub fn key_status(&self) -> Result<Vec<PoolRow>, Failure> {
+        self.note_arrivals();
         let mut rows = Vec::new();
         for status in self.keys.pools()? {
             let site = self.site_of_pool(status.pool).or_else(|| status.peer.clone());
@@ -151,6 +161,7 @@ impl Vault {
                     (_, Some(site), false) => format!("{site}/from"),
                     (_, None, _) => status.pool.to_string(),
                 };
+                let fill_bytes_per_day = self.fill_per_day(&status, side.direction)?;
                 rows.push(PoolRow {
                     pool: name,
                     site: site.as_ref().map(ToString::to_string),
@@ -159,10 +170,13 @@ impl Vault {
                     bytes_consumed: side.bytes_consumed,
                     bytes_burned: side.bytes_burned,
                     bytes_leased: side.bytes_leased,
-                    fill_bytes_per_second: 0,
+                    fill_bytes_per_second: fill_bytes_per_day / 86_400,
+                    fill_bytes_per_day,
+                    fill: Coming::of(&status.sources).as_str(),
                     source: status.sources.join(", "),
                     class: status.class.map_or("used up", warifu_core::KeyClass::as_str),
                     witnessed: self.is_witnessed(&status)?,
+                    source_state: self.keys.delivery_standing(status.pool)?,
                 });
             }
         }
@@ -173,8 +187,20 @@ impl Vault {
         let (Some(catalog), Some(site)) = (&self.catalog, self.site_of_pool(status.pool)) else {
             return Ok(0);
         };
-        let reserved = catalog.reserved(&site)?;
+        let reserved = self.kept_for_restores(catalog.reserved(&site)?);
         Ok(if is_holder { reserved.to_site_bytes } else { reserved.from_site_bytes })
+    }
+
+    /// The part of a full reserve that is kept by the policy of this vault.
+    pub(crate) fn kept_for_restores(&self, full: KeyBytes) -> KeyBytes {
+        let percent = u128::from(self.config.restore.reserve_percent);
+        let part = |bytes: u64| {
+            u64::try_from((u128::from(bytes) * percent).div_ceil(100)).unwrap_or(u64::MAX)
+        };
+        KeyBytes {
+            to_site_bytes: part(full.to_site_bytes),
+            from_site_bytes: part(full.from_site_bytes),
+        }
     }
 
     fn is_witnessed(&self, status: &PoolStatus) -> Result<bool, Failure> {

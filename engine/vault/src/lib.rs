@@ -17,10 +17,13 @@ mod dial;
 mod doctor;
 mod estimate;
 mod failure;
+mod fetch;
 mod find;
+mod foretell;
 mod jobs;
 mod journal;
 mod keys;
+mod kme;
 mod losses;
 mod memory;
 mod outlook;
@@ -28,10 +31,14 @@ mod output;
 mod placement;
 mod plan;
 mod policy;
+mod queue;
 mod random;
+mod rates;
 mod report;
 mod restore;
 mod serve;
+mod short;
+pub mod simulate;
 mod sites;
 mod status;
 pub mod world;
@@ -39,7 +46,7 @@ pub mod world;
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
-    Refused, SiteSum,
+    Refused, SiteSum, Waiting,
 };
 pub use config::Config;
 pub use doctor::{Finding, Severity};
@@ -47,17 +54,22 @@ pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
 };
 pub use failure::{Class, Failure};
+pub use fetch::{FetchGoal, FetchReport, FetchRequest, FetchedRow};
+pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
+pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
 pub use losses::BringBack;
-pub use outlook::PoolOutlook;
+pub use outlook::{Genomes, PoolOutlook};
 pub use placement::{PlacedShare, Placement, PlacementReport, PlacementRequest, PlacementSite};
+pub use queue::{FetchKey, QueuedRow, Rest, WorkRequest};
 pub use report::{
     AttemptRow, IndividualRow, ObjectReport, ObjectRow, Rejection, RestoreReport, ShareReport,
     ShareRow, ShowReport,
 };
 pub use restore::{ByteRange, Output, RestoreRequest};
 pub use serve::Server;
+pub use short::about;
 pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 pub use status::{NextBackup, SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};
@@ -72,7 +84,7 @@ use std::sync::atomic::AtomicBool;
 use warifu_catalog::Catalog;
 use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_kernels::Isa;
-use warifu_keystore::{Entropy, KeyStore};
+use warifu_keystore::{Deliveries, Entropy, KeyStore};
 use warifu_pipeline::clock::Clock;
 use world::{ThisMachine, World};
 
@@ -110,6 +122,7 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     isa: Isa,
+    deliveries: Option<Arc<dyn Deliveries>>,
 }
 
 impl Vault {
@@ -179,7 +192,20 @@ impl Vault {
         let keys = Arc::new(keys);
         let in_hand = Arc::default();
         let dir = dir.to_owned();
-        Ok(Self { dir, config, name, keys, catalog, in_hand, world, entropy, clock, isa })
+        let deliveries = None;
+        Ok(Self {
+            dir,
+            config,
+            name,
+            keys,
+            catalog,
+            world,
+            in_hand,
+            entropy,
+            clock,
+            isa,
+            deliveries,
+        })
     }
 
     /// Where it lies.

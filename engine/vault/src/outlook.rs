@@ -7,6 +7,8 @@ use crate::keys::PoolRow;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use warifu_catalog::Object;
+use warifu_core::plan::need;
+use warifu_core::{Channel, Geometry, Role, Threshold};
 
 /// Over how long the spend is taken, in days.
 const SPEND_DAYS: u64 = 30;
@@ -25,9 +27,27 @@ pub struct PoolOutlook {
     /// Key that backups took a day, reserves included, over the last 30 days or since the first
     /// object where that is later; `null` where they took none.
     pub spent_bytes_per_day: Option<u64>,
-    /// Days until what is free is gone at this spend; `null`: not known, as with less than seven
-    /// days of history.
+    /// Days until what is free is gone at this spend, less what arrives; `null`: not known, as
+    /// with less than seven days of history, or never at these rates.
     pub days_left: Option<f64>,
+    /// How many genomes what is free takes at the vault's usual scheme.
+    pub genomes: Genomes,
+}
+
+/// How many genomes of 30-fold coverage fit, by how they are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Genomes {
+    /// As CRAM files of 15 GB.
+    pub cram_15gb: u64,
+    /// As BAM files of 60 GB.
+    pub bam_60gb: u64,
+}
+
+impl Genomes {
+    /// What `count` says of each size, in bytes.
+    pub(crate) fn of(count: impl Fn(u64) -> u64) -> Self {
+        Self { cram_15gb: count(15_000_000_000), bam_60gb: count(60_000_000_000) }
+    }
 }
 
 impl PoolOutlook {
@@ -49,18 +69,44 @@ pub(crate) fn outlook(
     pools: Vec<PoolRow>,
     objects: &[Object],
     now_unix_s: u64,
+    threshold: Threshold,
 ) -> Vec<PoolOutlook> {
     let spent = spent_per_day(objects, now_unix_s);
     let is_foretold = history_s(objects, now_unix_s) >= HISTORY_DAYS_MIN * DAY_S;
     let row = |pool: PoolRow| {
         let spent_bytes_per_day = spent.get(&pool.pool).copied().filter(|bytes| *bytes > 0);
-        let mut row = PoolOutlook { pool, spent_bytes_per_day, days_left: None };
-        let known = spent_bytes_per_day.filter(|_| is_foretold);
-        let days = known.map(|bytes| row.free_bytes() as f64 / bytes as f64);
+        let genomes = Genomes::of(|bytes| fitting(&pool, bytes, threshold));
+        let mut row = PoolOutlook { pool, spent_bytes_per_day, days_left: None, genomes };
+        let fill = row.pool.fill_bytes_per_day;
+        let known = spent_bytes_per_day.filter(|spent| is_foretold && *spent > fill);
+        let days = known.map(|spent| row.free_bytes() as f64 / (spent - fill) as f64);
         row.days_left = days.map(|days| (days * 10.0).floor() / 10.0);
         row
     };
     pools.into_iter().map(row).collect()
+}
+
+/// How many objects of so many bytes what is free of a pool takes.
+fn fitting(pool: &PoolRow, bytes: u64, threshold: Threshold) -> u64 {
+    let Ok(geometry) = Geometry::new(bytes.next_multiple_of(4096)) else { return 0 };
+    pool.free_bytes() / fitting_need(&pool.pool, geometry, threshold).max(1)
+}
+
+/// What one object takes of a pool, by the pool's name, whichever role the site gets.
+pub(crate) fn fitting_need(pool: &str, geometry: Geometry, threshold: Threshold) -> u64 {
+    let of = |role| need(threshold, geometry, role, Channel::Otp);
+    let (pad, computed) = (of(Role::Pad), of(Role::Computed));
+    match pool.rsplit_once('/') {
+        Some((_, "to")) => pad.to_site_bytes.max(computed.to_site_bytes),
+        Some((_, "from")) => pad.from_site_bytes.max(computed.from_site_bytes),
+        _ => random_bytes(threshold, pad.random_bytes.max(computed.random_bytes)),
+    }
+}
+
+/// Of the `random` pool, where all shares go over links.
+fn random_bytes(threshold: Threshold, of_share_bytes: u64) -> u64 {
+    let n = threshold.n() as u64;
+    n * of_share_bytes + 16 * (n + 1)
 }
 
 /// Bytes a day by the pool's name. Rounded up: what is left is never overstated.
@@ -93,9 +139,7 @@ pub(crate) mod tests {
     use super::*;
     use warifu_catalog::{KeyBytes, ShareState, StoredShare};
     use warifu_core::share_file::CapsuleShape;
-    use warifu_core::{
-        Channel, Geometry, KeyClass, LinkId, ObjectId, Role, SiteName, Threshold, XCoord,
-    };
+    use warifu_core::{KeyClass, LinkId, ObjectId, SiteName, XCoord};
 
     /// An object at `a`, `b` and `c` that took 1,000 bytes at each, stored over 10 seconds.
     pub(crate) fn object(committed_unix_s: u64) -> Object {
@@ -143,9 +187,12 @@ pub(crate) mod tests {
             bytes_burned: 0,
             bytes_leased: 0,
             fill_bytes_per_second: 0,
+            fill_bytes_per_day: 0,
+            fill: "by courier",
             source: String::new(),
             class: "information-theoretic",
             witnessed: true,
+            source_state: None,
         }
     }
 
@@ -155,7 +202,7 @@ pub(crate) mod tests {
         let pools =
             || vec![pool("a/to", 5_000, 1_000), pool("a/from", 9_000, 0), pool("d/to", 9, 0)];
         let told = |objects: &[Object]| -> Vec<(Option<u64>, Option<f64>)> {
-            let rows = outlook(pools(), objects, now);
+            let rows = outlook(pools(), objects, now, Threshold::new(2, 3).unwrap());
             rows.iter().map(|row| (row.spent_bytes_per_day, row.days_left)).collect()
         };
         let unknown = (None, None);
@@ -174,5 +221,22 @@ pub(crate) mod tests {
         let old = [object(now - 400 * DAY_S), object(now - 15 * DAY_S)];
         assert_eq!(told(&old)[0], (Some(34), Some(117.6)));
         assert_eq!(told(&old[..1]), [unknown; 3]);
+    }
+
+    #[test]
+    fn what_arrives_counts_against_what_is_spent_and_genomes_by_the_worse_need() {
+        let now = 1_000 * DAY_S;
+        let objects: Vec<Object> = (0..20).map(|day| object(now - (20 - day) * DAY_S)).collect();
+        let told = |fill_bytes_per_day, bytes_left| {
+            let row = PoolRow { fill_bytes_per_day, ..pool("a/to", bytes_left, 0) };
+            outlook(vec![row], &objects, now, Threshold::new(3, 5).unwrap()).remove(0)
+        };
+        assert_eq!(told(0, 10_000).days_left, Some(10.0));
+        assert_eq!(told(500, 10_000).days_left, Some(20.0));
+        assert_eq!(told(1_000, 10_000).days_left, None, "as much comes as goes");
+        assert_eq!(told(5_000, 10_000).days_left, None);
+        let genomes = |bytes_left| told(0, bytes_left).genomes;
+        assert_eq!(genomes(15_000_000_000), Genomes::default(), "frames and tags take some too");
+        assert_eq!(genomes(61_000_000_000), Genomes { cram_15gb: 4, bam_60gb: 1 });
     }
 }

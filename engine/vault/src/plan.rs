@@ -52,6 +52,11 @@ impl Vault {
         wanted: &Wanted<'_>,
         kept: &mut BTreeMap<SiteName, Peer>,
     ) -> Result<Placed, Failure> {
+        // What key does not cover whoever answers is refused before anybody is asked, which takes
+        // key itself.
+        if let Some(failure) = self.lacks_key(wanted)? {
+            return Err(failure);
+        }
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
@@ -82,7 +87,11 @@ impl Vault {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let found = plan_by(&request, self.choice()?).map_err(|refusal| refused(refusal, health));
+        let found =
+            plan_by(&request, self.choice()?).map_err(|refusal| match refusal.is_of_key() {
+                true => self.short(&request, refusal),
+                false => refused(refusal, health),
+            });
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {
@@ -170,6 +179,9 @@ impl Vault {
             link.into(),
             ends(reached.and_then(|reached| reached.as_ref().ok())),
         )?;
+        let pool = self.keys.pool_status(link.into())?;
+        candidate.to_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::AToB)?;
+        candidate.from_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::BToA)?;
         match reached {
             Some(Ok(reached)) if reached.name != site.site => {
                 candidate.health = Health::Down(format!("the site there is {}", reached.name));
@@ -201,7 +213,8 @@ impl Vault {
     ) -> Result<(u64, u64), Failure> {
         let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
-        let (planned, reserved) = (catalog.planned(&site.site)?, catalog.reserved(&site.site)?);
+        let planned = catalog.planned(&site.site)?;
+        let reserved = self.kept_for_restores(catalog.reserved(&site.site)?);
         let (to, from) = (
             leasable_bytes(&status, Direction::AToB, ends),
             leasable_bytes(&status, Direction::BToA, ends),

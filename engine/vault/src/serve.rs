@@ -48,7 +48,8 @@ impl Vault {
         let address = listener.local_addr().map_err(failed)?.to_string();
         let site =
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
-        let site = Arc::new(site.with_clock(self.clock.clone()));
+        let site = site.with_clock(self.clock.clone());
+        let site = Arc::new(site.with_delivery(self.deliveries_to_serve()));
         Ok(Server { site, listener, address, clock: self.clock.clone() })
     }
 }

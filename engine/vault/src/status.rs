@@ -76,8 +76,15 @@ pub struct StatusReport {
     pub history_seconds: u64,
     /// Interrupted backups that are not settled yet.
     pub interrupted: usize,
-    /// Backups that are not complete, running ones included.
+    /// Backups that wait in the queue, those that are held back included.
+    pub queued: usize,
+    /// Seconds until the last of them fits by the forecast; `null`: none waits, or for one of them
+    /// it can't be told.
+    pub queue_fits_in_seconds: Option<u64>,
+    /// Backups that are not complete, running ones and queued ones included.
     pub jobs: Vec<JobRow>,
+    /// Percent of a full reserve that is kept for restores.
+    pub reserve_percent: u8,
     /// What someone should look at, the worst first.
     pub alarms: Vec<Finding>,
 }
@@ -189,10 +196,13 @@ impl Vault {
             objects: objects.len(),
             degraded: objects.iter().filter(|object| object.is_degraded()).count(),
             oldest_verification: None,
-            pools: outlook(self.key_status()?, &objects, now),
+            pools: outlook(self.key_status()?, &objects, now, next.threshold),
             history_seconds: history_s(&objects, now),
             interrupted: jobs.iter().filter(|job| job.state == "interrupted").count(),
+            queued: jobs.iter().filter(|job| job.queue.is_some()).count(),
+            queue_fits_in_seconds: queue_fits_in_s(&jobs),
             jobs,
+            reserve_percent: self.config.restore.reserve_percent,
             alarms: Vec::new(),
             sites,
         };
@@ -268,6 +278,14 @@ impl Vault {
         };
         Ok(plan(&request).err().map(|refusal| refusal.to_string()))
     }
+}
+
+/// When the last one in the queue fits; `None` where none waits or one has no time.
+fn queue_fits_in_s(jobs: &[JobRow]) -> Option<u64> {
+    let rows = jobs.iter().filter_map(|job| job.queue.as_ref());
+    let waiting = rows.filter(|row| row.held_because.is_none());
+    let times: Option<Vec<u64>> = waiting.map(|row| row.fits_in_seconds).collect();
+    times?.into_iter().max()
 }
 
 /// How a site without a link gets one.

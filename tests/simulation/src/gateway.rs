@@ -263,6 +263,7 @@ impl GatewayHost {
         match death {
             Death::Kill => disks.values().for_each(|disk| disk.let_go()),
             Death::PowerCut => {
+                self.ground.lose();
                 self.machine.crash(survives(&self.ground));
                 disks.values().for_each(|disk| disk.lose_power());
             }
@@ -288,7 +289,11 @@ impl GatewayHost {
                 failed => return Some(failed),
             }
         }
-        if !site.is_up() {
+        let is_late = self.ground.is_stormy() && self.ground.dice.permille(300);
+        if is_late {
+            self.ground.fault(&format!("the courier to {} is late", site.name()));
+        }
+        if is_late || !site.is_up() {
             return None;
         }
         match self.carry(&drive, site) {
@@ -318,8 +323,10 @@ impl GatewayHost {
         there.sync_dir(Path::new("/"))?;
         for name in self.machine.names().iter().filter(|name| name.starts_with(drive)) {
             let file = there.open(name, Opening::Create)?;
+            let content = self.machine.content(name).unwrap_or_default();
+            self.ground.judge.lock().unwrap_or_else(PoisonError::into_inner).learn(&content);
             file.truncate(0)?;
-            file.write_at(0, &self.machine.content(name).unwrap_or_default())?;
+            file.write_at(0, &content)?;
             file.sync()?;
         }
         there.sync_dir(drive)?;

@@ -74,6 +74,7 @@ pub(crate) struct Ground {
     /// The planted bug, if any.
     pub(crate) canary: Option<Canary>,
     millis: AtomicU64,
+    losses: AtomicU64,
     storm_permille: AtomicU32,
     /// Whether canaries sing already: not while the world is being made.
     lying: AtomicBool,
@@ -98,6 +99,7 @@ impl Ground {
             judge: Mutex::default(),
             canary,
             millis: AtomicU64::new(0),
+            losses: AtomicU64::new(0),
             storm_permille: AtomicU32::new(0),
             lying: AtomicBool::new(false),
             record: Mutex::new(record),
@@ -145,6 +147,17 @@ impl Ground {
         let record = self.record();
         let hash = record.hasher.finalize().to_hex().to_string();
         (hash, record.lines.clone().unwrap_or_default(), record.counters)
+    }
+
+    /// A disk may have lost what was not synced, or all.
+    pub(crate) fn lose(&self) {
+        self.losses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often a disk may have lost something.
+    #[must_use]
+    pub(crate) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 
     /// Changes the weather.

@@ -5,7 +5,7 @@ use crate::ground::{Canary, Counters, Ground, Weather};
 use crate::network::Network;
 use crate::site::{Death, SiteHost, chain};
 use crate::store::ROOM_BYTES;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tempfile::TempDir;
 use warifu_core::Threshold;
 use warifu_vault::{BackupRequest, Failure};
@@ -74,6 +74,8 @@ pub(crate) struct Stored {
     pub(crate) request: BackupRequest,
     /// How often it was asked for: where an earlier one turns out to be whole, it is listed too.
     pub(crate) asked: u32,
+    /// How often disks had lost something when it was asked for first.
+    pub(crate) losses_before: u64,
 }
 
 /// A world while it runs.
@@ -183,7 +185,7 @@ impl Scenario {
         self.network.forget_site(number);
     }
 
-    fn start_sites(&mut self) {
+    pub(crate) fn start_sites(&mut self) {
         self.sites.iter().for_each(|site| _ = site.start());
     }
 
@@ -213,6 +215,7 @@ impl Scenario {
         };
         self.ground.fault(&format!("a copy of {} is opened", copy.name()));
         self.gateways_copied[gateway] = true;
+        self.ground.judge.lock().unwrap_or_else(PoisonError::into_inner).forgive_attempts();
         let data = self.draw_data();
         let path = self.root.path().join("in-copy");
         self.write_source(&path, &data);

@@ -171,7 +171,12 @@ impl SiteHost {
         match taken {
             Ended::Done(Ok(is_over)) => delivered.is_over = is_over,
             Ended::Done(Err(error)) => {
-                self.ground.note(&format!("{} ends c{connection}: {}", self.name, chain(&error)));
+                let why = chain(&error);
+                self.ground.note(&format!("{} ends c{connection}: {why}", self.name));
+                // A gateway has what its courier still carries, and must not name it.
+                if why.contains("lies beyond pool") {
+                    self.ground.violated(format!("a gateway goes too far: {why}"));
+                }
                 delivered.is_over = true;
             }
             Ended::Panicked(text) => {
@@ -237,6 +242,7 @@ impl SiteHost {
         match death {
             Death::Kill => self.disk.let_go(),
             Death::PowerCut => {
+                self.ground.lose();
                 self.machine.crash(survives(&self.ground));
                 self.disk.lose_power();
             }
@@ -247,6 +253,7 @@ impl SiteHost {
     pub(crate) fn vanish(&self) {
         self.die(Death::Kill);
         self.state().is_gone = true;
+        self.ground.lose();
         self.ground.fault(&format!("{} is gone for good", self.name));
     }
 

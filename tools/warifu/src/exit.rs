@@ -16,6 +16,9 @@ const SIGPIPE: u8 = 13;
 /// Exit code of a run that did what was asked, but not all of it.
 const DEGRADED: u8 = 3;
 
+/// What to do about deviations.
+const DEVIATIONS_NEXT: &str = "see what was found of each above, and tell who made the KME";
+
 /// Any end of a run but the good one.
 pub(crate) enum Ending {
     /// It failed.
@@ -24,6 +27,11 @@ pub(crate) enum Ending {
     Degraded {
         /// Those that were not.
         failed: Vec<FailedInput>,
+    },
+    /// Everything was looked at, and not all of it is as it must be.
+    Deviations {
+        /// How many are not.
+        count: usize,
     },
     /// It was stopped by this signal.
     Signal {
@@ -62,6 +70,9 @@ struct LastLine<'a> {
     class: &'a str,
     retryable: bool,
     next: &'a str,
+    /// In how many seconds the forecast has it go through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     failed: &'a [FailedInput],
 }
@@ -75,17 +86,23 @@ impl Ending {
             class,
             retryable,
             next,
+            retry_after_seconds: None,
             failed: &[],
         };
         match self {
             Self::Failed(failure) => {
                 let class = failure.class();
-                line(class.exit_code(), class.as_str(), class.is_retryable(), failure.advice())
+                let (code, retryable) = (class.exit_code(), class.is_retryable());
+                LastLine {
+                    retry_after_seconds: failure.wait_s(),
+                    ..line(code, class.as_str(), retryable, failure.advice())
+                }
             }
             Self::Degraded { failed } => {
                 let next = "mend what failed, then give those inputs again";
                 LastLine { failed, ..line(DEGRADED, "degraded", false, next) }
             }
+            Self::Deviations { .. } => line(DEGRADED, "degraded", false, DEVIATIONS_NEXT),
             Self::Signal { signal, .. } => {
                 let code = SIGNAL_BASE.saturating_add(*signal);
                 line(code, "signal", true, "it was stopped from outside: run it again")
@@ -105,6 +122,10 @@ impl Ending {
                 }
                 text
             }
+            Self::Deviations { count } => {
+                let checks = if *count == 1 { "1 check" } else { &format!("{count} checks") };
+                format!("error[kme-deviates]: {checks} deviate\n  next: {DEVIATIONS_NEXT}\n")
+            }
             Self::ReaderGone => String::new(),
         }
     }
@@ -117,6 +138,7 @@ impl Ending {
             Self::Failed(failure) if failure.code() != "usage" => {
                 format!("  see `warifu explain {}`\n", failure.code())
             }
+            Self::Deviations { .. } => "  see `warifu explain kme-deviates`\n".to_owned(),
             Self::Failed(_) | Self::Degraded { .. } | Self::Signal { .. } | Self::ReaderGone => {
                 String::new()
             }
@@ -281,6 +303,14 @@ mod tests {
             ending.told(),
             "error[some-failed]: 1 input was not done:\n  b.bam: key-short\n"
         );
+    }
+
+    #[test]
+    fn deviations_end_as_something_not_all_good() {
+        let ending = Ending::Deviations { count: 2 };
+        let last = last(&ending);
+        assert_eq!((&last["code"], &last["class"]), (&3.into(), &"degraded".into()));
+        assert!(ending.told().starts_with("error[kme-deviates]: 2 checks deviate\n"));
     }
 
     #[test]

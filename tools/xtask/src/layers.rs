@@ -74,7 +74,12 @@ const TABLE: &[Row] = &[
         &["warifu-buffers", "warifu-core", "warifu-kernels"],
         &["thiserror", "zeroize"],
     ),
-    row("warifu-keystore", "engine/keystore", &["warifu-buffers", "warifu-core"], &[]),
+    row(
+        "warifu-keystore",
+        "engine/keystore",
+        &["warifu-buffers", "warifu-core", "warifu-kernels"],
+        &[],
+    ),
     row("warifu-catalog", "engine/catalog", &["warifu-core"], &[]),
     row(
         "warifu-pipeline",
@@ -132,6 +137,7 @@ const TABLE: &[Row] = &[
         &["warifu-core", "warifu-keystore", "warifu-site", "warifu-vault"],
         &["warifu-backend", "warifu-backend-local"],
     ),
+    row("warifu-kme", "tools/kme", &[], &[]),
     row("xtask", "tools/xtask", &[], &[]),
     row(
         "warifu-bench-local",

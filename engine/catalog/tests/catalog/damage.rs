@@ -45,11 +45,11 @@ fn a_later_format_is_left_alone() {
     let lab = Lab::new();
     lab.raw().pragma_update(None, "user_version", 99).unwrap();
     let found = Catalog::open(&lab.path()).map(drop);
-    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 1 }));
+    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 2 }));
     assert!(named, "{found:?}");
     lab.raw().pragma_update(None, "user_version", -1).unwrap();
     assert!(Catalog::open(&lab.path()).is_err());
-    lab.raw().pragma_update(None, "user_version", 1).unwrap();
+    lab.raw().pragma_update(None, "user_version", 2).unwrap();
     assert_eq!(lab.open().sites().unwrap().len(), 5);
 }
 
@@ -185,8 +185,9 @@ fn rot_and_truncation_never_panic() {
 #[test]
 fn no_column_can_hold_what_derives_from_plaintext() {
     // Whoever adds a column says here that it is none: no file name, digest or true length.
-    let known = "attempts(object chunk attempt) audit(sequence line chain) \
-        audit_head(one entries chain) individuals(individual created_unix_s) \
+    let known = "arrivals(pool direction unix_s bytes_total) \
+        attempts(object chunk attempt) audit(sequence line chain) audit_head(one entries chain) \
+        individuals(individual created_unix_s) \
         objects(number object individual k n class label created_unix_s payload_bytes random_bytes \
         holder holder_pid committed_unix_s stored_bytes masks capsule_head_bytes \
         capsule_verdict_bytes) overrides(object rule reason) settings(name value) \

@@ -20,11 +20,13 @@ mod refusal;
 mod select;
 #[cfg(test)]
 mod tests;
+mod when;
 
 pub use batch::{BatchItem, BatchOrder, plan_batch};
 pub use explain::{Explained, Verdict, explain, fits};
 pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
 pub use refusal::{Refusal, Shortfall};
+pub use when::{HORIZON_S, LinkRate, Queue, Rates, Turn, when};
 
 use crate::geometry::Geometry;
 use crate::id::SiteName;

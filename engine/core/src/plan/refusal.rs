@@ -140,6 +140,14 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether key or random numbers are what is short: more of them would help.
+    #[must_use]
+    pub const fn is_of_key(&self) -> bool {
+        matches!(self, Self::KeyShortfall { .. } | Self::RandomShortfall { .. })
+    }
+}
+
 /// A direction of a site's link that holds too little key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Shortfall {

@@ -187,6 +187,15 @@ impl Scheduler {
         }
     }
 
+    /// Takes key off a spot that went to something else than shares: a restore, or it was lost.
+    /// Where the spot has less, it has none then. Does nothing where there is none of that number.
+    pub fn debit(&mut self, spot: usize, bytes: u64) {
+        if let Some(spot) = self.spots.get_mut(spot) {
+            spot.budget_bytes = spot.budget_bytes.saturating_sub(bytes);
+            self.course.forget();
+        }
+    }
+
     /// Says whether a spot takes shares now. Does nothing where there is none of that number.
     pub fn set_open(&mut self, spot: usize, is_open: bool) {
         if let Some(spot) = self.spots.get_mut(spot)

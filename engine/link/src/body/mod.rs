@@ -1,10 +1,12 @@
-//! The bodies that are more than bytes: what confirm, lease, release, begin, commit, stat, ping
-//! and witness say. All of it is control, none of it key or share.
+//! The bodies that are more than bytes: what confirm, lease, release, begin, commit, stat, ping,
+//! witness, offer, compare and adopt say. All of it is control, none of it key or share.
 
 mod keys;
+mod pairing;
 mod shares;
 
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
+pub use pairing::{Adopt, Compared, Offer, Offered, OfferedState};
 pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
 
 use crate::error::MessageError;
@@ -36,6 +38,20 @@ pub const HELD_RUNS_MAX: usize = BODY_BYTES_MAX / HELD_RUN_BYTES;
 pub const SHARE_STAT_BYTES: usize = 44;
 /// Most shares in one answer to stat.
 pub const SHARE_STATS_MAX: usize = BODY_BYTES_MAX / SHARE_STAT_BYTES;
+/// Most names in one offer of delivered keys.
+pub const OFFERED_NAMES_MAX: usize = 65_535;
+/// Bytes of an offer with one name.
+pub const OFFER_BYTES_MIN: usize = 32;
+/// Bytes of an offer with as many names as there may be.
+pub const OFFER_BYTES_MAX: usize = 16 + OFFERED_NAMES_MAX * 16;
+/// Bytes of the answer to an offer before its text.
+pub const OFFERED_HEAD_BYTES: usize = 24;
+/// Bytes of the answer to an offer with the longest text.
+pub const OFFERED_BYTES_MAX: usize = OFFERED_HEAD_BYTES + FAILURE_BYTES_MAX;
+/// Bytes of key that the frame of a compare request keeps: two secrets of a hash.
+pub const COMPARE_KEY_BYTES: usize = 32;
+/// Bytes of an adopt request, and of the answer to compare.
+pub const ADOPT_BYTES: usize = 24;
 /// Longest site name in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 

@@ -96,5 +96,6 @@ pub(crate) fn first_header(direction: Direction, payload_bytes: usize, kept: u32
         key_start: 0,
         payload_bytes: payload_bytes as u32,
         kept_bytes: kept,
+        is_open: false,
     }
 }

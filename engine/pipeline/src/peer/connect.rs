@@ -79,6 +79,7 @@ impl Peer {
             waiting: VecDeque::new(),
             ready: VecDeque::new(),
             spent: LinkSpent::default(),
+            is_dry: false,
             is_broken: false,
         };
         peer.confirm(&echo, offered, confirmed_mark)?;
@@ -124,6 +125,7 @@ impl Peer {
         }
         self.send_key.confirm()?;
         self.answers.confirm()?;
+        self.is_dry = confirmed.granted.is_empty();
         self.take_grant(confirmed.granted)
     }
 }

@@ -51,6 +51,12 @@ impl SendKey {
         })
     }
 
+    /// Whether a frame of `bytes` can be sealed, if nothing is asked after it.
+    #[must_use]
+    pub fn has(&self, bytes: u64) -> bool {
+        self.leases.iter().any(|lease| lease.left_in_one_piece() >= bytes)
+    }
+
     /// Bytes not used yet.
     #[must_use]
     pub fn left(&self) -> u64 {
@@ -158,6 +164,12 @@ impl AnswerKey {
         let held: u64 = self.runs.iter().map(KeyRange::len).sum();
         let skipped = self.runs.len().saturating_sub(1) as u64 * bytes;
         held >= self.promised_bytes + bytes + skipped + CONTROL_KEY_BYTES
+    }
+
+    /// Bytes that no answer on its way may take.
+    pub(super) fn left(&self) -> u64 {
+        let held: u64 = self.runs.iter().map(KeyRange::len).sum();
+        held.saturating_sub(self.promised_bytes)
     }
 
     /// An answer that was promised `promised` bytes came and used `range`.

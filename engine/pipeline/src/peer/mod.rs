@@ -6,10 +6,12 @@
 mod connect;
 mod error;
 mod leases;
+mod pairing;
 mod requests;
 
 pub use error::PeerError;
 pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_lease};
+pub use pairing::Withdrawal;
 
 use crate::backup::weave::CONTENT_OFFSET;
 use leases::{AnswerKey, CONTROL_KEY_BYTES};
@@ -25,7 +27,7 @@ use warifu_link::hello::PoolEnds;
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{
     FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES, aligned_grant,
-    key_bytes_needed,
+    key_bytes_needed, key_bytes_of,
 };
 
 /// Leases asked for in a row before it is given up: grants may fall on burned positions.
@@ -137,6 +139,8 @@ pub struct Peer {
     waiting: VecDeque<Waiting>,
     ready: VecDeque<Reply>,
     spent: LinkSpent,
+    /// The site had no key to lease when it was last asked.
+    is_dry: bool,
     /// An answer did not come, or was none: no other is waited for.
     is_broken: bool,
 }
@@ -276,7 +280,7 @@ impl Peer {
         answer_bytes: u64,
     ) -> Result<Kept, PeerError> {
         let body_bytes = frame.len() - CONTENT_OFFSET - TAG_BYTES;
-        let pad = self.send_key.take(key_bytes_needed(body_bytes, kept_bytes))?;
+        let pad = self.send_key.take(key_bytes_of(message, body_bytes, kept_bytes))?;
         self.spent.key_bytes += pad.range().len();
         self.spent.sent_key_bytes += pad.range().len();
         self.spent.class = self.spent.class.max(pad.class());
@@ -314,7 +318,11 @@ impl Peer {
             }
             self.lease(send, answer)?;
         }
-        Err(KeyError::LeaseEmpty { wanted: send, left: self.send_key.left() }.into())
+        let (wanted, left) = match self.send_key.covers(send) {
+            true => (answer, self.answer_key.left()),
+            false => (send, self.send_key.left()),
+        };
+        Err(KeyError::LeaseEmpty { wanted, left }.into())
     }
 
     /// Leases more in whole multiples of what is needed, so that little is left over at the end of
@@ -367,6 +375,9 @@ impl Peer {
         };
         if !offered.is_empty() {
             self.answer_key.push(offered);
+        }
+        if wanted > 0 {
+            self.is_dry = granted.is_empty();
         }
         let passed_over = KeyRange::between(argument1, granted.start());
         if !granted.is_empty() && !passed_over.is_empty() {

@@ -55,7 +55,7 @@ impl Desk {
     }
 
     /// The name of the gateway at the other end of the link.
-    fn gateway(&self) -> Result<Option<SiteName>, Declined> {
+    pub(super) fn gateway(&self) -> Result<Option<SiteName>, Declined> {
         let status = self.site.keys().pool_status(self.greeted.link.into());
         let status = status.map_err(|error| Declined::new(Status::Key, error.to_string()))?;
         Ok(status.peer)

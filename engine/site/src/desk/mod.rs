@@ -1,6 +1,7 @@
 //! Answers the requests of one connection, one by one.
 
 mod keys;
+pub(crate) mod pairing;
 mod shares;
 
 use crate::greeting::{Greeted, Opened, open};
@@ -137,6 +138,10 @@ impl Desk {
             Op::Discard => self.discard(&message),
             Op::Ping => self.ping(),
             Op::Witness => self.witness(&message, opened.body()),
+            Op::Offer => self.offer(&message, opened.body()),
+            Op::Compare => self.compare(&opened),
+            Op::Adopt => self.adopt(&message, opened.body()),
+            Op::Withdraw => self.withdraw(&message),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }

@@ -184,7 +184,10 @@ impl Vault {
         let taken = match found {
             None if wish == Wish::Either => Taken::Gone,
             None => return Err(nothing_to_resume(&request.source)),
-            Some(intent) => self.take_up(request, intent)?,
+            Some(intent) => {
+                carried.begins(intent.object)?;
+                self.take_up(request, intent)?
+            }
         };
         match (taken, object) {
             (Taken::Ready(ready), _) => {
@@ -331,7 +334,9 @@ impl Vault {
         mut placed: Placed,
         carried: &mut Carried<'_>,
     ) -> Result<(Job<'a>, BTreeMap<SiteName, Peer>, File), Failure> {
-        if let Err(failure) = self.expect_untaken(request, source, carried) {
+        let object = self.fresh_object()?;
+        let untaken = self.expect_untaken(request, source, carried);
+        if let Err(failure) = untaken.and_then(|()| carried.begins(object)) {
             carried.peers.append(&mut placed.peers);
             return Err(failure);
         }
@@ -342,7 +347,6 @@ impl Vault {
         let chosen: Vec<&SiteName> = placed.plan.shares.iter().map(|share| &share.site).collect();
         let (peers, idle): (BTreeMap<_, _>, BTreeMap<_, _>) =
             placed.peers.into_iter().partition(|(site, _)| chosen.contains(&site));
-        let object = self.fresh_object()?;
         let claim = self.claim(object)?;
         let place = |share: &PlannedShare| {
             Ok(SharePlace {

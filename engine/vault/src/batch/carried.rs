@@ -22,15 +22,20 @@ pub(crate) struct Carried<'a> {
     pub(crate) before_listing: &'a mut dyn FnMut(ObjectId),
     /// Whether somebody else has stored the same since, and as what.
     stored_meanwhile: Option<&'a Meanwhile<'a>>,
+    /// Told of each object before anything of it is recorded anywhere.
+    beginning: Option<&'a Beginning<'a>>,
     times: Option<Arc<ChunkTimes>>,
 }
+
+type Beginning<'a> = dyn Fn(ObjectId) -> Result<(), Failure> + 'a;
 
 type Meanwhile<'a> = dyn Fn() -> Result<Option<ObjectId>, Failure> + 'a;
 
 impl<'a> Carried<'a> {
     /// For a single object: nothing is kept or measured.
     pub(crate) fn nothing(before_listing: &'a mut dyn FnMut(ObjectId)) -> Self {
-        Self { peers: BTreeMap::new(), before_listing, stored_meanwhile: None, times: None }
+        let (stored_meanwhile, beginning) = (None, None);
+        Self { peers: BTreeMap::new(), before_listing, stored_meanwhile, beginning, times: None }
     }
 
     /// For one of several objects, over `peers` as far as they go.
@@ -41,7 +46,20 @@ impl<'a> Carried<'a> {
         stored_meanwhile: &'a Meanwhile<'a>,
     ) -> Self {
         let stored_meanwhile = Some(stored_meanwhile);
-        Self { peers, before_listing, stored_meanwhile, times: Some(times) }
+        Self { peers, before_listing, stored_meanwhile, beginning: None, times: Some(times) }
+    }
+
+    /// The same, with somebody who is told of each object before anything of it is recorded.
+    pub(crate) fn announced(self, beginning: &'a Beginning<'a>) -> Self {
+        Self { beginning: Some(beginning), ..self }
+    }
+
+    /// Says that an object is about to be begun, or gone on with.
+    ///
+    /// # Errors
+    /// Where whoever is told can't take note: it is not begun then.
+    pub(crate) fn begins(&self, object: ObjectId) -> Result<(), Failure> {
+        self.beginning.map_or(Ok(()), |beginning| beginning(object))
     }
 
     /// As what somebody else has stored the same since this batch began.

@@ -13,11 +13,14 @@ mod run;
 mod summary;
 
 pub(crate) use carried::Carried;
-pub use forecast::Forecast;
+pub use forecast::{Forecast, Waiting};
+pub(crate) use forecast::{Ranked, geometry_at_most, in_order};
 pub use run::Manner;
+pub(crate) use summary::Tally;
 pub use summary::{BatchReport, LatencyReport, SiteSum};
 
 use crate::failure::{Class, Failure};
+use crate::queue::Rest;
 use crate::{BackupRequest, Compression, ObjectReport, Progress, Source, Vault};
 use inputs::{Finder, Found};
 use std::collections::{BTreeMap, HashSet};
@@ -66,6 +69,11 @@ pub struct Input {
 impl Input {
     fn of(request: BackupRequest) -> Self {
         Self { request, place: None }
+    }
+
+    /// What a queued backup asks for.
+    pub(crate) fn queued(request: BackupRequest) -> Self {
+        Self::of(request)
     }
 
     fn at(self, place: String) -> Self {
@@ -158,6 +166,9 @@ pub trait Onlooker: Sync {
 
     /// What the batch as a whole lacks, before it starts.
     fn is_warned(&self, forecast: &Forecast);
+
+    /// Of a queue: nothing can be begun until key arrives.
+    fn rests(&self, rest: Rest);
 }
 
 impl Vault {

@@ -1,6 +1,6 @@
 //! Storing the inputs of a batch: several at a time, each whole or not at all.
 
-use super::forecast::Pending;
+use super::forecast::Agenda;
 use super::record::{FileState, Mark, Record, erase, is_there};
 use super::summary::{BatchReport, Tally};
 use super::{Carried, Input, Onlooker, Outcome};
@@ -8,6 +8,7 @@ use crate::backup::Wish;
 use crate::failure::{Class, Failure};
 use crate::memory::{self, Need};
 use crate::plan::hang_up;
+use crate::short::waiting;
 use crate::{BackupRequest, Compression, ObjectReport, Source, Vault, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +24,9 @@ use warifu_pipeline::peer::Peer;
 /// What an input may fail with while others run, and may not once they have ended and have given
 /// back what they held.
 const WORTH_WAITING: [&str; 4] = ["key-short", "random-short", "memory-ceiling", "job-running"];
+
+/// Of these, what key alone would mend.
+const OF_KEY: [&str; 2] = ["key-short", "random-short"];
 
 /// How long it takes to ask again whether another process has ended with an input.
 const RUNNING_PAUSE: Duration = Duration::from_millis(500);
@@ -84,10 +88,9 @@ impl Vault {
             onlooker.ends(number, &inputs[number], outcome);
         }
         let todo: Vec<usize> = (0..inputs.len()).filter(|at| !found.contains_key(at)).collect();
-        let pending = todo.iter().filter_map(|&at| Pending::of(&inputs[at]));
-        if let Some(forecast) = self.shortfall(pending)? {
-            onlooker.is_warned(&forecast);
-        }
+        let Agenda { order: todo, forecast } = self.agenda(inputs, &todo)?;
+        forecast.iter().for_each(|forecast| onlooker.is_warned(forecast));
+        let waits = forecast.iter().flat_map(|forecast| &forecast.waiting);
         let run = Run {
             inputs,
             wish: if manner.resume { Wish::Resume } else { Wish::Either },
@@ -97,6 +100,7 @@ impl Vault {
             onlooker,
             times: Arc::default(),
             tally: Mutex::new(tally),
+            waits: waits.map(|waiting| (waiting.number, waiting.wait_s)).collect(),
             waiting: Mutex::default(),
         };
         let (jobs, share_bytes) = self.memory_shares(inputs, manner.jobs.min(todo.len()))?;
@@ -130,6 +134,16 @@ impl Vault {
     pub fn stored_as(&self, input: &Input) -> Result<Option<ObjectId>, Failure> {
         let Some(record) = self.batch_record()? else { return Ok(None) };
         Ok(self.stored_before(&record, std::slice::from_ref(input))?.remove(&0))
+    }
+
+    /// Of these, by their place, the ones that were stored before just so, unchanged since, and as
+    /// which object.
+    ///
+    /// # Errors
+    /// Where the catalog fails.
+    pub fn stored_already(&self, inputs: &[Input]) -> Result<BTreeMap<usize, ObjectId>, Failure> {
+        let record = self.batch_record()?;
+        record.map_or_else(|| Ok(BTreeMap::new()), |record| self.stored_before(&record, inputs))
     }
 
     /// What makes the record of a file that is stored by itself, in any of these ways of asking;
@@ -211,7 +225,8 @@ impl Vault {
         Ok(memory::shares(self.config.limits.memory_bytes, jobs, &least))
     }
 
-    fn last_listed(&self, objects: &[ObjectId]) -> Result<Option<ObjectId>, Failure> {
+    /// The listed one among these objects, the latest if there are several.
+    pub(crate) fn last_listed(&self, objects: &[ObjectId]) -> Result<Option<ObjectId>, Failure> {
         for object in objects.iter().rev() {
             match self.catalog()?.object(object) {
                 Ok(_) => return Ok(Some(*object)),
@@ -223,7 +238,7 @@ impl Vault {
     }
 
     /// Another handle of this opening, for a thread of its own, held to `memory_bytes`.
-    fn handle(&self, memory_bytes: u64) -> Result<Self, Failure> {
+    pub(crate) fn handle(&self, memory_bytes: u64) -> Result<Self, Failure> {
         let mut config = self.config.clone();
         config.limits.memory_bytes = memory_bytes;
         Ok(Self {
@@ -237,6 +252,7 @@ impl Vault {
             entropy: self.entropy.clone(),
             clock: self.clock.clone(),
             isa: self.isa,
+            deliveries: self.deliveries.clone(),
         })
     }
 }
@@ -251,6 +267,8 @@ struct Run<'a> {
     onlooker: &'a dyn Onlooker,
     times: Arc<ChunkTimes>,
     tally: Mutex<Tally>,
+    /// How long inputs wait for key, as the batch was planned.
+    waits: BTreeMap<usize, Option<u64>>,
     /// Inputs that may fit when the others have ended.
     waiting: Mutex<Vec<usize>>,
 }
@@ -302,7 +320,7 @@ impl Run<'_> {
                         }
                         Err(failure) => {
                             tally.failed += 1;
-                            Outcome::Failed(failure)
+                            Outcome::Failed(self.in_its_turn(number, failure))
                         }
                     };
                     drop(tally);
@@ -372,6 +390,16 @@ impl Run<'_> {
             outcome = self.store(vault, number, peers);
         }
         outcome
+    }
+
+    /// A refusal for want of key says how long it takes with those served that come before.
+    fn in_its_turn(&self, number: usize, failure: Failure) -> Failure {
+        match self.waits.get(&number) {
+            Some(wait_s) if OF_KEY.contains(&failure.code()) && is_worth_waiting(&failure) => {
+                waiting(failure, *wait_s)
+            }
+            _ => failure,
+        }
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<usize>> {

@@ -83,9 +83,9 @@ impl LatencyReport {
 
 /// What is counted while a batch runs.
 #[derive(Default)]
-pub(super) struct Tally {
-    pub(super) skipped: usize,
-    pub(super) failed: usize,
+pub(crate) struct Tally {
+    pub(crate) skipped: usize,
+    pub(crate) failed: usize,
     stored: usize,
     bytes: u64,
     stored_bytes: u64,
@@ -95,7 +95,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn stored(&mut self, report: &ObjectReport, took: Duration) {
+    pub(crate) fn stored(&mut self, report: &ObjectReport, took: Duration) {
         self.stored += 1;
         self.bytes += report.bytes;
         self.stored_bytes += report.stored_bytes;
@@ -115,7 +115,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn report(
+    pub(crate) fn report(
         self,
         not_begun: usize,
         times: &ChunkTimes,

@@ -58,7 +58,8 @@ impl Walk<'_> {
         for (key, value) in root {
             let name = TABLES.into_iter().find(|table| *table == key.get_ref());
             match (name, value.get_ref().as_table()) {
-                (Some("profile"), Some(table)) => profiles.extend(self.profiles(table)),
+                (Some("profile"), Some(table)) => profiles.extend(self.named("profile", table)),
+                (Some("kme"), Some(table)) => drop(self.named("kme", table)),
                 (Some(name), Some(table)) => self.table(name, name, key, table),
                 (Some(name), None) => {
                     let mend = format!("write [{name}] on a line of its own");
@@ -82,20 +83,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Goes through all profiles; their names.
-    fn profiles(&mut self, tables: &DeTable<'_>) -> Vec<String> {
+    /// Goes through all tables of a kind that have names of their own; these names.
+    fn named(&mut self, kind: &'static str, tables: &DeTable<'_>) -> Vec<String> {
         let mut names = Vec::new();
         for (key, value) in tables {
             let name = key.get_ref().as_ref();
-            let path = format!("profile.{name}");
+            let path = format!("{kind}.{name}");
             names.push(name.to_owned());
-            if let Err((what, mend)) = profile_name(name) {
+            let judged = if kind == "profile" { profile_name(name) } else { plain_name(name) };
+            if let Err((what, mend)) = judged {
                 self.found.add(&key.span(), &path, what, mend);
             }
             match value.get_ref().as_table() {
-                Some(table) => self.table("profile", &path, key, table),
+                Some(table) => self.table(kind, &path, key, table),
                 None => {
-                    let mend = format!("write [profile.NAME] and below it {name} = ...");
+                    let mend = format!("write [{kind}.NAME] and below it {name} = ...");
                     self.found.add(&key.span(), &path, "must be a table".to_owned(), mend);
                 }
             }
@@ -160,7 +162,7 @@ fn unknown(table: &'static str, name: &str) -> String {
     }
     let elsewhere = super::settings::SETTINGS.iter().find(|setting| setting.key == name);
     match elsewhere.map(|setting| setting.table) {
-        Some("profile") => format!("`{name}` belongs under [profile.NAME]"),
+        Some(table @ ("profile" | "kme")) => format!("`{name}` belongs under [{table}.NAME]"),
         Some("") => format!("`{name}` belongs at the top, before all tables"),
         Some(table) => format!("`{name}` belongs under [{table}]"),
         None => format!("leave it out; here may stand {}", known().collect::<Vec<_>>().join(", ")),
@@ -192,6 +194,7 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
             Some(_) => Ok(()),
             None => wrong(format!("must be true or false, not {is}"), kind),
         },
+        Kind::KmeParties => judge_parties(value, kind),
         Kind::Sites => judge_list::<SiteName>(value, kind, "site"),
         Kind::Exclusions => judge_list::<Exclusion>(value, kind, "site, zone or domain"),
         Kind::Speeds => judge_list::<Speed>(value, kind, "site with its rate"),
@@ -200,6 +203,9 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
         | Kind::Address
         | Kind::FolderUrl
         | Kind::Scheme
+        | Kind::KmeUrl
+        | Kind::File
+        | Kind::KmeParty
         | Kind::OneOf(_) => match value.as_str() {
             Some(text) => judge_text(text, kind),
             None => wrong(format!("must be a text in quotes, not {is}"), kind),
@@ -244,6 +250,26 @@ where
     Ok(())
 }
 
+fn judge_parties(value: &DeValue<'_>, kind: Kind) -> Result<(), Wrong> {
+    let Some(table) = value.as_table() else {
+        return wrong(format!("must be a table, not {}", value.type_str()), kind);
+    };
+    if table.len() > SITES_MAX {
+        return wrong(format!("has {} parties and may have {SITES_MAX}", table.len()), kind);
+    }
+    for (party, known_as) in table {
+        let party = party.get_ref();
+        if let Err(error) = party.parse::<SiteName>() {
+            return wrong(format!("has {party:?}, which is no name of a party: {error}"), kind);
+        }
+        match known_as.get_ref().as_str() {
+            Some(text) => judge_text(text, Kind::KmeParty)?,
+            None => return wrong("must hold texts in quotes only", kind),
+        }
+    }
+    Ok(())
+}
+
 fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
     let told = |error: &dyn Display| wrong(format!("can't be used: {error}"), kind);
     match kind {
@@ -255,11 +281,27 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
             _ => wrong("is no HOST:PORT", kind),
         },
+        Kind::KmeUrl if !warifu_keystore::etsi014::is_url(text) => {
+            wrong(format!("is {text:?}, which is no URL of a KME"), kind)
+        }
+        Kind::File if text.is_empty() || text.contains('\0') => wrong("is no path of a file", kind),
+        Kind::KmeParty if text.is_empty() || text.len() > 255 => {
+            wrong("must have 1 to 255 bytes", kind)
+        }
+        Kind::KmeParty if text.chars().any(char::is_control) => {
+            wrong("has a control character", kind)
+        }
         Kind::OneOf(words) if !words.contains(&text) => {
             wrong(format!("is {text:?} and must be one of {}", words.join(", ")), kind)
         }
         _ => Ok(()),
     }
+}
+
+fn plain_name(name: &str) -> Result<(), Wrong> {
+    let told = |error| format!("is no name: {error}");
+    let mend = || "name it with letters a-z, digits and hyphens".to_owned();
+    name.parse::<SiteName>().map(drop).map_err(|error| (told(error), mend()))
 }
 
 /// Profiles are named like sites; `none` says that none is wanted.
@@ -291,6 +333,10 @@ fn sample(kind: Kind) -> String {
         Kind::Scheme => "\"3/5\"".to_owned(),
         Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),
         Kind::Sites => "[\"sendai\", \"kyoto\"]".to_owned(),
+        Kind::KmeUrl => "\"https://kme.example:8443\"".to_owned(),
+        Kind::File => "\"kme/sae.pem\"".to_owned(),
+        Kind::KmeParty => "\"sae-gateway\"".to_owned(),
+        Kind::KmeParties => "{ sendai = \"sae-sendai\" }".to_owned(),
         Kind::Exclusions => "[\"osaka\", \"zone:kansai\", \"domain:telco\"]".to_owned(),
         Kind::Speeds => "[\"kyoto=2MB\", \"sendai=1GB\"]".to_owned(),
     }

@@ -47,21 +47,21 @@ pub(super) fn place(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// Gathers mistakes of one text.
-pub(super) struct Gathered<'a> {
-    pub(super) text: &'a str,
-    pub(super) mistakes: Vec<Mistake>,
+pub(crate) struct Gathered<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) mistakes: Vec<Mistake>,
 }
 
 impl Gathered<'_> {
     /// Adds one.
-    pub(super) fn add(&mut self, span: &Range<usize>, key: &str, what: String, mend: String) {
+    pub(crate) fn add(&mut self, span: &Range<usize>, key: &str, what: String, mend: String) {
         let (line, column) = place(self.text, span.start);
         self.mistakes.push(Mistake { line, column, key: key.to_owned(), what, mend });
     }
 }
 
 /// The word of `known` that `given` was probably meant to be.
-pub(super) fn meant<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn meant<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let worth = |word: &&str| distance(given, word);
     let nearest = known.min_by_key(worth)?;
     (distance(given, nearest) <= 1 + nearest.len().min(given.len()) / 4).then_some(nearest)

@@ -3,6 +3,7 @@
 //! Whatever is read is checked first, by a walk that finds every mistake and knows its line.
 
 mod check;
+mod kme;
 mod mistake;
 mod placement;
 mod profile;
@@ -10,13 +11,16 @@ mod settings;
 mod show;
 mod value;
 
+pub use kme::KmeConfig;
 pub use mistake::Mistake;
+pub(crate) use mistake::{Gathered, meant};
 pub use placement::{Exclusion, Placement, Speed};
 pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
+pub(crate) use value::size;
 
 use crate::failure::{Class, Failure};
-use mistake::{Mistakes, meant};
+use mistake::Mistakes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,9 +60,18 @@ pub struct Config {
     /// Where shares go.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
+    /// What is kept for restores.
+    #[serde(default)]
+    pub restore: RestorePolicy,
+    /// How many inputs share what key there is.
+    #[serde(default)]
+    pub batch: BatchPolicy,
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
+    /// Key-management entities that deliver key, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kme: BTreeMap<String, KmeConfig>,
     /// Profiles with mistakes, by name: only what goes by one of them fails.
     #[serde(skip)]
     broken: BTreeMap<String, Vec<Mistake>>,
@@ -106,6 +119,42 @@ impl Default for Limits {
     }
 }
 
+/// How much key is kept for restores of what is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestorePolicy {
+    /// Percent of what one restore of every stored object takes from every site. With 100, any
+    /// object finds its reserve whatever happens to others; with less, not all of them do.
+    pub reserve_percent: u8,
+}
+
+impl Default for RestorePolicy {
+    fn default() -> Self {
+        Self { reserve_percent: 100 }
+    }
+}
+
+/// How inputs that don't all fit are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchPolicy {
+    /// Which come first.
+    pub order: Order,
+}
+
+/// Which inputs come first where key does not cover all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// One of each individual, then a second one of each, and so on; of one individual as given.
+    #[default]
+    Fair,
+    /// As they were given.
+    Given,
+    /// The shortest first.
+    Smallest,
+}
+
 impl Config {
     /// The settings of a new vault.
     #[must_use]
@@ -117,7 +166,10 @@ impl Config {
             site,
             limits: Limits::default(),
             placement: Placement::default(),
+            restore: RestorePolicy::default(),
+            batch: BatchPolicy::default(),
             profile: BTreeMap::new(),
+            kme: BTreeMap::new(),
             broken: BTreeMap::new(),
         }
     }
@@ -384,6 +436,10 @@ policy = \"round-robin\"
 pin = [\"c\"]
 exclude = [\"d\", \"zone:e\", \"domain:f\"]
 speeds = [\"a=2MB\"]
+[restore]
+reserve_percent = 80
+[batch]
+order = \"smallest\"
 [profile.night]
 scheme = \"2/3\"
 compress = \"zstd\"
@@ -393,6 +449,19 @@ exclude = []
 jobs = 4
 memory_limit = \"512MiB\"
 [profile.empty]
+[kme.qkd]
+url = \"https://[::1]:8443\"
+certificate = \"/srv/sae.pem\"
+key = \"sae.key\"
+ca = \"ca.pem\"
+sae = \"sae a/b\"
+peers = { a = \"sae-a\", b = \"sae-b\" }
+class = \"information-theoretic\"
+key_bytes = \"1MiB\"
+requests_in_flight = 2
+timeout_s = 5
+segment_bytes = \"8MiB\"
+watermark_bytes = \"1GiB\"
 ";
 
     #[test]
@@ -418,11 +487,11 @@ memory_limit = \"512MiB\"
             let words = format!("\n{} = ", setting.key);
             assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
         }
-        assert!(shown.contains("# line 23\n") && !shown.contains("default\n"), "{shown}");
+        assert!(shown.contains("# line 27\n") && !shown.contains("default\n"), "{shown}");
         let fewer = "v = 1\nname = \"g\"\n";
         let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
         assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (5, 2));
+        assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (7, 2));
     }
 
     #[test]

@@ -26,6 +26,14 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     /// A list of sites.
     Sites,
+    /// `https://HOST[:PORT]`.
+    KmeUrl,
+    /// The path of a file.
+    File,
+    /// A name that a KME knows.
+    KmeParty,
+    /// A table from names of parties to such names.
+    KmeParties,
     /// A list of sites, zones and domains.
     Exclusions,
     /// A list of sites with rates.
@@ -34,7 +42,7 @@ pub(super) enum Kind {
 
 /// One setting.
 pub(super) struct Setting {
-    /// Its table: empty for the top, `profile` for every profile.
+    /// Its table: empty for the top, `profile` for every profile, `kme` for every KME.
     pub(super) table: &'static str,
     /// Its name within.
     pub(super) key: &'static str,
@@ -49,11 +57,15 @@ const MIB: u64 = 1 << 20;
 /// The lowest memory ceiling, in bytes.
 pub(crate) const MEMORY_BYTES_MIN: u64 = 64 * MIB;
 
+/// Longest key that is asked of a KME, in bytes.
+const KME_KEY_BYTES_MAX: u64 = 4 * MIB;
+
 /// No machine has more memory, in bytes.
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 4] = ["site", "limits", "placement", "profile"];
+pub(super) const TABLES: [&str; 7] =
+    ["site", "limits", "placement", "restore", "batch", "profile", "kme"];
 
 /// What [`Policy`](warifu_core::schedule::Policy) there is, the product's first.
 const POLICIES: &[&str] = &["forecast", "most-remaining", "fixed", "round-robin", "random"];
@@ -82,6 +94,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("placement", "pin", Kind::Sites),
     optional("placement", "exclude", Kind::Exclusions),
     optional("placement", "speeds", Kind::Speeds),
+    optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
+    optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),
@@ -89,6 +103,18 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("profile", "exclude", Kind::Sites),
     optional("profile", "jobs", Kind::Count(1, 32, 4)),
     optional("profile", "memory_limit", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
+    required("kme", "url", Kind::KmeUrl),
+    required("kme", "certificate", Kind::File),
+    required("kme", "key", Kind::File),
+    required("kme", "ca", Kind::File),
+    optional("kme", "sae", Kind::KmeParty),
+    optional("kme", "peers", Kind::KmeParties),
+    optional("kme", "class", Kind::OneOf(&["computational", "information-theoretic"])),
+    optional("kme", "key_bytes", Kind::Bytes(1, KME_KEY_BYTES_MAX)),
+    optional("kme", "requests_in_flight", Kind::Count(1, 64, 4)),
+    optional("kme", "timeout_s", Kind::Count(1, 600, 30)),
+    optional("kme", "segment_bytes", Kind::Bytes(64 << 10, 1 << 30)),
+    optional("kme", "watermark_bytes", Kind::Bytes(MIB, 1 << 50)),
 ];
 
 /// The settings of a table.

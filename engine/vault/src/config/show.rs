@@ -14,17 +14,19 @@ pub(super) fn show(config: &Config, text: &str) -> Result<String, toml::ser::Err
     let lines = check::check(text).lines;
     let mut shown = Shown { lines, text: String::new() };
     shown.table("", "", &values);
-    for table in ["site", "limits", "placement"] {
+    for table in ["site", "limits", "placement", "restore", "batch"] {
         if let Some(values) = values.get(table).and_then(toml::Value::as_table) {
             shown.head(table);
             shown.table(table, table, values);
         }
     }
-    let profiles = values.get("profile").and_then(toml::Value::as_table);
-    for (name, values) in profiles.into_iter().flatten() {
-        let path = format!("profile.{name}");
-        shown.head(&path);
-        shown.table("profile", &path, values.as_table().unwrap_or(&toml::Table::new()));
+    for kind in ["profile", "kme"] {
+        let tables = values.get(kind).and_then(toml::Value::as_table);
+        for (name, values) in tables.into_iter().flatten() {
+            let path = format!("{kind}.{name}");
+            shown.head(&path);
+            shown.table(kind, &path, values.as_table().unwrap_or(&toml::Table::new()));
+        }
     }
     Ok(shown.text)
 }

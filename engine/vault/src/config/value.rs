@@ -18,7 +18,7 @@ const UNITS: [(&str, u64); 9] = [
 ];
 
 /// A number of bytes from `"256MiB"`, `"1GB"` or `"4096"`.
-pub(super) fn size(text: &str) -> Option<u64> {
+pub(crate) fn size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let (_, unit_bytes) = UNITS.into_iter().find(|(name, _)| *name == unit)?;

@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
-use told::{failure, is_missing, rejection};
+use told::{DELIVER, failure, is_missing, rejection};
 use warifu_catalog::{Object, ShareState, StoredShare};
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::Attributes;
@@ -95,7 +95,7 @@ impl Vault {
         expect_sense(request)?;
         let object = self.catalog()?.object(&request.object)?;
         let place = Place::of(request, watch.stop)?;
-        let offers = self.offers(&object, &reading(&object, request))?;
+        let (offers, short) = self.offers(&object, &reading(&object, request))?;
         let need = Need::of_restore(object.threshold, object.geometry, offers.len());
         let room = self.reserve(&need, watch.stop)?;
         let mut lanes = Vec::new();
@@ -103,7 +103,8 @@ impl Vault {
             lanes.push(self.read_lane(&object, &offer.share)?);
         }
         let xs: Vec<XCoord> = offers.iter().map(|offer| offer.share.x).collect();
-        let run = Run { vault: self, object: &object, request, xs: &xs, room: &room };
+        let short = &short;
+        let run = Run { vault: self, object: &object, request, xs: &xs, short, room: &room };
         let delivered = match place {
             Place::Stream { to, path } => run.to_stream(&mut lanes, to, path, watch),
             Place::File { file, folder, path } => {
@@ -134,8 +135,13 @@ impl Vault {
     }
 
     /// The shares that may be asked, the most wanted first: those last seen good, in this room,
-    /// and with most key left. Sites whose key does not cover what is to be read are left out.
-    fn offers(&self, object: &Object, reading: &Reading) -> Result<Vec<Offer>, Failure> {
+    /// and with most key left. Sites whose key does not cover what is to be read are left out, and
+    /// told of in words.
+    fn offers(
+        &self,
+        object: &Object,
+        reading: &Reading,
+    ) -> Result<(Vec<Offer>, Vec<String>), Failure> {
         let needed = reading.payload_bytes + 256 * reading.chunks;
         let mut offers = Vec::new();
         let mut short = Vec::new();
@@ -146,22 +152,24 @@ impl Vault {
             };
             match key_left_bytes >= needed {
                 true => offers.push(Offer { share: share.clone(), key_left_bytes }),
-                false => short.push(format!("{} has {key_left_bytes}", share.site)),
+                false => {
+                    let key = format!("{key_left_bytes} bytes of key");
+                    short.push(format!("{} has {key} and this takes {needed}", share.site));
+                }
             }
         }
         if offers.len() < object.threshold.k() && !short.is_empty() {
             let what = format!(
-                "this takes {needed} bytes of key from each of {} sites: {}",
+                "{} sites with key for it are needed: {}",
                 object.threshold.k(),
                 short.join(", ")
             );
-            return Err(Failure::new(Class::Key, "key-short", what)
-                .next("deliver key with `warifu key generate --site NAME --courier DRIVE`"));
+            return Err(Failure::new(Class::Key, "key-short", what).next(DELIVER));
         }
         offers.sort_by_key(|offer| {
             (offer.share.state != ShareState::Good, Reverse(offer.key_left_bytes), offer.share.x)
         });
-        Ok(offers)
+        Ok((offers, short))
     }
 
     /// Key left for a share's answers; none where there is too little to ask with.
@@ -217,6 +225,8 @@ struct Run<'a> {
     request: &'a RestoreRequest,
     /// The x of each lane.
     xs: &'a [XCoord],
+    /// The sites that are not asked for want of key, in words.
+    short: &'a [String],
     room: &'a Room,
 }
 
@@ -242,7 +252,7 @@ impl Run<'_> {
         let sink = PayloadSink::new(to, self.object.geometry, self.wanted());
         let (restored, rejected) = self
             .deliver(lanes, sink, (&progress, watch.stop))?
-            .map_err(|(error, rejected)| failure(self.object, error, &rejected))?;
+            .map_err(|(error, rejected)| failure(self.object, error, &rejected, self.short))?;
         Ok(Delivered { restored, rejected, output: path })
     }
 
@@ -274,7 +284,7 @@ impl Run<'_> {
                 let is_wrong = is_proved_wrong(&error);
                 let failure = match (&error, file.held_bytes()) {
                     (RestoreError::Sink(SinkError::Digest), 1..) => bad_part().because(error),
-                    _ => failure(self.object, error, &rejected),
+                    _ => failure(self.object, error, &rejected, self.short),
                 };
                 return Err(file.given_up(is_wrong, failure));
             }

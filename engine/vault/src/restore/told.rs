@@ -1,5 +1,6 @@
 //! Why a restore failed, and what is said of shares that were set aside.
 
+use crate::causes::peer_class;
 use crate::failure::{Class, Failure};
 use crate::plan::error_chain;
 use crate::report::Rejection;
@@ -7,6 +8,10 @@ use warifu_catalog::Object;
 use warifu_pipeline::restore::driver::{Rejected, RestoreError};
 use warifu_pipeline::restore::lane::ReadError;
 use warifu_pipeline::sink::SinkError;
+
+/// What is to be done about too little key.
+pub(super) const DELIVER: &str =
+    "deliver key with `warifu key generate --site NAME --courier DRIVE`";
 
 pub(super) fn is_missing(error: &ReadError) -> bool {
     use warifu_backend::Error as StoreError;
@@ -20,27 +25,17 @@ pub(super) fn is_missing(error: &ReadError) -> bool {
     }
 }
 
-/// Why nothing was delivered: forged or rotten shares, lost ones, or sites that are away.
-pub(super) fn failure(object: &Object, error: RestoreError, rejected: &[Rejected]) -> Failure {
-    let told: Vec<String> = rejected.iter().map(told).collect();
-    let told = told.join("; ");
+/// Why nothing was delivered: forged or rotten shares, lost ones, sites that are away, or too little
+/// key. Sites in `short` were not asked for want of key, as told there.
+pub(super) fn failure(
+    object: &Object,
+    error: RestoreError,
+    rejected: &[Rejected],
+    short: &[String],
+) -> Failure {
     let failure = match &error {
         RestoreError::NotEnough { good, needed } => {
-            let bad = rejected.iter().filter(|rejected| rejected.error.is_bad_share());
-            let corrupt = bad.clone().filter(|rejected| !is_missing(&rejected.error)).count();
-            let (class, code, next) = match (corrupt, bad.count()) {
-                (0, 0) => (Class::Temporary, "sites-down", "try again when more sites are back"),
-                (0, lost) if object.threshold.n() - lost >= object.threshold.k() => {
-                    (Class::Temporary, "sites-down", "try again when more sites are back")
-                }
-                (0, _) => (Class::Unrecoverable, "shares-lost", "bring lost shares back"),
-                _ => (Class::Forged, "shares-corrupt", "bring sites with good shares back"),
-            };
-            let what = format!(
-                "only {good} good shares of {} are to be had where {needed} are needed: {told}",
-                object.object
-            );
-            Failure::new(class, code, what).next(next)
+            not_enough(object, (*good, *needed), rejected, short)
         }
         RestoreError::Sink(SinkError::Output(_)) => {
             Failure::new(Class::Other, "output", "the output can't be written")
@@ -73,6 +68,36 @@ pub(super) fn failure(object: &Object, error: RestoreError, rejected: &[Rejected
         }
         error => failure.because(error),
     }
+}
+
+fn not_enough(
+    object: &Object,
+    (good, needed): (usize, usize),
+    rejected: &[Rejected],
+    short: &[String],
+) -> Failure {
+    let bad = rejected.iter().filter(|rejected| rejected.error.is_bad_share());
+    let corrupt = bad.clone().filter(|rejected| !is_missing(&rejected.error)).count();
+    let without_key = short.len() + rejected.iter().filter(|one| lacks_key(&one.error)).count();
+    let (class, code, next) = match (corrupt, bad.count()) {
+        (0, lost) if lost > 0 && object.threshold.n() - lost < object.threshold.k() => {
+            (Class::Unrecoverable, "shares-lost", "bring lost shares back")
+        }
+        (0, _) if good + without_key >= needed => (Class::Key, "key-short", DELIVER),
+        (0, _) => (Class::Temporary, "sites-down", "try again when more sites are back"),
+        _ => (Class::Forged, "shares-corrupt", "bring sites with good shares back"),
+    };
+    let told: Vec<String> = rejected.iter().map(told).chain(short.iter().cloned()).collect();
+    let what = format!(
+        "only {good} good shares of {} are to be had where {needed} are needed: {}",
+        object.object,
+        told.join("; ")
+    );
+    Failure::new(class, code, what).next(next)
+}
+
+fn lacks_key(error: &ReadError) -> bool {
+    matches!(error, ReadError::Peer(error) if peer_class(error).0 == Class::Key)
 }
 
 fn stopped() -> Failure {

@@ -57,6 +57,22 @@ fn a_reserve_for_restores_is_not_spent_on_backups() {
 }
 
 #[test]
+fn a_restore_that_key_would_mend_says_so_though_a_site_is_away_too() {
+    let mut lab = Lab::new(LabShape { sites: 3, key_bytes: 10 << 20, ..LabShape::default() });
+    let data = sample(8, 5_000_000);
+    let object = lab.store(&lab.file("in", &data), "2/3");
+    lab.deliver(2, 64 << 20);
+    lab.sites[1].stop();
+    lab.expect_back(&object, &data);
+    // What s0 had for it is used, s2 has more, and s1 is away.
+    let short = lab.restore(&object).0.exits(7);
+    assert_eq!(short.exit_line()["class"], "key-budget");
+    assert!(short.stderr.contains("s0 has") && short.stderr.contains("s1"), "{}", short.stderr);
+    lab.deliver(0, 8 << 20);
+    lab.expect_back(&object, &data);
+}
+
+#[test]
 fn a_crash_of_every_site_leaves_the_reserve_for_a_restore() {
     let mut lab = Lab::new(LabShape {
         sites: 3,

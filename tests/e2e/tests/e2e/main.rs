@@ -21,3 +21,4 @@ mod restores;
 mod resume;
 mod schemes;
 mod sizes;
+mod waiting;

@@ -18,6 +18,9 @@ const WINDOW: u64 = 8;
 const KILL_TO_BYTES: u64 = LEASE_BYTES + (WINDOW + 1) * (MIB + 4096) + MIB / 4;
 const KILL_FROM_BYTES: u64 = 3 * MIB / 4;
 
+/// The most that is stored undisturbed, to compare: its cost is taken times the length.
+const PLAIN_BYTES_MAX: usize = 48 << 20;
+
 /// A call when so many bytes have come to a site.
 fn at_byte(lab: &Lab, site: usize, at: u64) -> Receiver<()> {
     let (told, struck) = channel();
@@ -95,14 +98,21 @@ fn resumed(done: &Done) -> u64 {
     done.json()["resumed_bytes"].as_u64().unwrap_or(0)
 }
 
+/// Key of a link in each direction, for one backup of `bytes` bytes that is killed `kills` times,
+/// with what is kept for its restore, and for one of `plain` bytes that is not disturbed.
+fn key_of_killed(bytes: u64, plain: u64, kills: u64) -> u64 {
+    let of_backup = |bytes: u64| bytes + bytes / 64 + 4 * MIB;
+    of_backup(bytes) + of_backup(plain) + (kills + 1) * KILL_TO_BYTES
+}
+
 /// A backup of `bytes` bytes, killed `kills` times, then let through; and one that is not
 /// disturbed, to compare.
 #[expect(clippy::print_stdout, reason = "the log of a test run is its standard output")]
 fn killed_many(test: &str, bytes: usize, kills: u64) {
     let mut dice = Dice::new(seed(test));
-    let size = bytes as u64;
+    let (size, plain_size) = (bytes as u64, bytes.min(PLAIN_BYTES_MAX) as u64);
     let mut lab = Lab::new(LabShape {
-        key_bytes: 4 * size + (kills + 2) * KILL_TO_BYTES + 16 * MIB,
+        key_bytes: key_of_killed(size, plain_size, kills),
         proxied: true,
         ..LabShape::default()
     });
@@ -131,16 +141,21 @@ fn killed_many(test: &str, bytes: usize, kills: u64) {
     let object = report.json()["object"].as_str().unwrap().to_owned();
     assert!(resumed(&report) > 0, "it went on: {}", report.json());
     expect_no_litter(&lab);
+    std::fs::remove_file(&path).unwrap();
+    let plain_path = lab.file("plain", &data[..plain_size as usize]);
     let before = key_left(&lab);
-    let _undisturbed = lab.store(&path, "3/5");
-    let plain = spent_since(&lab, &before);
+    let _undisturbed = lab.store(&plain_path, "3/5");
+    let plain: Vec<(u64, u64)> = spent_since(&lab, &before)
+        .into_iter()
+        .map(|(to, from)| (to * size / plain_size, from * size / plain_size))
+        .collect();
     let most = |of: fn(&(u64, u64)) -> u64, list: &[(u64, u64)]| list.iter().map(of).max().unwrap();
     let (to, from) = (most(|one| one.0, &spent), most(|one| one.1, &spent));
     let (plain_to, plain_from) = (most(|one| one.0, &plain), most(|one| one.1, &plain));
     println!(
         "{test}: {killed} kills, {} of {size} bytes were there at the end; a kill cost {} bytes \
          of key to a site (at most {KILL_TO_BYTES} may) and {} from it (at most \
-         {KILL_FROM_BYTES}); undisturbed {plain_to} and {plain_from}",
+         {KILL_FROM_BYTES}); undisturbed, as {plain_size} of them tell, {plain_to} and {plain_from}",
         resumed(&report),
         to.saturating_sub(plain_to) / killed.max(1),
         from.saturating_sub(plain_from) / killed.max(1),

@@ -132,19 +132,26 @@ fn class(word: &str) -> KeyClass {
 /// `jobs ...`
 #[derive(Subcommand, Debug)]
 pub(crate) enum JobsCommand {
-    /// List backups that run or were interrupted
+    /// List backups that run, were interrupted, or wait for key
     List,
     /// Show one of them
     Show {
         /// Its object, as `jobs list` tells it, or the first digits of it
         object: ObjectPrefix,
     },
-    /// Go on with an interrupted backup of a file that has not changed
+    /// Hold a queued backup back until it is resumed
+    Pause {
+        /// Its ID, as `jobs list` tells it, or the first digits of it
+        object: ObjectPrefix,
+    },
+    /// Go on with an interrupted backup of a file that has not changed; let a queued one go on that
+    /// is paused, or have one tried again that failed
     Resume {
         /// Its object, as `jobs list` tells it, or the first digits of it
         object: ObjectPrefix,
     },
-    /// Clear away what an interrupted backup left at its sites, and free the key kept for it
+    /// Clear away what an interrupted backup left at its sites, and free the key kept for it; take
+    /// a queued one out of the queue
     Cancel {
         /// Its object, as `jobs list` tells it, or the first digits of it
         object: ObjectPrefix,
@@ -155,6 +162,17 @@ pub(crate) enum JobsCommand {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// `worker`
+#[derive(Args, Debug)]
+pub(crate) struct WorkerArgs {
+    /// Store what key covers now, and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Backups at a time [default: one for each core, at most 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) jobs: Option<u16>,
 }
 
 /// `status`

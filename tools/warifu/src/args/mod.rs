@@ -4,15 +4,19 @@ mod daily;
 mod key;
 mod objects;
 pub(crate) mod profile;
+mod simulate;
 mod site;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs};
-pub(crate) use key::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
+pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
+pub(crate) use key::{
+    ExportArgs, FetchArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs,
+};
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
+pub(crate) use simulate::SimulateArgs;
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};
@@ -105,11 +109,15 @@ pub(crate) enum Command {
     },
     /// Search the catalog for stored objects
     Find(FindArgs),
-    /// Backups that run or were interrupted
+    /// Backups that run, were interrupted, or wait for key
     #[command(subcommand)]
     Jobs(JobsCommand),
+    /// Store what waits in the queue, as key arrives
+    Worker(WorkerArgs),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
+    /// Take sites, key and individuals through months of operation, in seconds
+    Simulate(SimulateArgs),
     /// Look for what is wrong with this vault or will be
     Doctor {
         /// Go on although the key store was rolled back: burns all key that may have been used

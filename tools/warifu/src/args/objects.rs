@@ -74,6 +74,11 @@ pub(crate) struct BackupArgs {
     /// or without PATH with all. (A backup that is given again goes on by itself.)
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) resume: bool,
+    /// What key does not cover waits in a durable queue and is stored when key has arrived, also
+    /// after a restart: this run goes on until all is stored. Interrupted, the rest stays queued
+    /// for `warifu worker`. A file that changes while it waits is stored as it is then
+    #[arg(long, conflicts_with_all = ["dry_run", "resume", "forget"])]
+    pub(crate) wait: bool,
     /// Defaults from this profile of config.toml; `none`: from none [env: WARIFU_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

@@ -37,7 +37,9 @@ fn help_lists_what_works_and_nothing_else() {
             "show",
             "find",
             "jobs",
+            "worker",
             "status",
+            "simulate",
             "doctor",
             "config",
             "explain",
@@ -46,11 +48,14 @@ fn help_lists_what_works_and_nothing_else() {
         ]
     );
     let below = |name: &str| names(root.find_subcommand(name).unwrap());
+    assert_eq!(
+        below("key"),
+        ["status", "forecast", "generate", "import", "export", "fetch", "audit", "test"]
+    );
     assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
-    assert_eq!(below("key"), ["status", "generate", "import", "export", "audit"]);
     assert_eq!(below("individual"), ["enroll", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
-    assert_eq!(below("jobs"), ["list", "show", "resume", "cancel"]);
+    assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }
 
 #[test]
@@ -63,10 +68,14 @@ fn the_lines_of_the_lab_are_accepted() {
         "site add sendai warifu://h:1 --zone tohoku --domain tohoku-univ --channel otp",
         "key generate --site sendai --bytes 2GiB --courier DRIVE",
         "key import DRIVE",
+        "key fetch --site sendai --site tokyo --bytes 1GiB",
+        "key fetch --watermark 2GiB --follow --accept-mismatch",
         "site serve",
         "key generate --random --bytes 1GiB",
         "key generate --random --bytes 1GiB --from /dev/hwrng --dry-run",
         "key export --site sendai --bytes 1MiB DRIVE",
+        "key test",
+        "key test qkd --peer sae-b --peer-kme far --json",
         "individual enroll P1",
         "--json backup a.bam --individual P1 --scheme 3/5",
         "backup a - --individual P1 --size 5GB --pin a --pin b --exclude c --name L --dry-run",
@@ -91,7 +100,14 @@ fn the_lines_of_the_lab_are_accepted() {
         "find --individual P1 --name x --site a --since 2026-07-01 --until 2026-07-02 --limit 3",
         "find --state degraded --class computational",
         "jobs cancel 0001 --dry-run",
+        "jobs pause 0001",
+        "backup --manifest m.tsv --wait",
+        "worker --once --jobs 2 --json",
+        "key forecast --days 30 -o f.svg",
         "status --watch --offline",
+        "simulate --list",
+        "simulate tohoku-2022 --months 3 --seed 7 --policy fixed --policy forecast -o a.svg",
+        "simulate random --print --seed 9",
         "explain",
         "explain key-short",
         "explain 7",
@@ -144,8 +160,17 @@ fn what_makes_no_sense_is_refused() {
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 6-5", ValueValidation),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range -5", UnknownArgument),
         ("restore 000102030405060708090a0b0c0d0e0f -o a --range 1-2-3", ValueValidation),
+        ("simulate", MissingRequiredArgument),
+        ("simulate national --list", ArgumentConflict),
+        ("simulate national --print -o a.svg", ArgumentConflict),
+        ("simulate national --policy best", ValueValidation),
+        ("simulate national --months 0", ValueValidation),
+        ("simulate national --months 121", ValueValidation),
         ("plan --explain", MissingRequiredArgument),
         ("plan --bytes 0", ValueValidation),
+        ("backup a --individual P1 --wait --dry-run", ArgumentConflict),
+        ("key forecast --days 0", ValueValidation),
+        ("worker --jobs 0", ValueValidation),
         ("list -q -v", ArgumentConflict),
         ("repair", InvalidSubcommand),
         ("help", InvalidSubcommand),

@@ -39,6 +39,9 @@ pub(super) fn backup(context: &Context, mut args: BackupArgs) -> Result<(), Endi
     for note in &gathered.notes {
         context.output.note(&printable(note));
     }
+    if args.wait {
+        return super::worker::queue_and_store(context, &vault, gathered, manner(&args));
+    }
     match (args.dry_run, gathered.is_batch, &gathered.inputs[..]) {
         (true, _, _) => plan_all(context, &vault, gathered),
         (false, false, [input]) => store(context, &vault, input, args.resume),
@@ -64,9 +67,14 @@ fn request(args: &BackupArgs) -> BatchRequest {
 }
 
 fn manner(args: &BackupArgs) -> Manner {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cores.min(JOBS_MAX), usize::from);
+    let jobs = jobs(args.jobs);
     Manner { jobs, again: args.again, resume: args.resume }
+}
+
+/// Inputs stored at a time, as asked for or by the cores.
+pub(super) fn jobs(asked: Option<u16>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or(cores.min(JOBS_MAX), usize::from)
 }
 
 fn store(context: &Context, vault: &Vault, input: &Input, resume: bool) -> Result<(), Ending> {

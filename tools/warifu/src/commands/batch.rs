@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use warifu_vault::{
     BatchReport, Class, Failure, Forecast, Gathered, Input, LatencyReport, Manner, ObjectReport,
-    Onlooker, Outcome, Progress, Refused, Vault,
+    Onlooker, Outcome, Progress, Refused, Rest, Vault, about,
 };
 
 /// Stores all inputs and sums them up.
@@ -74,7 +74,7 @@ struct SkippedInput<'a> {
 }
 
 /// Shows a batch while it runs.
-struct Show<'a> {
+pub(super) struct Show<'a> {
     output: Output,
     stop: &'a Stop,
     many: &'a Many,
@@ -82,16 +82,18 @@ struct Show<'a> {
     failures: Mutex<Vec<(String, Failure)>>,
     /// Set when nobody reads the answers any more.
     lost_reader: Mutex<Option<Ending>>,
+    /// What was last said of a queue that waits.
+    rest: Mutex<Option<Rest>>,
 }
 
 impl<'a> Show<'a> {
-    fn new(output: Output, stop: &'a Stop, many: &'a Many) -> Self {
+    pub(super) fn new(output: Output, stop: &'a Stop, many: &'a Many) -> Self {
         let (lines, failures, lost_reader) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { output, stop, many, lines, failures, lost_reader }
+        Self { output, stop, many, lines, failures, lost_reader, rest: Mutex::default() }
     }
 
     /// What failed, and whether answers could not be given.
-    fn into_parts(self) -> (Vec<(String, Failure)>, Option<Ending>) {
+    pub(super) fn into_parts(self) -> (Vec<(String, Failure)>, Option<Ending>) {
         let failures = self.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         (failures, self.lost_reader.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
@@ -104,7 +106,7 @@ impl<'a> Show<'a> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, what: String, failure: Failure) {
+    pub(super) fn failed(&self, what: String, failure: Failure) {
         let text = format!("{}: {}", printable(&what), told(&failure));
         self.many.aside(|| self.output.warn(&text));
         self.failures().push((what, failure));
@@ -164,15 +166,36 @@ impl Onlooker for Show<'_> {
     }
 
     fn is_warned(&self, forecast: &Forecast) {
-        let Forecast { inputs, bytes, fitting_inputs, fitting_bytes, shortfall } = forecast;
+        let Forecast { inputs, bytes, fitting_inputs, fitting_bytes, shortfall, waiting } =
+            forecast;
+        let last = waiting.iter().map(|one| one.wait_s).collect::<Option<Vec<_>>>();
+        let when = match last.and_then(|times| times.into_iter().max()) {
+            Some(seconds) => format!("the last of them in {}", about(seconds)),
+            None => "for some of them no key arrives at a rate that would do".to_owned(),
+        };
         let text = format!(
             "warning: key covers {fitting_inputs} of {inputs} inputs, {} of {}: the others will \
-             fail unless it is added meanwhile\n  because: {shortfall}\n  next: see `warifu key \
-             status`; add key with `warifu key generate`",
+             fail unless it is added meanwhile\n  because: {shortfall}\n  next: with --wait they \
+             are stored as key arrives ({when}); see `warifu key status`, and add key with \
+             `warifu key generate`",
             human(*fitting_bytes),
             human(*bytes)
         );
         self.many.aside(|| self.output.warn(&text));
+    }
+
+    fn rests(&self, rest: Rest) {
+        let mut told = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_some_and(|before| before.waiting == rest.waiting) {
+            return;
+        }
+        *told = Some(rest);
+        let when = match rest.wait_s {
+            Some(seconds) => format!("the first of them fits in {}", about(seconds)),
+            None => "none fits at the rates at which key arrives: bring some".to_owned(),
+        };
+        let text = format!("{} wait for key: {when}", rest.waiting);
+        self.many.aside(|| self.output.note(&text));
     }
 }
 
@@ -182,7 +205,7 @@ fn name_of(input: &Input) -> String {
     name.map_or(path.clone(), |name| name.to_string_lossy().into_owned())
 }
 
-fn summary(report: &BatchReport, inputs: usize) -> String {
+pub(super) fn summary(report: &BatchReport, inputs: usize) -> String {
     let mut text = format!(
         "\nstored      {} of {inputs} inputs: {} as {}, in {:.1} s, {}, {:.1} objects/s\n",
         report.stored,

@@ -9,7 +9,7 @@ use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use warifu_core::{ObjectId, SiteName};
-use warifu_vault::{Class, JobRow, Vault};
+use warifu_vault::{Class, Failure, JobRow, QueuedRow, Vault, about};
 
 /// What `jobs cancel` answers.
 #[derive(Serialize)]
@@ -31,7 +31,7 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
         JobsCommand::List => {
             let rows = vault.jobs()?;
             if rows.is_empty() {
-                context.output.note("no backup runs, and none was interrupted");
+                context.output.note("no backup runs, none was interrupted, and none waits");
             }
             context.output.answer(&rows, || table(&rows))
         }
@@ -39,8 +39,15 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
             let row = vault.job(&vault.resolve_job(object)?)?;
             context.output.answer(&versioned(&row), || shown(&row))
         }
+        JobsCommand::Pause { object } => {
+            let row = vault.job(&vault.resolve_job(object)?)?;
+            change(context, &vault, &row, "job-paused")
+        }
         JobsCommand::Resume { object } => {
             let row = vault.job(&vault.resolve_job(object)?)?;
+            if row.queue.is_some() {
+                return change(context, &vault, &row, "job-released");
+            }
             super::backup::resume(context, &vault, &Stop::install()?, &row)
         }
         JobsCommand::Cancel { object, dry_run: true, .. } => {
@@ -49,9 +56,63 @@ pub(super) fn run(context: &Context, command: &JobsCommand) -> Result<(), Ending
             context.output.answer(&versioned(&row), human)
         }
         JobsCommand::Cancel { object, dry_run: false, force } => {
-            cancel(context, &vault, vault.resolve_job(object)?, *force)
+            let row = vault.job(&vault.resolve_job(object)?)?;
+            match row.queue.is_some() {
+                true => change(context, &vault, &row, "job-cancelled"),
+                false => cancel(context, &vault, id(&row)?, *force),
+            }
         }
     }
+}
+
+/// What a change of a queued backup answers.
+#[derive(Serialize)]
+struct Changed {
+    v: u32,
+    r#type: &'static str,
+    object: String,
+    /// `paused`, `queued`, or `cleared`.
+    outcome: &'static str,
+    left_at: Vec<String>,
+}
+
+/// Pauses a queued backup, lets it go on, or takes it out.
+fn change(
+    context: &Context,
+    vault: &Vault,
+    row: &JobRow,
+    r#type: &'static str,
+) -> Result<(), Ending> {
+    let id = id(row)?;
+    let (outcome, told) = match r#type {
+        "job-paused" if row.queue.is_some() => {
+            vault.pause_queued(&id)?;
+            ("paused", "is held back until `warifu jobs resume`")
+        }
+        "job-paused" => {
+            let what = format!("the backup of {} has begun: only what waits is paused", row.object);
+            return Err(Failure::new(Class::Usage, "job-begun", what)
+                .next("stop its process: what is done is kept, and it goes on later")
+                .into());
+        }
+        "job-released" => {
+            vault.release_queued(&id)?;
+            ("queued", "waits for its turn: `warifu worker` stores it")
+        }
+        _ => {
+            vault.cancel_queued(&id)?;
+            ("cleared", "is taken out of the queue")
+        }
+    };
+    let object = row.object.clone();
+    let done = Changed { v: 1, r#type, object, outcome, left_at: Vec::new() };
+    context.output.answer(&done, || format!("{} {told}\n", done.object))
+}
+
+fn id(row: &JobRow) -> Result<ObjectId, Failure> {
+    row.object.parse().map_err(|error| {
+        Failure::new(Class::Other, "internal", "a job has no object").because(error)
+    })
 }
 
 fn cancel(
@@ -104,6 +165,7 @@ pub(super) fn table(rows: &[JobRow]) -> String {
         numbers("done"),
         numbers("of"),
         numbers("key kept"),
+        words("fits"),
         words("source"),
     ];
     Table::new(columns, rows, |row| {
@@ -115,10 +177,21 @@ pub(super) fn table(rows: &[JobRow]) -> String {
             row.done_bytes.map_or_else(|| "?".to_owned(), human),
             row.total_bytes.map_or_else(|| "?".to_owned(), human),
             human(row.planned_key_bytes),
+            row.queue.as_ref().map_or_else(String::new, fits),
             row.source.clone().unwrap_or_default(),
         ]
     })
     .to_string()
+}
+
+/// When what waits is stored, in a few words.
+fn fits(row: &QueuedRow) -> String {
+    match (&row.held_because, row.fits_in_seconds) {
+        (Some(_), _) => "held back".to_owned(),
+        (None, Some(0)) => "now".to_owned(),
+        (None, Some(seconds)) => format!("in {}", about(seconds)),
+        (None, None) => "when key is brought".to_owned(),
+    }
 }
 
 /// What people are told of its state.
@@ -130,6 +203,9 @@ fn state(row: &JobRow) -> &'static str {
 }
 
 fn shown(row: &JobRow) -> String {
+    if let Some(queued) = &row.queue {
+        return shown_queued(row, queued);
+    }
     let mut text = format!("object      {}\nindividual  {}\n", row.object, row.individual);
     text += &format!("began       {}, by process {}\n", row.began, row.pid);
     text += &format!("state       {}\n", state(row));
@@ -145,6 +221,28 @@ fn shown(row: &JobRow) -> String {
         human(row.planned_key_bytes),
         human(row.planned_random_bytes)
     );
+    text
+}
+
+/// What is told of one that waits.
+fn shown_queued(row: &JobRow, queued: &QueuedRow) -> String {
+    let mut text = format!("waiting     {}\nindividual  {}\n", row.object, row.individual);
+    text += &format!("queued      {}\nstate       {}\n", row.began, row.state);
+    if let Some(source) = &row.source {
+        text += &format!("source      {source}\n");
+    }
+    text += &format!("scheme      {}/{}\n", row.k, row.n);
+    if let Some(why) = &queued.held_because {
+        return text + &format!("held back   {why}\n");
+    }
+    if let Some(position) = queued.position {
+        text += &format!("position    {position}\n");
+    }
+    text += &format!("needs       {} of links\n", human(queued.needed_key_bytes));
+    text += &format!("fits        {}\n", fits(queued));
+    if let Some(shortfall) = &queued.shortfall {
+        text += &format!("because     {}\n", shortfall.replace('\n', "\n            "));
+    }
     text
 }
 
@@ -170,6 +268,7 @@ mod tests {
             generation: None,
             done_bytes: None,
             source: None,
+            queue: None,
         };
         let told = shown(&row);
         assert!(told.contains("done        not recorded of at most 2.0 KiB\n"), "{told}");
@@ -177,6 +276,22 @@ mod tests {
         let known = JobRow { done_bytes: Some(1024), source: Some("a.bam".to_owned()), ..row };
         let told = shown(&known);
         assert!(told.contains("source      a.bam\ndone        1.0 KiB of"), "{told}");
-        assert!(table(&[known]).contains("1.0 KiB  2.0 KiB"));
+        assert!(table(std::slice::from_ref(&known)).contains("1.0 KiB  2.0 KiB"));
+        let queued = QueuedRow {
+            position: Some(3),
+            needed_key_bytes: 4096,
+            shortfall: Some("too little".to_owned()),
+            fits_in_seconds: Some(10_000),
+            held_because: None,
+        };
+        let waiting = JobRow { state: "queued", queue: Some(queued.clone()), ..known };
+        let told = shown(&waiting);
+        assert!(told.contains("position    3\n") && told.contains("in about 3 h\n"), "{told}");
+        assert!(table(&[waiting]).contains("in about 3 h"));
+        assert_eq!(fits(&QueuedRow { fits_in_seconds: None, ..queued.clone() }), {
+            "when key is brought"
+        });
+        let held = Some("paused".to_owned());
+        assert_eq!(fits(&QueuedRow { held_because: held, ..queued }), "held back");
     }
 }

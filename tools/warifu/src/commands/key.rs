@@ -1,7 +1,7 @@
 //! `key ...`
 
 use super::Context;
-use crate::args::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand};
+use crate::args::{ExportArgs, GenerateArgs, ImportArgs, KeyCommand, built_in_scheme};
 use crate::exit::Ending;
 use crate::progress::watched;
 use crate::signals::Stop;
@@ -9,14 +9,15 @@ use crate::size::human;
 use crate::table::{Table, numbers, words};
 use serde::Serialize;
 use warifu_vault::{
-    AuditRow, Class, Failure, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target, Vault,
-    WITNESS_MEANS, Watch,
+    AuditRow, Class, Failure, GenerateRequest, Imported, KeySourceChoice, PoolOutlook, PoolRow,
+    Target, Vault, WITNESS_MEANS, Watch,
 };
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> {
     match command {
         KeyCommand::Status => status(context),
+        KeyCommand::Forecast(args) => super::forecast::forecast(context, &args),
         KeyCommand::Generate(args) => {
             let dry_run = args.dry_run;
             make(context, &generate_request(args), dry_run)
@@ -26,13 +27,31 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Ending> 
             let dry_run = args.dry_run;
             make(context, &export_request(args), dry_run)
         }
+        KeyCommand::Fetch(args) => super::fetch::fetch(context, args),
         KeyCommand::Audit => audit(context),
+        KeyCommand::Test(args) => super::key_test::test(context, args),
     }
 }
 
 fn status(context: &Context) -> Result<(), Ending> {
-    let rows = context.open()?.key_status()?;
-    let told = || if rows.is_empty() { String::new() } else { pools(&rows) + FREE_MEANS + "\n" };
+    let vault = context.open()?;
+    let scheme = context.profile(&vault, None)?.scheme.unwrap_or_else(built_in_scheme);
+    let rows = vault.key_outlook(scheme)?;
+    let told = || match rows.is_empty() {
+        true => String::new(),
+        false => {
+            let pools_of: Vec<PoolRow> = rows.iter().map(|row| row.pool.clone()).collect();
+            let states = super::fetch::states(&pools_of);
+            pools(&pools_of) + "\n" + &budgets(&rows) + FREE_MEANS + "\n" + &states
+        }
+    };
+    let percent = vault.config().restore.reserve_percent;
+    if percent < 100 {
+        context.output.note(&format!(
+            "warning: only {percent} % of the key of a restore of all that is stored is kept \
+             (restore.reserve_percent): not everything can be restored"
+        ));
+    }
     if rows.is_empty() {
         context.output.note("there is no key yet: see `warifu key generate`");
     }
@@ -69,6 +88,33 @@ pub(super) fn pools(rows: &[PoolRow]) -> String {
             if row.witnessed { "yes" } else { "no" }.to_owned(),
             row.class.to_owned(),
             row.source.clone(),
+        ]
+    })
+    .to_string()
+}
+
+/// What comes and goes, and how long it lasts.
+fn budgets(rows: &[PoolOutlook]) -> String {
+    let columns = [
+        words("pool"),
+        numbers("spent a day"),
+        numbers("arrives a day"),
+        words("how"),
+        numbers("days left"),
+        numbers("CRAM 15 GB"),
+        numbers("BAM 60 GB"),
+    ];
+    let mut rows: Vec<&PoolOutlook> = rows.iter().collect();
+    rows.sort_by_key(|row| (&row.pool.site, &row.pool.pool));
+    Table::new(columns, rows, |row| {
+        [
+            row.pool.pool.clone(),
+            row.spent_bytes_per_day.map_or_else(String::new, human),
+            human(row.pool.fill_bytes_per_day),
+            row.pool.fill.to_owned(),
+            row.days_left.map_or_else(String::new, |days| format!("{days:.1}")),
+            row.genomes.cram_15gb.to_string(),
+            row.genomes.bam_60gb.to_string(),
         ]
     })
     .to_string()

@@ -6,17 +6,22 @@ mod config;
 mod doctor;
 mod estimate;
 mod explain;
+mod fetch;
+mod forecast;
 mod individual;
 mod init;
 mod jobs;
 mod key;
+mod key_test;
 mod list;
 mod man;
 mod plan;
 mod restore;
 mod show;
+mod simulate;
 mod site;
 mod status;
+mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
 use crate::exit::Ending;
@@ -49,7 +54,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Show { object } => show::show(&context, &object),
         Command::Find(args) => list::find(&context, args),
         Command::Jobs(command) => jobs::run(&context, &command),
+        Command::Worker(args) => worker::worker(&context, &args),
         Command::Status(args) => status::status(&context, &args),
+        Command::Simulate(args) => simulate::run(&context, &args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
         Command::Explain { code } => explain::explain(&context, code.as_deref()),

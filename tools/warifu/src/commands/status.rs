@@ -325,7 +325,10 @@ mod tests {
             pools: Vec::new(),
             history_seconds: 200,
             interrupted: 0,
+            queued: 0,
+            queue_fits_in_seconds: None,
             jobs: Vec::new(),
+            reserve_percent: 100,
             alarms: Vec::new(),
         }
     }

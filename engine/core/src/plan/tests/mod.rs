@@ -5,6 +5,7 @@ mod costs;
 mod explain;
 mod forecast;
 mod oracle;
+mod when;
 
 use super::*;
 use crate::direction::Direction;
