@@ -9,9 +9,8 @@ use tempfile::TempDir;
 use warifu_core::{SiteName, Threshold};
 use warifu_vault::config::SiteConfig;
 use warifu_vault::{
-    BackupRequest, Compression, EstimateRequest, Failure, GenerateRequest, KeySourceChoice,
-    NewSite, ObjectReport, Output, PlacementRequest, RestoreReport, RestoreRequest, Source, Target,
-    Vault, Watch,
+    BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
+    Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
 };
 
 struct RunningSite {
@@ -175,67 +174,4 @@ fn an_object_comes_back_after_two_of_five_sites_burned() {
     // Neither end, both of which are in this process, has copied any payload, share or key, but for
     // the prologue, with attributes of 40 bytes, and the trailer.
     assert_eq!(warifu_buffers::copied_bytes(), 64 + 40 + 96);
-}
-
-fn placement(gateway: &Vault, pins: &[&str]) -> warifu_vault::Placement {
-    let request = PlacementRequest {
-        inputs: EstimateRequest {
-            paths: Vec::new(),
-            stream_bytes: Some(100_000),
-            compression: Compression::None,
-            pad: false,
-            is_counted: false,
-            threshold: "2/3".parse().unwrap(),
-            overrides: Vec::new(),
-            pins: pins.iter().map(|pin| name(pin)).collect(),
-            exclusions: Vec::new(),
-            is_offline: true,
-        },
-        manifest: None,
-    };
-    gateway.placement(&request).unwrap()
-}
-
-#[test]
-fn policy_and_drains_hold_for_plans_and_backups() {
-    let mut lab = Lab::new(4, 4 << 20);
-    let dir = lab.root.path().join("g");
-    let config = std::fs::read_to_string(dir.join("config.toml")).unwrap();
-    let policy = "\n[placement]\nexclude = [\"zone:s0\"]\nspeeds = [\"s3=1MB\"]\n";
-    std::fs::write(dir.join("config.toml"), format!("{config}{policy}")).unwrap();
-    lab.gateway = Vault::open(&dir).unwrap();
-    let left = |gateway: &Vault| -> Vec<_> {
-        gateway
-            .key_status()
-            .unwrap()
-            .iter()
-            .map(|pool| (pool.bytes_left, pool.bytes_leased))
-            .collect()
-    };
-    let before = left(&lab.gateway);
-    let planned = placement(&lab.gateway, &[]);
-    assert_eq!(left(&lab.gateway), before, "a plan spends nothing");
-    assert!(planned.refusal.is_none());
-    let report = planned.report;
-    assert_eq!(report.shares[0].site, "s3", "the slowest network gets the pad");
-    assert!(report.shares.iter().all(|share| share.site != "s0"));
-    let why = &report.sites[0].why;
-    assert!(why.contains("placement.exclude \"zone:s0\", line "), "{why}");
-    assert!(report.fits_more > 5 && report.sites[1].is_chosen);
-
-    let (path, _) = lab.write(100_000);
-    let stored = lab.backup(&path, "2/3").unwrap();
-    let sites: Vec<_> = stored.shares.iter().map(|share| share.site.as_str()).collect();
-    assert_eq!(sites, report.shares.iter().map(|share| &share.site).collect::<Vec<_>>());
-
-    assert!(lab.gateway.drain_site(&name("s1"), true).unwrap().drained);
-    let drained = placement(&lab.gateway, &[]);
-    assert!(drained.refusal.is_some() && drained.report.shares.is_empty());
-    assert!(drained.report.sites[1].why.contains("draining"), "{:?}", drained.report.sites[1]);
-    assert!(drained.report.sites[2].why.contains("no whole set"));
-    assert_eq!(lab.backup(&path, "2/3").unwrap_err().code(), drained.refusal.unwrap().code());
-    let pinned = placement(&lab.gateway, &["s0"]);
-    assert!(pinned.refusal.is_none(), "who asks for a site gets it whatever the policy says");
-    assert!(!lab.gateway.drain_site(&name("s1"), false).unwrap().drained);
-    assert!(placement(&lab.gateway, &[]).refusal.is_none());
 }
