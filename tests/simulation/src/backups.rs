@@ -104,7 +104,8 @@ impl Scenario {
         }
     }
 
-    /// At the end every interrupted backup is gone on with or given up.
+    /// At the end every interrupted backup is gone on with or given up; and so is one that was
+    /// begun anew in place of one that could not be gone on with, and interrupted in its turn.
     pub(crate) fn end_jobs(&mut self, gateway: usize) {
         for job in self.jobs(gateway) {
             let Some(number) = self.object_of_job(gateway, &job) else { continue };
@@ -115,6 +116,7 @@ impl Scenario {
                 self.cancel(gateway, &job);
             }
         }
+        self.jobs(gateway).iter().for_each(|job| self.cancel(gateway, job));
     }
 
     /// Goes on with just this one; whether that came to its end.

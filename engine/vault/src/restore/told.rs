@@ -25,8 +25,8 @@ pub(super) fn is_missing(error: &ReadError) -> bool {
     }
 }
 
-/// Why nothing was delivered: forged or rotten shares, lost ones, sites that are away, or too little
-/// key. Sites in `short` were not asked for want of key, as told there.
+/// Why nothing was delivered: forged or rotten shares, lost ones, sites that are away, or too
+/// little key. Sites in `short` were not asked for want of key, as told there.
 pub(super) fn failure(
     object: &Object,
     error: RestoreError,

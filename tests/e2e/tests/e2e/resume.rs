@@ -155,7 +155,8 @@ fn killed_many(test: &str, bytes: usize, kills: u64) {
     println!(
         "{test}: {killed} kills, {} of {size} bytes were there at the end; a kill cost {} bytes \
          of key to a site (at most {KILL_TO_BYTES} may) and {} from it (at most \
-         {KILL_FROM_BYTES}); undisturbed, as {plain_size} of them tell, {plain_to} and {plain_from}",
+         {KILL_FROM_BYTES}); undisturbed, as {plain_size} of them tell, {plain_to} and \
+         {plain_from}",
         resumed(&report),
         to.saturating_sub(plain_to) / killed.max(1),
         from.saturating_sub(plain_from) / killed.max(1),
