@@ -16,6 +16,9 @@ use warifu_pipeline::peer::{Peer, PeerError, PeerSettings};
 /// Key leased with the handshake of a connection that may turn out not to be used, in bytes.
 const FIRST_LEASE_BYTES: u64 = 64 << 10;
 
+/// Key leased at a time for pairing, in either direction, in bytes: what a broken connection burns.
+const PAIR_LEASE_BYTES: u64 = 8 << 10;
+
 /// How often a handshake is begun again that another one of this vault crossed: each goes on above
 /// the marks that it finds, and whichever is confirmed first burns what lies below.
 const RACES_MAX: u32 = 6;
@@ -31,6 +34,8 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 pub(crate) enum Purpose {
     Store,
     Read,
+    /// Pairing delivered key: a few short messages for each segment.
+    Pair,
 }
 
 /// Whether to keep looking for a site that does not answer.
@@ -81,14 +86,19 @@ impl Vault {
         let address = address_of(&site.url)?.to_owned();
         let limits = self.config.limits;
         let settings = PeerSettings {
-            first_lease_bytes: FIRST_LEASE_BYTES,
+            first_lease_bytes: match purpose {
+                Purpose::Store | Purpose::Read => FIRST_LEASE_BYTES,
+                Purpose::Pair => PAIR_LEASE_BYTES,
+            },
             lease_bytes: match purpose {
                 Purpose::Store => limits.lease_bytes,
                 Purpose::Read => FIRST_LEASE_BYTES,
+                Purpose::Pair => PAIR_LEASE_BYTES,
             },
             answer_lease_bytes: match purpose {
                 Purpose::Store => RECEIPT_LEASE_BYTES,
                 Purpose::Read => limits.answer_lease_bytes,
+                Purpose::Pair => PAIR_LEASE_BYTES,
             },
             patience: ANSWER_PATIENCE,
         };

@@ -248,7 +248,8 @@ fn fetched_key_is_key_at_both_ends() {
 fn a_watermark_is_reached_in_each_direction_and_then_costs_nothing() {
     let lab = Lab::new(64 << 10);
     let goal = FetchGoal::Watermark(Some(200 << 10));
-    assert!(lab.try_fetch(goal, false).unwrap().failure.is_none());
+    let report = lab.try_fetch(goal, false).unwrap();
+    assert!(report.failure.is_none(), "{:?}", report.failure);
     for pool in ["s/to", "s/from"] {
         let left = lab.row(pool).bytes_left;
         assert!(left >= 200 << 10, "{left}");

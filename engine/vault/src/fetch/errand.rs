@@ -5,7 +5,7 @@ use super::pair::{self, Outcome, Pairer};
 use super::{FetchGoal, FetchRequest, FetchedRow, stopped, told};
 use crate::failure::{Class, Failure};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use warifu_core::{PoolId, SiteName};
 use warifu_kernels::Isa;
@@ -29,7 +29,7 @@ pub(super) struct Order {
     pub(super) site: SiteName,
     pub(super) pool: PoolId,
     pub(super) deliverer: Deliverer,
-    pub(super) dial: Dial,
+    pub(super) dial: Arc<Mutex<Dial>>,
     pub(super) keys: Arc<KeyStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) isa: Isa,
@@ -50,7 +50,7 @@ pub(super) fn fetch_one(
         names_refused: 0,
         error: None,
     };
-    let mut errand = Errand { order, request, stop, added, row };
+    let mut errand = Errand { order, request, stop, added, row, has_looked: false };
     let failure = errand.run().err();
     if let Some(failure) = &failure {
         errand.row.error = Some(told(failure));
@@ -65,6 +65,8 @@ struct Errand<'a> {
     stop: &'a AtomicBool,
     added: &'a mpsc::Sender<u64>,
     row: FetchedRow,
+    /// Whether the site was asked what an earlier fetch left undone.
+    has_looked: bool,
 }
 
 impl Errand<'_> {
@@ -138,14 +140,23 @@ impl Errand<'_> {
     /// enough.
     fn round(&mut self, pairing: &Pairing) -> Result<bool, Failure> {
         let mut pairer = Pairer::of(pairing, &self.order);
-        pairer.connect(&mut self.order.dial)?;
+        let done = self.round_over(pairing, &mut pairer);
+        // Whatever came of it: key that the connection has left goes back.
+        pairer.close();
+        done
+    }
+
+    fn round_over(&mut self, pairing: &Pairing, pairer: &mut Pairer<'_>) -> Result<bool, Failure> {
+        if !self.has_looked {
+            pairer.connect()?;
+            self.has_looked = true;
+        }
         for pending in pairing.pending()? {
             let outcome = pairer.pair(&pending, self.stop)?;
             self.count(pairing, &outcome)?;
         }
         let lacking = self.lacking()?;
         if lacking == 0 {
-            pairer.close();
             return Ok(true);
         }
         let deliverer = self.order.deliverer.clone();
@@ -156,7 +167,7 @@ impl Errand<'_> {
             let gathering = scope.spawn(move || gatherer.run(pairing, &sender));
             let mut paired = Ok(());
             for harvest in receiver {
-                paired = self.keep_and_pair(pairing, &mut pairer, harvest);
+                paired = self.keep_and_pair(pairing, pairer, harvest);
                 if paired.is_err() {
                     break;
                 }
@@ -165,7 +176,6 @@ impl Errand<'_> {
             paired.and_then(|()| gathered.unwrap_or_else(|_| Err(stopped())))
         });
         ended?;
-        pairer.close();
         Ok(self.lacking()? == 0)
     }
 

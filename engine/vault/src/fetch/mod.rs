@@ -10,7 +10,7 @@ use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use warifu_core::SiteName;
 use warifu_keystore::{Deliverer, Deliveries, DeliveryError};
@@ -193,7 +193,7 @@ impl Vault {
             site: row.site.clone(),
             pool: self.link_of(row)?.into(),
             deliverer,
-            dial: self.dialer(row, Purpose::Store, Patience::Once)?,
+            dial: Arc::new(Mutex::new(self.dialer(row, Purpose::Pair, Patience::Once)?)),
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             isa: self.isa,

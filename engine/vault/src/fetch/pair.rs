@@ -3,8 +3,8 @@
 use super::errand::Order;
 use super::stopped;
 use crate::failure::{Class, Failure};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use warifu_core::{Direction, KeyRange};
 use warifu_kernels::Isa;
@@ -39,6 +39,7 @@ pub(super) struct Pairer<'a> {
     keys: Arc<KeyStore>,
     clock: Arc<dyn Clock>,
     isa: Isa,
+    dial: Arc<Mutex<Dial>>,
     pairing: &'a Pairing,
     deliverer: Deliverer,
     peer: Option<Peer>,
@@ -59,12 +60,16 @@ pub(super) fn differs(source: &str, site: &str, is_stopped: bool) -> Failure {
 impl<'a> Pairer<'a> {
     pub(super) fn of(pairing: &'a Pairing, order: &Order) -> Self {
         let (keys, clock, isa) = (order.keys.clone(), order.clock.clone(), order.isa);
-        Self { keys, clock, isa, pairing, deliverer: order.deliverer.clone(), peer: None }
+        let (dial, deliverer) = (order.dial.clone(), order.deliverer.clone());
+        Self { keys, clock, isa, dial, pairing, deliverer, peer: None }
     }
 
-    /// Connects, and finishes what an earlier connection left half done.
-    pub(super) fn connect(&mut self, dial: &mut Dial) -> Result<(), Failure> {
-        let mut peer = dial()?;
+    /// Connects, unless that is done, and finishes what an earlier connection left half done.
+    pub(super) fn connect(&mut self) -> Result<(), Failure> {
+        if self.peer.is_some() {
+            return Ok(());
+        }
+        let mut peer = (self.dial.lock().unwrap_or_else(PoisonError::into_inner))()?;
         let PoolEnds { a_to_b, b_to_a } = peer.ends();
         for (direction, there) in [(Direction::AToB, a_to_b), (Direction::BToA, b_to_a)] {
             let here = self.pairing.end(direction)?;
@@ -99,16 +104,17 @@ impl<'a> Pairer<'a> {
         Ok(self.pairing.keep(gathered, direction, origin, Repeats::LeaveOut)?)
     }
 
-    /// Pairs a segment. After a failure it stays pending, and the connection is of no use.
+    /// Pairs a segment. After a failure it stays pending.
     pub(super) fn pair(
         &mut self,
         pending: &PendingSegment,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
+        self.connect()?;
         let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
-        let outcome = self.pair_over(&mut peer, pending, stop)?;
-        self.peer = Some(peer);
-        Ok(outcome)
+        let outcome = self.pair_over(&mut peer, pending, stop);
+        self.peer = Some(peer).filter(Peer::is_idle);
+        outcome
     }
 
     /// Ends the connection; what of its key is left goes back where that is possible.
