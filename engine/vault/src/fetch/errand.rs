@@ -17,6 +17,9 @@ use warifu_pipeline::clock::Clock;
 /// Key in each direction up to which it is fetched where nothing is said, in bytes.
 const WATERMARK_BYTES: u64 = 1 << 30;
 
+/// Less than this is not fetched to reach a watermark, in bytes.
+const CRUMB_BYTES: u64 = 64 << 10;
+
 /// The shortest and the longest pause where a KME or a site has nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -256,7 +259,11 @@ impl Errand<'_> {
                 let status = self.order.keys.pool_status(self.order.pool)?;
                 let lacks =
                     status.directions.iter().map(|side| bytes.saturating_sub(side.bytes_left));
-                Ok(lacks.sum())
+                // Pairing takes key itself: crumbs would be used up as they come.
+                match lacks.sum::<u64>() {
+                    0 => Ok(0),
+                    lacks => Ok(lacks.max(CRUMB_BYTES)),
+                }
             }
         }
     }

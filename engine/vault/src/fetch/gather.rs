@@ -16,7 +16,7 @@ const FIRST_BYTES: u64 = 1 << 20;
 
 /// A segment is as long as the deliverer takes so many seconds for, but no shorter than this.
 const SEGMENT_S: u64 = 20;
-const SEGMENT_BYTES_MIN: u64 = 4096;
+const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 
 /// Key for one segment.
 pub(super) type Harvest = Gathering;
