@@ -91,6 +91,26 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
 }
 
 #[test]
+fn what_the_policy_keeps_out_is_not_counted_on() {
+    let lab = Lab::new(LabShape { sites: 4, key_bytes: 4 << 20, ..LabShape::default() });
+    (0..3).for_each(|site| lab.deliver(site, 12 << 20));
+    let out = &lab.sites[0].name;
+    let config = lab.gateway.join("config.toml");
+    let policy = format!("\n[placement]\nexclude = [\"{out}\"]\n");
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &policy).unwrap();
+    let large = vec![(lab.file("large", &sample(9, 8 << 20)), Vec::new())];
+    let before = lab.ask(&["key", "status"]);
+    let alone = lab.backup(Backup::of(&large[0].0, "2/3")).exits(7);
+    assert!(alone.stderr.contains(&lab.sites[3].name), "{}", alone.stderr);
+    assert_eq!(lab.ask(&["key", "status"]), before, "no site is asked for what can't be placed");
+    queue_all(&lab, &large);
+    let row = queued(&lab).remove(0);
+    assert!(row["queue"]["shortfall"].is_string(), "{row:#}");
+    assert_ne!(row["queue"]["fits_in_seconds"], 0, "{row:#}");
+    assert_eq!(lab.ask(&["key", "status"]), before, "nor while it waits");
+}
+
+#[test]
 fn half_of_a_batch_is_stored_and_a_worker_stores_the_rest_when_key_was_brought() {
     let lab = lab(5 << 20);
     (0..3).for_each(|site| lab.deliver(site, 1 << 20));
