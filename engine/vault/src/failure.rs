@@ -77,6 +77,7 @@ pub struct Failure {
     what: String,
     next: String,
     wait_s: Option<u64>,
+    is_retryable: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -84,7 +85,8 @@ impl Failure {
     /// A failure of `class` with a stable `code` such as `site-unknown`.
     #[must_use]
     pub fn new(class: Class, code: &'static str, what: impl Into<String>) -> Self {
-        Self { class, code, what: what.into(), next: String::new(), wait_s: None, source: None }
+        let (what, next, is_retryable) = (what.into(), String::new(), class.is_retryable());
+        Self { class, code, what, next, wait_s: None, is_retryable, source: None }
     }
 
     /// Says what to do next.
@@ -94,10 +96,11 @@ impl Failure {
         self
     }
 
-    /// Says in how many seconds the same is expected to go through.
+    /// Says in how many seconds the same is expected to go through; `None`: time alone does not
+    /// help.
     #[must_use]
     pub(crate) fn expected_in(mut self, wait_s: Option<u64>) -> Self {
-        self.wait_s = wait_s;
+        (self.wait_s, self.is_retryable) = (wait_s, wait_s.is_some());
         self
     }
 
@@ -137,6 +140,12 @@ impl Failure {
     #[must_use]
     pub fn wait_s(&self) -> Option<u64> {
         self.wait_s
+    }
+
+    /// Whether the same command may succeed later, unchanged, without anybody doing anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.is_retryable
     }
 
     /// What to do next; empty where nothing is known.

@@ -3,6 +3,7 @@
 use crate::Vault;
 use crate::failure::Failure;
 use crate::outlook::{Genomes, PoolOutlook, fitting_need, history_s, outlook};
+use crate::policy::Ruled;
 use crate::report::time;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -102,8 +103,13 @@ impl Vault {
         let rows = outlook(self.key_status()?, &objects, now, threshold);
         let pools: Vec<PoolForecast> = rows.iter().map(|row| of_pool(row, days)).collect();
         let candidates = self.candidates_unasked()?;
-        let end = breaks(&candidates, self.random_unplanned()?, &pools, threshold);
-        let count = |bytes| genomes(&candidates, threshold, bytes);
+        let ruled = self.ruled(&self.catalog()?.sites()?, &[], &[]);
+        let end = breaks(&candidates, self.random_unplanned()?, &pools, (threshold, &ruled));
+        let admitted: Vec<Candidate> = (candidates.iter())
+            .filter(|one| !ruled.exclusions.contains(&one.site))
+            .cloned()
+            .collect();
+        let count = |bytes| genomes(&admitted, threshold, bytes);
         Ok(KeyForecast {
             v: 1,
             r#type: "key-forecast",
@@ -161,7 +167,7 @@ fn breaks(
     candidates: &[Candidate],
     random_bytes: u64,
     pools: &[PoolForecast],
-    threshold: Threshold,
+    (threshold, ruled): (Threshold, &Ruled),
 ) -> Option<(f64, String)> {
     let geometry = Geometry::new(SMALL_BYTES).ok()?;
     let of: BTreeMap<&str, (u64, u64)> = (pools.iter())
@@ -184,8 +190,8 @@ fn breaks(
             candidates: &later,
             random_bytes: at(random_bytes, net("random"), days),
             overrides: &[],
-            pins: &[],
-            exclusions: &[],
+            pins: &ruled.pins,
+            exclusions: &ruled.exclusions,
         };
         plan(&request).err().map(|refusal| refusal.to_string())
     };
@@ -320,7 +326,8 @@ mod tests {
         let threshold: Threshold = "2/3".parse().unwrap();
         let sites = ["a", "b", "c", "d"].map(|site| candidate(site, 10 * GIB, 100 * GIB));
         let spend = |site: &str, days: u64| pool(&format!("{site}/to"), 0, 10 * GIB / days);
-        let ends = |pools: &[PoolForecast]| breaks(&sites, GIB, pools, threshold);
+        let all = Ruled { pins: Vec::new(), exclusions: Vec::new() };
+        let ends = |pools: &[PoolForecast]| breaks(&sites, GIB, pools, (threshold, &all));
         assert_eq!(ends(&[]), None);
         assert_eq!(ends(&[spend("a", 5)]), None, "three are left");
         let (days, why) = ends(&[spend("a", 5), spend("b", 20)]).unwrap();
@@ -330,8 +337,12 @@ mod tests {
         assert_eq!(ends(&[spend("a", 5), filled]), None);
         let (days, why) = ends(&[pool("random", 0, GIB / 8)]).unwrap();
         assert!((7.9..8.1).contains(&days) && why.contains("random pool"), "{days} {why}");
-        let none = breaks(&sites[..2], GIB, &[], threshold).unwrap();
+        let none = breaks(&sites[..2], GIB, &[], (threshold, &all)).unwrap();
         assert_eq!(none.0, 0.0);
+        // What the policy keeps out is none of those that are left.
+        let without = Ruled { exclusions: vec!["d".parse().unwrap()], ..all };
+        let (days, _) = breaks(&sites, GIB, &[spend("a", 5)], (threshold, &without)).unwrap();
+        assert!((4.9..5.0).contains(&days), "{days}");
     }
 
     #[test]

@@ -173,6 +173,15 @@ pub(crate) fn shares(memory_bytes: u64, jobs: usize, least: &Need) -> (usize, u6
     (usize::try_from(jobs).unwrap_or(1), MEMORY_FIXED_BYTES + reservable / jobs)
 }
 
+/// As [`shares`], where it is not known yet what the jobs will be: each has enough for what may be
+/// asked of a vault at all.
+pub(crate) fn even_shares(memory_bytes: u64, jobs: usize) -> (usize, u64) {
+    let reservable = reservable_bytes(memory_bytes);
+    let least = reservable_bytes(crate::config::MEMORY_BYTES_MIN);
+    let jobs = (reservable / least).min(jobs as u64).max(1);
+    (usize::try_from(jobs).unwrap_or(1), MEMORY_FIXED_BYTES + reservable / jobs)
+}
+
 /// The channel that takes most memory among these sites.
 pub(crate) fn worst_channel(sites: &[Site]) -> Channel {
     match sites.iter().any(|site| site.channel == Channel::Local) {
@@ -245,6 +254,14 @@ mod tests {
         let threshold: Threshold = scheme.parse().unwrap();
         let channels = (0..threshold.n()).map(|_| channel);
         Need::of_backup(threshold, 1 << 30, encoding, channels)
+    }
+
+    #[test]
+    fn even_shares_are_never_less_than_what_a_vault_may_be_held_to() {
+        assert_eq!(even_shares(64 * MIB, 4), (1, 64 * MIB));
+        assert_eq!(even_shares(256 * MIB, 4), (4, 88 * MIB));
+        assert_eq!(even_shares(256 * MIB, 100), (7, 64 * MIB));
+        assert_eq!(even_shares(1 << 30, 1), (1, 1 << 30));
     }
 
     #[test]

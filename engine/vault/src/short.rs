@@ -25,14 +25,16 @@ impl Vault {
     /// site and spends nothing.
     pub(crate) fn lacks_key(&self, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
         let candidates = self.candidates_unasked()?;
+        let sites = self.catalog()?.sites()?;
+        let ruled = self.ruled(&sites, wanted.pins, wanted.exclusions);
         let request = PlanRequest {
             threshold: wanted.threshold,
             geometry: wanted.geometry,
             candidates: &candidates,
             random_bytes: self.random_unplanned()?,
             overrides: wanted.overrides,
-            pins: wanted.pins,
-            exclusions: wanted.exclusions,
+            pins: &ruled.pins,
+            exclusions: &ruled.exclusions,
         };
         let refusal = plan(&request).err().filter(Refusal::is_of_key);
         Ok(refusal.map(|refusal| self.short(&request, refusal)))

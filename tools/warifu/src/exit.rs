@@ -92,7 +92,7 @@ impl Ending {
         match self {
             Self::Failed(failure) => {
                 let class = failure.class();
-                let (code, retryable) = (class.exit_code(), class.is_retryable());
+                let (code, retryable) = (class.exit_code(), failure.is_retryable());
                 LastLine {
                     retry_after_seconds: failure.wait_s(),
                     ..line(code, class.as_str(), retryable, failure.advice())

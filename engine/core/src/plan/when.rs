@@ -5,7 +5,7 @@
 //! foretold as a whole: what stands before has its key set aside, so that nothing is overtaken by
 //! what would make it wait longer; what can never fit holds nobody up.
 
-use super::{Candidate, Plan, PlanRequest, plan};
+use super::{Candidate, Choice, Plan, PlanRequest, plan_by};
 use crate::id::SiteName;
 use std::collections::BTreeMap;
 
@@ -57,6 +57,7 @@ pub struct Queue<'a> {
     rates: &'a Rates,
     charged: BTreeMap<SiteName, (u64, u64)>,
     charged_random_bytes: u64,
+    choice: Choice,
 }
 
 impl<'a> Queue<'a> {
@@ -64,7 +65,14 @@ impl<'a> Queue<'a> {
     #[must_use]
     pub fn new(candidates: &'a [Candidate], random_bytes: u64, rates: &'a Rates) -> Self {
         let (charged, charged_random_bytes) = (BTreeMap::new(), 0);
-        Self { candidates, random_bytes, rates, charged, charged_random_bytes }
+        let choice = Choice::default();
+        Self { candidates, random_bytes, rates, charged, charged_random_bytes, choice }
+    }
+
+    /// The same by a policy of the operator's choosing; each object that fits is the next turn.
+    #[must_use]
+    pub fn by(self, choice: Choice) -> Self {
+        Self { choice, ..self }
     }
 
     /// When the next object fits, which then has what it needs set aside. What never fits has
@@ -73,6 +81,7 @@ impl<'a> Queue<'a> {
         let turn = self.turn(request);
         if let Some(plan) = &turn.plan {
             self.charge(plan);
+            self.choice.turn = self.choice.turn.wrapping_add(1);
         }
         turn
     }
@@ -126,7 +135,8 @@ impl<'a> Queue<'a> {
             seconds,
             self.charged_random_bytes,
         );
-        plan(&PlanRequest { candidates: &candidates, random_bytes, ..*request }).ok()
+        plan_by(&PlanRequest { candidates: &candidates, random_bytes, ..*request }, self.choice)
+            .ok()
     }
 }
 

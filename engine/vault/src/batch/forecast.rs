@@ -93,7 +93,8 @@ impl Vault {
     pub(super) fn agenda(&self, inputs: &[Input], todo: &[usize]) -> Result<Agenda, Failure> {
         let (candidates, random_bytes) = (self.candidates_unasked()?, self.random_unplanned()?);
         let rates = self.rates()?;
-        let mut queue = Queue::new(&candidates, random_bytes, &rates);
+        let mut queue = Queue::new(&candidates, random_bytes, &rates).by(self.choice()?);
+        let sites = self.catalog()?.sites()?;
         let sized: Vec<(usize, u64)> =
             todo.iter().map(|&number| (number, inputs[number].bytes().unwrap_or(0))).collect();
         let ranked: Vec<Ranked<'_>> = (sized.iter())
@@ -120,14 +121,15 @@ impl Vault {
                 fitting.push((number, 0));
                 continue;
             };
+            let ruled = self.ruled(&sites, &request.pins, &request.exclusions);
             let wanted = PlanRequest {
                 threshold: request.threshold,
                 geometry,
                 candidates: &candidates,
                 random_bytes,
                 overrides: &request.overrides,
-                pins: &request.pins,
-                exclusions: &request.exclusions,
+                pins: &ruled.pins,
+                exclusions: &ruled.exclusions,
             };
             if forecast.waiting.len() >= TIMED_MAX {
                 forecast.waiting.push(Waiting { number, wait_s: None });

@@ -207,7 +207,7 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
 }
 
 impl Entry {
-    fn apply(&mut self, event: Event) -> Option<()> {
+    pub(super) fn apply(&mut self, event: Event) -> Option<()> {
         match event {
             Event::Begun(object) => self.objects.push(object.parse().ok()?),
             Event::Paused => self.held = Some(Held::Paused),

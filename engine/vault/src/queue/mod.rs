@@ -9,6 +9,7 @@
 //!   once;
 //! - who works on it, or changes it, holds the lock of its file, which ends with the process.
 
+mod board;
 mod entry;
 mod rows;
 mod survey;
@@ -37,6 +38,9 @@ const FOLDER: &str = "queue";
 const LOCK: &str = "lock";
 
 const SUFFIX: &str = ".entry";
+
+/// Room in an entry's file that beginnings leave to whatever else is noted, in bytes.
+const OTHER_EVENTS_BYTES: u64 = 64 << 10;
 
 /// A file that has not got its name yet.
 const DRAFT: &str = ".new";
@@ -173,15 +177,37 @@ impl Waiters {
 
 impl Taken {
     /// Notes something, durably.
+    ///
+    /// # Errors
+    /// Where it can't be written; also where the file would be longer than what is read again.
     pub(crate) fn note(&mut self, event: &Event) -> io::Result<()> {
         let line = event_line(event)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it can't be written"))?;
+        // What it failed with, and that it is let go on, still find room when beginnings don't.
+        let kept_bytes = if matches!(event, Event::Begun(_)) { OTHER_EVENTS_BYTES } else { 0 };
+        if self.end + line.len() as u64 + kept_bytes > FILE_BYTES_MAX {
+            let what =
+                format!("it was begun {} times: its entry is full", self.entry.objects.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         // What a torn line left goes first.
         self.file.truncate(self.end)?;
         self.file.write_at(self.end, &line)?;
         self.file.sync()?;
         self.end += line.len() as u64;
-        Ok(())
+        let unreadable = || io::Error::new(io::ErrorKind::InvalidInput, "it can't be read again");
+        self.entry.apply(event.clone()).ok_or_else(unreadable)
+    }
+
+    /// Notes that it begins, or goes on, as this object, unless that stands there.
+    ///
+    /// # Errors
+    /// As [`note`](Self::note).
+    pub(crate) fn note_begun(&mut self, object: ObjectId) -> io::Result<()> {
+        match self.entry.objects.contains(&object) {
+            true => Ok(()),
+            false => self.note(&Event::Begun(object.to_string())),
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! What is told of queued backups: where they stand, what they need, and when it is their turn.
 
 use super::entry::in_order;
-use super::survey::wanted;
 use super::{Entry, Held, unusable};
 use crate::failure::Failure;
 use crate::jobs::JobRow;
@@ -45,7 +44,8 @@ impl Vault {
         places.sort_by_key(|&at| entries[at].held.is_some());
         let (candidates, random_bytes) = (self.candidates_unasked()?, self.random_unplanned()?);
         let rates = self.rates()?;
-        let mut turns = Queue::new(&candidates, random_bytes, &rates);
+        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(self.choice()?);
+        let sites = self.catalog()?.sites()?;
         let mut rows = Vec::new();
         for (place, at) in places.into_iter().enumerate() {
             let entry = &entries[at];
@@ -56,7 +56,7 @@ impl Vault {
                 fits_in_seconds: None,
                 held_because: entry.held.as_ref().map(told),
             };
-            if let Some(planned) = wanted(entry) {
+            if let Some(planned) = self.planned_for(&sites, entry) {
                 let request = planned.as_planned(entry);
                 let asked = PlanRequest { candidates: &candidates, random_bytes, ..request };
                 let of_share = need(asked.threshold, asked.geometry, Role::Computed, Channel::Otp);

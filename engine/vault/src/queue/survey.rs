@@ -1,12 +1,15 @@
 //! Whose turn it is: what of the queue can be begun, and how long the rest waits.
 
 use super::Entry;
+use super::board::{Board, RETRY_S_MAX};
 use super::entry::in_order;
-use super::work::{Board, RETRY_S_MAX, Rest, Shop, TRIES_ONCE};
+use super::work::{Rest, Shop, TRIES_ONCE};
 use crate::batch::geometry_at_most;
 use crate::failure::Failure;
+use crate::policy::Ruled;
 use crate::{Compression, Source, Vault};
 use std::path::Path;
+use warifu_catalog::Site;
 use warifu_core::plan::{PlanRequest, Queue};
 use warifu_core::{Geometry, ObjectId};
 
@@ -26,7 +29,8 @@ impl Shop<'_> {
         board.is_soon = false;
         let (candidates, random_bytes) = (vault.candidates_unasked()?, vault.random_unplanned()?);
         let rates = vault.rates()?;
-        let mut turns = Queue::new(&candidates, random_bytes, &rates);
+        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(vault.choice()?);
+        let sites = vault.catalog()?.sites()?;
         let (mut rest, mut passed) = (Rest { waiting: 0, wait_s: None }, Vec::new());
         let intents = vault.catalog()?.intents()?;
         for at in in_order(vault.config.batch.order, entries) {
@@ -46,7 +50,7 @@ impl Shop<'_> {
             let comes_soon =
                 self.request.is_once && is_left_alone && tries < TRIES_ONCE && self.is_wanted(&id);
             // What was begun has its key planned already.
-            let Some(request) = wanted(entry).filter(|_| !is_begun) else {
+            let Some(planned) = vault.planned_for(&sites, entry).filter(|_| !is_begun) else {
                 match is_free {
                     true => board.ready.push_back(id),
                     false => rest.waiting += usize::from(self.is_wanted(&id)),
@@ -61,7 +65,7 @@ impl Shop<'_> {
             let turn = turns.next(&PlanRequest {
                 candidates: &candidates,
                 random_bytes,
-                ..request.as_planned(entry)
+                ..planned.as_planned(entry)
             });
             match turn.seconds {
                 Some(0) if is_free => board.ready.push_back(id),
@@ -92,10 +96,11 @@ impl Shop<'_> {
 /// What is planned for an entry.
 pub(super) struct Planned {
     geometry: Geometry,
+    ruled: Ruled,
 }
 
 impl Planned {
-    pub(super) fn as_planned<'a>(&self, entry: &'a Entry) -> PlanRequest<'a> {
+    pub(super) fn as_planned<'a>(&'a self, entry: &'a Entry) -> PlanRequest<'a> {
         let request = &entry.ticket.request;
         PlanRequest {
             threshold: request.threshold,
@@ -103,18 +108,23 @@ impl Planned {
             candidates: &[],
             random_bytes: 0,
             overrides: &request.overrides,
-            pins: &request.pins,
-            exclusions: &request.exclusions,
+            pins: &self.ruled.pins,
+            exclusions: &self.ruled.exclusions,
         }
     }
 }
 
-/// What an entry takes at most as its file is now; `None` where that can't be told, as where the
-/// file is gone: that is said when it is its turn.
-pub(super) fn wanted(entry: &Entry) -> Option<Planned> {
-    let Source::File(path) = &entry.ticket.request.source else { return None };
-    let bytes = std::fs::metadata::<&Path>(path).ok().filter(std::fs::Metadata::is_file)?.len();
-    Some(Planned { geometry: geometry_at_most(&entry.ticket.request, bytes)? })
+impl Vault {
+    /// What an entry takes at most as its file is now, under the policy of the settings; `None`
+    /// where that can't be told, as where the file is gone: that is said when it is its turn.
+    pub(super) fn planned_for(&self, sites: &[Site], entry: &Entry) -> Option<Planned> {
+        let request = &entry.ticket.request;
+        let Source::File(path) = &request.source else { return None };
+        let found = std::fs::metadata::<&Path>(path).ok()?;
+        let bytes = Some(found).filter(std::fs::Metadata::is_file)?.len();
+        let ruled = self.ruled(sites, &request.pins, &request.exclusions);
+        Some(Planned { geometry: geometry_at_most(request, bytes)?, ruled })
+    }
 }
 
 /// What pools and queue look like: where it changes, it may be somebody's turn.

@@ -161,6 +161,34 @@ fn no_cut_of_power_loses_or_doubles_an_entry() {
     }
 }
 
+#[test]
+fn an_entry_that_is_begun_over_and_over_is_never_lost_and_its_file_stays_short() {
+    let queue = Waiters::of(Machine::new().process());
+    let _lock = queue.lock().unwrap();
+    queue.add(&[ticket(1)]).unwrap();
+    let mut taken = taken(&queue, 1);
+    let object = |number: u32| {
+        let mut bytes = [9; 16];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        ObjectId::from_bytes(bytes)
+    };
+    taken.note_begun(object(0)).unwrap();
+    let end = taken.end;
+    (0..1_000).for_each(|_| taken.note_begun(object(0)).unwrap());
+    assert_eq!(taken.end, end, "that it goes on as the same is no news");
+    // As others again and again, until its file is as long as may be.
+    let begun = (1..).take_while(|number| taken.note_begun(object(*number)).is_ok()).count();
+    assert!(begun > 1_000, "{begun}");
+    let refused = taken.note_begun(object(0xFFFF_FFFF)).unwrap_err();
+    assert!(refused.to_string().contains("its entry is full"), "{refused}");
+    taken.note(&Event::Failed("queue".to_owned(), refused.to_string())).unwrap();
+    let entry = queue.list().unwrap().remove(0);
+    assert_eq!(entry.objects.len(), begun + 1, "each is known by which it may be listed");
+    assert!(matches!(entry.held, Some(Held::Failed { .. })));
+    taken.note(&Event::Released).unwrap();
+    assert_eq!(queue.list().unwrap().remove(0).held, None);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -1,16 +1,19 @@
 //! Working on the queue: what key covers is stored, the rest waits for key.
 
+use super::board::{Board, Told};
 use super::entry::Event;
 use super::survey::looked_at;
 use super::{Entry, Held, Taken, Taking, Waiters, unusable};
 use crate::backup::{Wish, identify};
 use crate::batch::{BatchReport, Carried, Onlooker, Outcome, Tally};
 use crate::failure::{Class, Failure};
+use crate::memory;
 use crate::plan::hang_up;
 use crate::{Input, ObjectReport, Vault, Watch};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use warifu_core::{ObjectId, SiteName};
 use warifu_pipeline::backup::timed::ChunkTimes;
@@ -22,12 +25,17 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// Looks after which all is planned anew though nothing seems to have changed.
 const LOOKS_PER_SURVEY: u32 = 60;
 
-/// How long an entry that could not be stored for a passing reason is left alone at most, in
-/// seconds; at first it is tried again sooner.
-pub(super) const RETRY_S_MAX: u64 = 16;
-
 /// How often an entry is tried that fits and can't be stored, where the work is to end by itself.
 pub(super) const TRIES_ONCE: u32 = 3;
+
+/// What an entry fails with that takes more memory than there is, or than a worker's part.
+const MEMORY_CEILING: &str = "memory-ceiling";
+
+/// Of why an entry failed, so much is kept in it.
+const WHAT_CHARS_MAX: usize = 2_000;
+
+/// How often whoever waits looks whether it is to end.
+const STOP_PAUSE: Duration = Duration::from_millis(100);
 
 /// Fetches key while the queue is worked on, until the flag is set.
 pub type FetchKey<'a> = dyn Fn(&Vault, &AtomicBool) + Sync + 'a;
@@ -42,6 +50,9 @@ pub struct WorkRequest<'a> {
     pub only: Option<&'a [ObjectId]>,
     /// Entries stored at a time, at most.
     pub jobs: usize,
+    /// Of `only`, what each asked for, in the same order; their numbers are what the onlooker is
+    /// told.
+    pub inputs: &'a [Input],
     /// What brings key meanwhile.
     pub fetch: Option<&'a FetchKey<'a>>,
 }
@@ -77,12 +88,14 @@ impl Vault {
             queue: self.waiters(),
             times: Arc::default(),
             tally: Mutex::default(),
-            board: Mutex::default(),
+            board: Mutex::new(Board::of(request)),
+            only: request.only.map(|only| only.iter().copied().collect()),
+            memory_bytes: self.config.limits.memory_bytes,
+            alone: RwLock::default(),
+            is_broken: AtomicBool::new(false),
         };
         let jobs = request.jobs.max(1);
-        let share_bytes = self.config.limits.memory_bytes / jobs as u64;
-        let jobs = if share_bytes < crate::config::MEMORY_BYTES_MIN { 1 } else { jobs };
-        let share_bytes = self.config.limits.memory_bytes / jobs as u64;
+        let (jobs, share_bytes) = memory::even_shares(self.config.limits.memory_bytes, jobs);
         let vaults: Vec<Vault> =
             (0..jobs).map(|_| self.handle(share_bytes)).collect::<Result<_, _>>()?;
         let fetching = request.fetch.filter(|_| !request.is_once);
@@ -101,14 +114,15 @@ impl Vault {
                     scope.spawn(move || shop.serve(&vault))
                 })
                 .collect();
-            let outcomes = workers.into_iter().map(|worker| {
+            let joined = workers.into_iter().map(|worker| {
                 worker.join().unwrap_or_else(|_| {
                     Err(Failure::new(Class::Other, "internal", "a worker broke off"))
                 })
             });
-            let outcome: Result<Vec<()>, Failure> = outcomes.collect();
+            // All of them have ended before it is told how.
+            let outcomes: Vec<Result<(), Failure>> = joined.collect();
             is_over.store(true, Ordering::Relaxed);
-            outcome
+            outcomes.into_iter().collect::<Result<(), Failure>>()
         });
         outcome?;
         let left = shop.left()?;
@@ -126,36 +140,22 @@ pub(super) struct Shop<'a> {
     pub(super) times: Arc<ChunkTimes>,
     pub(super) tally: Mutex<Tally>,
     pub(super) board: Mutex<Board>,
+    /// The wanted entries, where these are not all.
+    only: Option<BTreeSet<ObjectId>>,
+    /// The memory ceiling of all of them together.
+    memory_bytes: u64,
+    /// Held for itself by whoever stores what takes more memory than a worker's part.
+    alone: RwLock<()>,
+    /// Whether one of the workers broke off: then the others end as well.
+    is_broken: AtomicBool,
 }
 
-/// What is known of the queue.
-#[derive(Default)]
-pub(super) struct Board {
-    /// Entries that can be begun, the first one first.
-    pub(super) ready: VecDeque<ObjectId>,
-    /// Entries that threads of this process have in hand.
-    pub(super) in_hand: Vec<ObjectId>,
-    /// How often an entry was tried in vain, and when it may be tried again, in seconds since 1970.
-    pub(super) tries: BTreeMap<ObjectId, (u32, u64)>,
-    /// What pools and queue were like when an entry that may shrink was last tried.
-    pub(super) tried: BTreeMap<ObjectId, String>,
-    /// What they were like at the last survey.
-    pub(super) seen: String,
-    pub(super) looks: u32,
-    pub(super) surveyed_unix_s: u64,
-    /// Whether something that fits is left alone for a moment.
-    pub(super) is_soon: bool,
-    /// The inputs of entries of which the onlooker was told, by their number.
-    pub(super) told: Vec<(ObjectId, Input, Vec<ObjectId>)>,
-    /// Entries of `only` that are done with.
-    pub(super) settled: Vec<ObjectId>,
-}
+/// Lets the others end where a worker breaks off.
+struct Alarm<'a>(Option<&'a AtomicBool>);
 
-impl Board {
-    fn was_in_vain(&mut self, id: ObjectId, unix_s: u64) {
-        let (tries, until) = self.tries.entry(id).or_default();
-        *tries += 1;
-        *until = unix_s + (1 << (*tries).min(4)).min(RETRY_S_MAX);
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|is_broken| is_broken.store(true, Ordering::Relaxed));
     }
 }
 
@@ -176,8 +176,21 @@ impl Shop<'_> {
         self.stop.load(Ordering::Relaxed)
     }
 
+    fn is_over(&self) -> bool {
+        self.is_stopped() || self.is_broken.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_wanted(&self, id: &ObjectId) -> bool {
-        self.request.only.is_none_or(|only| only.contains(id))
+        self.only.as_ref().is_none_or(|only| only.contains(id))
+    }
+
+    fn pause(&self, vault: &Vault, time: Duration) {
+        let mut left = time;
+        while !left.is_zero() && !self.is_over() {
+            let now = left.min(STOP_PAUSE);
+            vault.clock.pause(now);
+            left -= now;
+        }
     }
 
     /// Entries that are still queued and wanted.
@@ -189,8 +202,9 @@ impl Shop<'_> {
 
     fn serve(&self, vault: &Vault) -> Result<(), Failure> {
         let mut peers = BTreeMap::new();
+        let mut alarm = Alarm(Some(&self.is_broken));
         let outcome = loop {
-            if self.is_stopped() {
+            if self.is_over() {
                 break Ok(());
             }
             match self.next(vault, &mut peers) {
@@ -199,15 +213,15 @@ impl Shop<'_> {
                         break Err(failure);
                     }
                 }
-                Ok(Next::Look(entries)) => {
-                    let entries = u32::try_from(entries).unwrap_or(u32::MAX).min(10_000);
-                    vault.clock.pause(LOOK_PAUSE + Duration::from_millis(1) * entries);
-                }
+                Ok(Next::Look(entries)) => self.pause(vault, look_pause(entries)),
                 Ok(Next::End) => break Ok(()),
                 Err(failure) => break Err(failure),
             }
         };
         peers.into_values().for_each(hang_up);
+        if outcome.is_ok() {
+            alarm.0 = None;
+        }
         outcome
     }
 
@@ -219,7 +233,18 @@ impl Shop<'_> {
         }
         // What this thread's connections hold is given back for others to plan with.
         std::mem::take(peers).into_values().for_each(hang_up);
+        let now = vault.clock.elapsed();
+        match board.looked {
+            // One of them looks for all.
+            Some((then, entries))
+                if !self.request.is_once && now.saturating_sub(then) < look_pause(entries) =>
+            {
+                return Ok(Next::Look(entries));
+            }
+            _ => {}
+        }
         let entries = self.queue.list().map_err(unusable)?;
+        board.looked = Some((now, entries.len()));
         self.settle_vanished(vault, &mut board, &entries)?;
         let is_over = |board: &Board| {
             self.request.only.is_some_and(|only| only.iter().all(|id| board.settled.contains(id)))
@@ -261,23 +286,20 @@ impl Shop<'_> {
         board: &mut Board,
         entries: &[Entry],
     ) -> Result<(), Failure> {
-        for entry in entries {
-            if self.is_wanted(&entry.ticket.id) {
-                let number = number_of(board, entry);
-                board.told[number].2.clone_from(&entry.objects);
-                if entry.held.is_some() && self.request.only.is_some() {
-                    self.tell_held(board, number, entry);
-                }
+        let Some(only) = self.request.only else { return Ok(()) };
+        for entry in entries.iter().filter(|entry| self.is_wanted(&entry.ticket.id)) {
+            let number = board.number_of(entry);
+            if entry.held.is_some() {
+                self.tell_held(board, number, entry);
             }
         }
-        for &id in self.request.only.unwrap_or_default() {
-            let is_there = entries.iter().any(|entry| entry.ticket.id == id);
-            if is_there || board.settled.contains(&id) || board.in_hand.contains(&id) {
+        let there: BTreeSet<ObjectId> = entries.iter().map(|entry| entry.ticket.id).collect();
+        for &id in only {
+            if there.contains(&id) || board.settled.contains(&id) || board.in_hand.contains(&id) {
                 continue;
             }
-            board.settled.push(id);
-            let Some(number) = board.told.iter().position(|told| told.0 == id) else { continue };
-            let (_, input, objects) = &board.told[number];
+            board.settled.insert(id);
+            let Some(Told { number, input, objects }) = board.told.get(&id) else { continue };
             let stored = match vault.last_listed(objects)? {
                 Some(object) => Some(object),
                 None => vault.stored_as(input)?,
@@ -287,7 +309,7 @@ impl Shop<'_> {
                 None => Outcome::Failed(taken_out(&id)),
             };
             self.count(&outcome);
-            self.onlooker.ends(number, input, outcome);
+            self.onlooker.ends(*number, input, outcome);
         }
         Ok(())
     }
@@ -299,11 +321,12 @@ impl Shop<'_> {
         if board.settled.contains(&id) || board.in_hand.contains(&id) {
             return;
         }
-        board.settled.push(id);
+        board.settled.insert(id);
         let failure = Failure::new(Class::Other, "queued-failed", format!("{what} [{code}]"));
         let outcome = Outcome::Failed(failure.next(KEPT));
         self.count(&outcome);
-        self.onlooker.ends(number, &board.told[number].1, outcome);
+        let Some(told) = board.told.get(&id) else { return };
+        self.onlooker.ends(number, &told.input, outcome);
     }
 
     fn count(&self, outcome: &Outcome) {
@@ -334,7 +357,10 @@ impl Shop<'_> {
             Ok(Taking::Taken(_) | Taking::Gone) => Ok(()),
             Err(failure) => Err(failure),
         };
-        self.board().in_hand.retain(|one| one != id);
+        let mut board = self.board();
+        board.in_hand.retain(|one| one != id);
+        board.looked = None;
+        drop(board);
         done
     }
 
@@ -345,7 +371,7 @@ impl Shop<'_> {
         peers: &mut BTreeMap<SiteName, Peer>,
     ) -> Result<(), Failure> {
         let id = taken.entry.ticket.id;
-        let number = number_of(&mut self.board(), &taken.entry);
+        let number = self.board().number_of(&taken.entry);
         let input = Input::queued(taken.entry.ticket.request.clone());
         self.onlooker.begins(number, &input);
         let started = Instant::now();
@@ -366,9 +392,10 @@ impl Shop<'_> {
                 return Ok(());
             }
             Err(failure) => {
-                let (code, what) = (failure.code().to_owned(), failure.to_string());
+                let what = failure.to_string().chars().take(WHAT_CHARS_MAX).collect();
+                let code = failure.code().to_owned();
                 taken.note(&Event::Failed(code, what)).map_err(unusable)?;
-                self.board().settled.push(id);
+                self.board().settle(id, self.request);
                 let outcome = Outcome::Failed(failure.next(KEPT));
                 self.count(&outcome);
                 self.onlooker.ends(number, &input, outcome);
@@ -377,7 +404,7 @@ impl Shop<'_> {
         };
         // It is listed: only now may the queue forget it.
         self.queue.remove(&taken).map_err(unusable)?;
-        self.board().settled.push(id);
+        self.board().settle(id, self.request);
         self.count(&outcome);
         self.onlooker.ends(number, &input, outcome);
         Ok(())
@@ -393,7 +420,7 @@ impl Shop<'_> {
         if let Some(object) = vault.settled_as(&entry)? {
             return Ok(Stored::Before(object));
         }
-        let request = &entry.ticket.request;
+        let (id, request) = (entry.ticket.id, &entry.ticket.request);
         let input = Input::queued(request.clone());
         if !entry.ticket.again
             && let Some(object) = vault.stored_as(&input)?
@@ -406,7 +433,7 @@ impl Shop<'_> {
         }
         let beginning = |object: ObjectId| {
             let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-            taken.note(&Event::Begun(object.to_string())).map_err(unusable)
+            taken.note_begun(object).map_err(|error| not_noted(id, error))
         };
         let note = vault.note_of(std::slice::from_ref(request))?;
         let mut before_listing = |object| note.iter().for_each(|note| note.write(object));
@@ -416,7 +443,20 @@ impl Shop<'_> {
                 .announced(&beginning);
         let mut progress = |progress| self.onlooker.advances(number, progress);
         let watch = Watch { progress: &mut progress, stop: self.stop };
-        let outcome = vault.store(request, watch, Wish::Either, &mut carried);
+        let outcome = {
+            let _with_others = self.alone.read().unwrap_or_else(PoisonError::into_inner);
+            let progress = &mut *watch.progress;
+            vault.store(request, Watch { progress, ..watch }, Wish::Either, &mut carried)
+        };
+        let outcome = match outcome {
+            Err(failure) if failure.code() == MEMORY_CEILING => {
+                std::mem::take(&mut carried.peers).into_values().for_each(hang_up);
+                let _alone = self.alone.write().unwrap_or_else(PoisonError::into_inner);
+                let whole = vault.handle(self.memory_bytes)?;
+                whole.store(request, watch, Wish::Either, &mut carried)
+            }
+            outcome => outcome,
+        };
         *peers = carried.peers;
         Ok(Stored::Now(Box::new(outcome?)))
     }
@@ -460,8 +500,16 @@ impl Vault {
 
 /// Whether the same may go through later without anybody doing anything about it.
 fn is_passing(failure: &Failure) -> bool {
-    let passing = [Class::Key, Class::Temporary, Class::Busy, Class::Limit];
-    passing.contains(&failure.class()) && failure.code() != "source-too-long"
+    [Class::Key, Class::Temporary, Class::Busy].contains(&failure.class())
+}
+
+/// That it begins can't be noted.
+fn not_noted(id: ObjectId, error: io::Error) -> Failure {
+    if error.kind() != io::ErrorKind::InvalidInput {
+        return unusable(error);
+    }
+    Failure::new(Class::Other, "queue", error.to_string())
+        .next(format!("`warifu jobs cancel {id}`, then queue it again"))
 }
 
 fn taken_out(id: &ObjectId) -> Failure {
@@ -469,12 +517,8 @@ fn taken_out(id: &ObjectId) -> Failure {
     Failure::new(Class::Temporary, "queue-taken-out", what).next("queue it again if it is wanted")
 }
 
-/// The number under which the onlooker knows an entry.
-fn number_of(board: &mut Board, entry: &Entry) -> usize {
-    let id = entry.ticket.id;
-    board.told.iter().position(|told| told.0 == id).unwrap_or_else(|| {
-        let input = Input::queued(entry.ticket.request.clone());
-        board.told.push((id, input, entry.objects.clone()));
-        board.told.len() - 1
-    })
+/// How long is waited between two looks at so many entries.
+fn look_pause(entries: usize) -> Duration {
+    let entries = u32::try_from(entries).unwrap_or(u32::MAX).min(10_000);
+    LOOK_PAUSE + Duration::from_millis(1) * entries
 }

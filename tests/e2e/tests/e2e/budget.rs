@@ -19,7 +19,7 @@ fn a_shortfall_is_noticed_before_anything_is_spent() {
     let large = lab.file("large", &sample(5, 8 << 20));
     let short = lab.backup(Backup::of(&large, "2/3")).exits(7);
     let line = short.exit_line();
-    assert_eq!((&line["code"], &line["retryable"]), (&7.into(), &true.into()));
+    assert_eq!((&line["code"], &line["retryable"]), (&7.into(), &false.into()));
     let after = lab.ask(&["key", "status"]);
     assert_eq!(numbers(&before, "bytes_reserved_for_restore"), {
         numbers(&after, "bytes_reserved_for_restore")

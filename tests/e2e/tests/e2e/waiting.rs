@@ -69,7 +69,7 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
     let lab = lab(4 << 20);
     let large = lab.file("large", &sample(9, 8 << 20));
     let short = lab.backup(Backup::of(&large, "2/3")).exits(7).exit_line();
-    assert!(short["class"] == "key-budget" && short["retryable"] == true, "{short:#}");
+    assert!(short["class"] == "key-budget" && short["retryable"] == false, "{short:#}");
     assert!(short["next"].as_str().unwrap().contains("no key arrives"), "{short:#}");
     assert!(short.get("retry_after_seconds").is_none(), "{short:#}");
     // A drive that came is a rate.
@@ -77,6 +77,7 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
     let before = lab.ask(&["key", "status"]);
     assert!(before[0]["fill_bytes_per_day"].as_u64().is_some(), "{before:#}");
     let short = lab.backup(Backup::of(&large, "2/3")).exits(7).exit_line();
+    assert_eq!(short["retryable"], true, "time helps: {short:#}");
     let days = short["retry_after_seconds"].as_u64().unwrap() / 86_400;
     assert!((1..60).contains(&days), "{short:#}");
     assert!(short["next"].as_str().unwrap().contains("it fits in about"), "{short:#}");
@@ -87,6 +88,26 @@ fn what_does_not_fit_is_refused_with_a_time_and_nothing_is_spent() {
     let forecast = lab.ask(&words);
     assert_eq!(forecast["pools"].as_array().unwrap().len(), 7, "{forecast:#}");
     assert!(std::fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+#[test]
+fn what_the_policy_keeps_out_is_not_counted_on() {
+    let lab = Lab::new(LabShape { sites: 4, key_bytes: 4 << 20, ..LabShape::default() });
+    (0..3).for_each(|site| lab.deliver(site, 12 << 20));
+    let out = &lab.sites[0].name;
+    let config = lab.gateway.join("config.toml");
+    let policy = format!("\n[placement]\nexclude = [\"{out}\"]\n");
+    std::fs::write(&config, std::fs::read_to_string(&config).unwrap() + &policy).unwrap();
+    let large = vec![(lab.file("large", &sample(9, 8 << 20)), Vec::new())];
+    let before = lab.ask(&["key", "status"]);
+    let alone = lab.backup(Backup::of(&large[0].0, "2/3")).exits(7);
+    assert!(alone.stderr.contains(&lab.sites[3].name), "{}", alone.stderr);
+    assert_eq!(lab.ask(&["key", "status"]), before, "no site is asked for what can't be placed");
+    queue_all(&lab, &large);
+    let row = queued(&lab).remove(0);
+    assert!(row["queue"]["shortfall"].is_string(), "{row:#}");
+    assert_ne!(row["queue"]["fits_in_seconds"], 0, "{row:#}");
+    assert_eq!(lab.ask(&["key", "status"]), before, "nor while it waits");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::table::{Table, numbers, words};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use warifu_vault::{Class, Failure, Genomes, KeyForecast, PoolForecast};
 
@@ -102,12 +103,18 @@ fn wrong(error: impl std::fmt::Display) -> Wrong {
     error.to_string().into()
 }
 
+/// Lines whose labels find room beside each other; of more sites, those that last longest are
+/// left to the table.
+const LINES_MAX: usize = 24;
+
+/// When a line ends, and what is free at the end of the picture.
+fn end(row: &PoolForecast) -> (f64, u64) {
+    let empty = row.empty_in_days.unwrap_or(f64::INFINITY);
+    (empty, row.points.last().map_or(0, |point| point.free_bytes))
+}
+
 /// One line of the picture: a site's scarcer direction, or the random pool.
 fn lines(forecast: &KeyForecast) -> Vec<&PoolForecast> {
-    let end = |row: &PoolForecast| {
-        let empty = row.empty_in_days.unwrap_or(f64::INFINITY);
-        (empty, row.points.last().map_or(0, |point| point.free_bytes))
-    };
     let mut of: BTreeMap<&Option<String>, &PoolForecast> = BTreeMap::new();
     for row in &forecast.pools {
         let kept = of.entry(&row.site).or_insert(row);
@@ -131,7 +138,12 @@ fn drawn(forecast: &KeyForecast) -> Result<String, Wrong> {
 }
 
 fn draw(forecast: &KeyForecast, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Wrong> {
-    let lines = lines(forecast);
+    let mut lines = lines(forecast);
+    let more = lines.len().saturating_sub(LINES_MAX);
+    if more > 0 {
+        lines.sort_by(|one, other| end(one).partial_cmp(&end(other)).unwrap_or(Ordering::Equal));
+        lines.truncate(LINES_MAX);
+    }
     let highest = lines.iter().flat_map(|row| &row.points).map(|point| point.free_bytes).max();
     let (unit, unit_bytes) = unit(highest.unwrap_or(0));
     let days = f64::from(forecast.days);
@@ -139,7 +151,7 @@ fn draw(forecast: &KeyForecast, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Re
     let title = ("sans-serif", 19).into_font().color(&INK);
     let small = ("sans-serif", 13).into_font().color(&INK);
     let mut chart = ChartBuilder::on(area)
-        .caption("Free key, at what is spent and what arrives", title)
+        .caption(head(more), title)
         .margin(18)
         .margin_right(LABELS_WIDTH)
         .x_label_area_size(44)
@@ -191,6 +203,11 @@ fn draw(forecast: &KeyForecast, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Re
         area.draw(&Text::new(label, (x, y), words)).map_err(wrong)?;
     }
     Ok(())
+}
+
+fn head(more: usize) -> String {
+    let head = "Free key, at what is spent and what arrives";
+    if more > 0 { format!("{head} ({more} more last longer)") } else { head.to_owned() }
 }
 
 /// What stands at the end of a line.
@@ -287,7 +304,10 @@ mod tests {
         let huge = row("a/to", &[(0.0, u64::MAX), (60.0, 0)], Some(60.0));
         let many =
             (0..40).map(|site| PoolForecast { site: Some(format!("s{site}")), ..huge.clone() });
-        assert!(drawn(&KeyForecast { pools: many.collect(), days: 3660, ..sample() }).is_ok());
+        let mut pools: Vec<PoolForecast> = many.collect();
+        pools[39] = PoolForecast { pool: "last/to".to_owned(), empty_in_days: None, ..huge };
+        let svg = drawn(&KeyForecast { pools, days: 3660, ..sample() }).unwrap();
+        assert!(svg.contains("(16 more last longer)") && !svg.contains("last/to"));
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) fn worker(context: &Context, args: &WorkerArgs) -> Result<(), Ending>
         format!("worker of {} is ready: {queued} backups wait\n", ready.vault)
     })?;
     let fetch = fetcher(&vault);
-    let request = WorkRequest { is_once: args.once, only: None, jobs: jobs(args.jobs), fetch };
+    let request =
+        WorkRequest { is_once: args.once, jobs: jobs(args.jobs), fetch, ..Default::default() };
     let done = work(context, &vault, &stop, request, Around::default())?;
     // To be stopped is how it is meant to end.
     ending(done.report.stored + done.report.skipped + done.failures.len(), &done.failures)
@@ -63,7 +64,8 @@ pub(super) fn queue_and_store(
     let inputs: Vec<Input> = inputs.into_iter().map(|(_, input)| input).collect();
     let ids = vault.queue(&inputs, again)?;
     let fetch = fetcher(vault);
-    let request = WorkRequest { is_once: false, only: Some(&ids), jobs: manner.jobs, fetch };
+    let (only, jobs) = (Some(&ids[..]), manner.jobs);
+    let request = WorkRequest { is_once: false, only, inputs: &inputs, jobs, fetch };
     let before = before.into_iter().filter_map(|(at, input)| Some((input, *stored.get(&at)?)));
     let around = Around { inputs: &inputs, before: before.collect(), refused };
     let done = work(context, vault, &stop, request, around)?;
