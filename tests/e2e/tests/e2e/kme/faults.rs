@@ -1,0 +1,115 @@
+//! A KME that errs: no key is used twice, its state is told, and work goes on by itself.
+
+use super::{QUICK, lab, left_bytes, state, until};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::path::Path;
+use warifu_e2e::Kme;
+
+/// How much more key each fault meets, in each direction.
+const STEP_BYTES: u64 = 256 << 10;
+
+/// A fault, and what of the state counts up or appears by it.
+struct Case {
+    node: &'static str,
+    words: &'static [&'static str],
+    shows: &'static [&'static str],
+}
+
+const CASES: [Case; 12] = [
+    Case { node: "a", words: &["duplicate-id"], shows: &["names_refused"] },
+    Case { node: "a", words: &["duplicate-in-answer"], shows: &["names_refused"] },
+    Case { node: "a", words: &["discard"], shows: &["segments_lost"] },
+    Case { node: "a", words: &["wrong-length"], shows: &["answers_refused"] },
+    Case { node: "a", words: &["garbage"], shows: &["answers_refused", "error"] },
+    Case { node: "a", words: &["lost-answer"], shows: &["error"] },
+    Case { node: "b", words: &["wrong-length"], shows: &["segments_lost", "error"] },
+    Case { node: "b", words: &["cut-answer"], shows: &["segments_lost", "error"] },
+    Case { node: "b", words: &["hang"], shows: &["error"] },
+    Case { node: "b", words: &["status-503", "1"], shows: &["error"] },
+    Case { node: "a", words: &["hang"], shows: &["error"] },
+    Case { node: "a", words: &["status-503", "1"], shows: &["error"] },
+];
+
+/// Whether any of what a case shows is more in `now` than in `before`.
+fn is_shown(case: &Case, before: &Value, now: &Value) -> bool {
+    case.shows.iter().any(|&field| match &now[field] {
+        Value::Number(count) => count.as_u64() > before[field].as_u64(),
+        other => other.is_string(),
+    })
+}
+
+#[test]
+fn a_kme_that_errs_is_told_of_and_fetching_goes_on_by_itself() {
+    let mut lab = lab(1, 4 << 20);
+    let kme = Kme::attach(&mut lab, &QUICK, "timeout_s = 1\nsegment_bytes = \"64KiB\"");
+    let begun = left_bytes(&lab, "s0");
+    let mut watermark = begun;
+    for case in &CASES {
+        watermark += STEP_BYTES;
+        let before = state(&lab, "s0");
+        kme.fault(case.node, case.words);
+        let mut fetch = lab.spawn_fetch(watermark);
+        until(&format!("what shows of {:?} at {}", case.words, case.node), || {
+            assert!(!fetch.has_ended(), "it goes on with {:?}", case.words);
+            is_shown(case, &before, &state(&lab, "s0"))
+        });
+        kme.fault(case.node, &["none"]);
+        until(&format!("all key after {:?}", case.words), || {
+            left_bytes(&lab, "s0") >= watermark && state(&lab, "s0")["error"].is_null()
+        });
+        fetch.terminate();
+        let _ended = fetch.wait().ok();
+    }
+    [&lab.gateway, &lab.sites[0].vault].into_iter().for_each(|vault| assert_no_key_twice(vault));
+    let _summary = lab.expect_key_used_once();
+}
+
+#[test]
+fn ends_that_get_different_key_stop_until_the_operator_says_so() {
+    let mut lab = lab(1, 4 << 20);
+    let kme = Kme::attach(&mut lab, &QUICK, "segment_bytes = \"64KiB\"");
+    let before = left_bytes(&lab, "s0");
+    kme.fault("b", &["wrong-key"]);
+    let watermark = before + STEP_BYTES;
+    let refused = lab.spawn_fetch(watermark).wait().exits(12);
+    assert!(refused.stderr.contains("--accept-mismatch"), "{}", refused.stderr);
+    assert_eq!(refused.exit_line()["retryable"], false);
+    let told = state(&lab, "s0");
+    assert!(told["mismatches"] == 3 && told["error"].is_string(), "{told:#}");
+    assert!(left_bytes(&lab, "s0") <= before, "nothing of it is key");
+    kme.fault("b", &["none"]);
+    let more = ["key", "fetch", "--watermark", &watermark.to_string()];
+    let _still = lab.run(&more).exits(12);
+    let _accepted = lab.run(&[&more[..], &["--accept-mismatch"]].concat()).ok();
+    let told = state(&lab, "s0");
+    assert!(told["error"].is_null() && told["mismatches_in_a_row"] == 0, "{told:#}");
+    assert!(left_bytes(&lab, "s0") >= watermark);
+    [&lab.gateway, &lab.sites[0].vault].into_iter().for_each(|vault| assert_no_key_twice(vault));
+    let _summary = lab.expect_key_used_once();
+}
+
+/// Reads the key that lies in a vault, block by block: no block lies at two positions.
+pub(super) fn assert_no_key_twice(vault: &Path) {
+    let (mut seen, mut segments) = (HashSet::new(), 0);
+    for pool in std::fs::read_dir(vault.join("keys/pools")).unwrap() {
+        for file in std::fs::read_dir(pool.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|end| end == "segment") {
+                segments += 1;
+                assert_blocks_are_new(&path, &mut seen);
+            }
+        }
+    }
+    assert!(segments > 2 && !seen.is_empty(), "{segments} segments in {}", vault.display());
+}
+
+fn assert_blocks_are_new(path: &Path, seen: &mut HashSet<[u8; 16]>) {
+    const HEADER_BYTES: usize = 4096;
+    let bytes = std::fs::read(path).unwrap();
+    let (blocks, _) = bytes[HEADER_BYTES..].as_chunks::<16>();
+    // What was used reads as zeros.
+    for block in blocks.iter().filter(|block| **block != [0; 16]) {
+        assert!(seen.insert(*block), "key of {} lies elsewhere, too", path.display());
+    }
+}
