@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use warifu_e2e::{Lab, LabShape};
 
 /// How long something that must come about is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Limits of a KME under which some mebibytes come in a moment: keys of 4 KiB, 256 a request.
 const QUICK: [&str; 6] =
@@ -17,8 +17,7 @@ const QUICK: [&str; 6] =
 
 /// A lab of `sites` sites whose links begin with `key_bytes` each way from a courier.
 fn lab(sites: usize, key_bytes: u64) -> Lab {
-    let lease_bytes = Some(256 << 10);
-    Lab::new(LabShape { sites, key_bytes, lease_bytes, ..LabShape::default() })
+    Lab::new(LabShape { sites, key_bytes, ..LabShape::default() })
 }
 
 #[track_caller]
@@ -37,6 +36,16 @@ fn state(lab: &Lab, site: &str) -> Value {
 
 /// The lesser of what the two directions of a link have left, in bytes.
 fn left_bytes(lab: &Lab, site: &str) -> u64 {
-    let left = |end: &str| lab.pool(&format!("{site}/{end}"))["bytes_left"].as_u64().unwrap();
-    left("to").min(left("from"))
+    let [to, from] = both_left_bytes(lab, site);
+    to.min(from)
+}
+
+/// The greater of it.
+fn most_left_bytes(lab: &Lab, site: &str) -> u64 {
+    let [to, from] = both_left_bytes(lab, site);
+    to.max(from)
+}
+
+fn both_left_bytes(lab: &Lab, site: &str) -> [u64; 2] {
+    ["to", "from"].map(|end| lab.pool(&format!("{site}/{end}"))["bytes_left"].as_u64().unwrap())
 }
