@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a harness of tests: whatever fails must fail the test")]
 
+mod kme;
 mod lab;
 mod ledgers;
 mod process;
 mod proxy;
 mod samples;
 
+pub use kme::Kme;
 pub use lab::{Backup, Lab, LabShape, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;
 pub use process::{Done, Running, warifu};

@@ -12,6 +12,7 @@ mod daily;
 mod full_disk;
 mod gateways;
 mod kills;
+mod kme;
 mod lab_lines;
 mod large;
 mod memory;

@@ -1,0 +1,84 @@
+//! A KME that errs: no key is used twice, its state is told, and work goes on by itself.
+
+use super::{QUICK, lab, left_bytes, most_left_bytes, state, until};
+use std::collections::HashSet;
+use std::path::Path;
+use warifu_e2e::Kme;
+
+/// How much more key each fault meets, in each direction.
+const STEP_BYTES: u64 = 256 << 10;
+
+#[test]
+fn a_kme_that_is_away_for_a_while_is_told_of_and_fetching_goes_on_by_itself() {
+    let mut lab = lab(1, 24 << 20);
+    let kme = Kme::attach(&mut lab, &QUICK, "timeout_s = 1\nsegment_bytes = \"64KiB\"");
+    for words in [&["hang"][..], &["status-503", "1"]] {
+        let watermark = most_left_bytes(&lab, "s0") + STEP_BYTES;
+        kme.fault("a", words);
+        let more =
+            ["--json", "key", "fetch", "--patience", "1", "--watermark", &watermark.to_string()];
+        let line = lab.run(&more).exits(6).exit_line();
+        assert!(line["class"] == "temporary" && line["retryable"] == true, "{line:#}");
+        let told = state(&lab, "s0");
+        assert!(told["error"].as_str().is_some_and(|error| error.contains("KME")), "{told:#}");
+        // It comes back while a fetch waits for it.
+        kme.fault("a", &[words, &["--for", "3"]].concat());
+        let fetch = lab.spawn_fetch(watermark);
+        until("all key", || {
+            left_bytes(&lab, "s0") >= watermark && state(&lab, "s0")["error"].is_null()
+        });
+        fetch.terminate();
+        let _ended = fetch.wait().ok();
+        kme.fault("a", &["none"]);
+    }
+    let _summary = lab.expect_key_used_once();
+}
+
+#[test]
+fn ends_that_get_different_key_stop_until_the_operator_says_so() {
+    let mut lab = lab(1, 24 << 20);
+    let kme = Kme::attach(&mut lab, &QUICK, "segment_bytes = \"64KiB\"");
+    let before = most_left_bytes(&lab, "s0");
+    kme.fault("b", &["wrong-key"]);
+    let watermark = before + STEP_BYTES;
+    let refused = lab.spawn_fetch(watermark).wait().exits(12);
+    assert!(refused.stderr.contains("--accept-mismatch"), "{}", refused.stderr);
+    assert_eq!(refused.exit_line()["retryable"], false);
+    let told = state(&lab, "s0");
+    assert!(told["mismatches"] == 3 && told["error"].is_string(), "{told:#}");
+    assert!(left_bytes(&lab, "s0") <= before, "nothing of it is key");
+    kme.fault("b", &["none"]);
+    let more = ["key", "fetch", "--watermark", &watermark.to_string()];
+    let _still = lab.run(&more).exits(12);
+    let _accepted = lab.run(&[&more[..], &["--accept-mismatch"]].concat()).ok();
+    let told = state(&lab, "s0");
+    assert!(told["error"].is_null() && told["mismatches_in_a_row"] == 0, "{told:#}");
+    assert!(left_bytes(&lab, "s0") >= watermark);
+    [&lab.gateway, &lab.sites[0].vault].into_iter().for_each(|vault| assert_no_key_twice(vault));
+    let _summary = lab.expect_key_used_once();
+}
+
+/// Reads the key that lies in a vault, block by block: no block lies at two positions.
+pub(super) fn assert_no_key_twice(vault: &Path) {
+    let (mut seen, mut segments) = (HashSet::new(), 0);
+    for pool in std::fs::read_dir(vault.join("keys/pools")).unwrap() {
+        for file in std::fs::read_dir(pool.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|end| end == "segment") {
+                segments += 1;
+                assert_blocks_are_new(&path, &mut seen);
+            }
+        }
+    }
+    assert!(segments > 2 && !seen.is_empty(), "{segments} segments in {}", vault.display());
+}
+
+fn assert_blocks_are_new(path: &Path, seen: &mut HashSet<[u8; 16]>) {
+    const HEADER_BYTES: usize = 4096;
+    let bytes = std::fs::read(path).unwrap();
+    let (blocks, _) = bytes[HEADER_BYTES..].as_chunks::<16>();
+    // What was used reads as zeros.
+    for block in blocks.iter().filter(|block| **block != [0; 16]) {
+        assert!(seen.insert(*block), "key of {} lies elsewhere, too", path.display());
+    }
+}
