@@ -24,6 +24,13 @@ const OFFERS_IN_VAIN_MAX: u32 = 8;
 /// How long to wait before a site is asked again: so much longer each time.
 const OFFER_PAUSE: Duration = Duration::from_millis(250);
 
+/// Codes of failures of the site's KME.
+const SITE_REFUSED: &str = "kme-refuses-site";
+const SITE_AWAY: &str = "kme-away-at-site";
+
+/// Most key that an end may have lost and go on, in bytes.
+const LOST_BYTES_MAX: u64 = 1 << 40;
+
 /// What came of a segment.
 pub(super) enum Outcome {
     /// It is key of the link, so many bytes.
@@ -56,6 +63,11 @@ pub(super) fn differs(source: &str, site: &str, is_stopped: bool) -> Failure {
     )
 }
 
+/// Whether it is the site's KME that gives a segment not, or not yet.
+pub(super) fn is_of_site_kme(failure: &Failure) -> bool {
+    matches!(failure.code(), SITE_REFUSED | SITE_AWAY)
+}
+
 impl<'a> Pairer<'a> {
     pub(super) fn of(pairing: &'a Pairing, order: &Order) -> Self {
         let (keys, clock, isa) = (order.keys.clone(), order.clock.clone(), order.isa);
@@ -69,6 +81,9 @@ impl<'a> Pairer<'a> {
         for (direction, there) in [(Direction::AToB, a_to_b), (Direction::BToA, b_to_a)] {
             let here = self.pairing.end(direction)?;
             if there > here {
+                if there - here > LOST_BYTES_MAX {
+                    return Err(Self::absurd_end(there - here));
+                }
                 let range = KeyRange::between(here, there);
                 tracing::warn!(%range, ?direction, "key that only the site has: burned");
                 self.pairing.fill_lost(direction, range)?;
@@ -99,16 +114,30 @@ impl<'a> Pairer<'a> {
         Ok(self.pairing.keep(gathered, direction, origin, Repeats::LeaveOut)?)
     }
 
-    /// Pairs a segment. After a failure it stays pending, and the connection is of no use.
+    /// Whether there is a connection.
+    pub(super) const fn is_connected(&self) -> bool {
+        self.peer.is_some()
+    }
+
+    /// Pairs a segment. After a failure it stays pending.
     pub(super) fn pair(
         &mut self,
         pending: &PendingSegment,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
-        let outcome = self.pair_over(&mut peer, pending, stop)?;
+        let outcome = self.pair_over(&mut peer, pending, stop);
+        // One that broke says so itself.
         self.peer = Some(peer);
-        Ok(outcome)
+        outcome
+    }
+
+    /// Forgets a pending segment at both ends.
+    pub(super) fn forget(&mut self, pending: &PendingSegment) -> Result<(), Failure> {
+        let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
+        let forgotten = self.give_up(&mut peer, pending, Withdrawal::GivenUp);
+        self.peer = Some(peer);
+        forgotten
     }
 
     /// Ends the connection; what of its key is left goes back where that is possible.
@@ -173,7 +202,7 @@ impl<'a> Pairer<'a> {
                 Err(PeerError::Refused { status: Status::Refused, text }) => {
                     let what =
                         format!("the site gets no key from {}: {text}", self.deliverer.source());
-                    return Err(Failure::new(Class::Authentication, "kme-refuses-site", what)
+                    return Err(Failure::new(Class::Authentication, SITE_REFUSED, what)
                         .next("see to the section [kme.NAME] of the site's config.toml"));
                 }
                 Err(PeerError::Refused { status: Status::Limit, text }) => {
@@ -193,7 +222,7 @@ impl<'a> Pairer<'a> {
             }
             if vain >= OFFERS_IN_VAIN_MAX {
                 let what = format!("the site has no key from its KME yet: {}", offered.why);
-                return Err(Failure::new(Class::Temporary, "kme-away-at-site", what)
+                return Err(Failure::new(Class::Temporary, SITE_AWAY, what)
                     .next("see that the site's KME runs; the segment is kept until then"));
             }
             self.clock.pause(OFFER_PAUSE * vain);
@@ -209,6 +238,12 @@ impl<'a> Pairer<'a> {
     ) -> Result<(), Failure> {
         peer.withdraw(pending.segment, why)?;
         Ok(self.pairing.discard(pending.segment)?)
+    }
+
+    fn absurd_end(bytes: u64) -> Failure {
+        let what = format!("the site says that it has {bytes} bytes of key that this end lacks");
+        Failure::new(Class::Authentication, "link-end", what)
+            .next("look at the site; if this vault is an old copy, make a new link")
     }
 
     fn courier_under_way() -> Failure {
