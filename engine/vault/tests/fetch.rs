@@ -225,11 +225,11 @@ fn copy(source: &Path, target: &Path) {
 }
 
 fn found(path: &Path, wanted: &str) -> Option<PathBuf> {
-    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| {
-        match path.is_dir() {
-            true => found(&path, wanted),
-            false => path.ends_with(wanted).then_some(path),
-        }
+    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| match path
+        .is_dir()
+    {
+        true => found(&path, wanted),
+        false => path.ends_with(wanted).then_some(path),
     })
 }
 
@@ -481,8 +481,9 @@ fn whoever_follows_rests_at_the_watermark() {
     let gateway = lab.gateway();
     let left = || lab.row("s/to").bytes_left.min(lab.row("s/from").bytes_left);
     std::thread::scope(|scope| {
+        let (request, stop) = (&request, &stop);
         let following =
-            scope.spawn(|| gateway.fetch(&request, Watch { progress: &mut |_| (), stop: &stop }));
+            scope.spawn(move || gateway.fetch(request, Watch { progress: &mut |_| (), stop }));
         while left() < 190 << 10 {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -493,7 +494,6 @@ fn whoever_follows_rests_at_the_watermark() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(following.join().unwrap().unwrap().failure.is_none());
     });
-    drop(gateway);
     lab.judge();
 }
 

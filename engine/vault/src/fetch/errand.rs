@@ -184,11 +184,11 @@ impl Errand<'_> {
         pairer.close();
         worked?;
         // Closing costs key, too: whoever follows is not to run after the last bytes for ever.
-        let missing_max = match self.request.follow {
+        let missing_bytes_max = match self.request.follow {
             true => self.part_of_watermark(SHORT_PART_LATER),
             false => 0,
         };
-        Ok(self.lacking()? <= missing_max)
+        Ok(self.lacking()? <= missing_bytes_max)
     }
 
     fn work(&mut self, pairing: &Pairing, pairer: &mut Pairer<'_>) -> Result<(), Failure> {

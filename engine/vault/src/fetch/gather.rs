@@ -79,7 +79,7 @@ impl<'a> Gatherer<'a> {
         let named = key_bytes.saturating_mul(DELIVERED_KEYS_MAX);
         let most = self.deliverer.segment_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX).min(named);
         // Whole keys: the last one must not make it longer than a segment may be.
-        Ok((most / key_bytes).max(1) * key_bytes)
+        Ok(if key_bytes < most { most - most % key_bytes } else { most })
     }
 
     /// What there is of one segment, and how it ended.
