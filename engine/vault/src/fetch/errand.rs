@@ -17,6 +17,9 @@ use warifu_pipeline::clock::Clock;
 /// Key in each direction up to which it is fetched where nothing is said, in bytes.
 const WATERMARK_BYTES: u64 = 1 << 30;
 
+/// Fetched beyond a watermark, in bytes: what a connection spends must not bring the next one.
+const MARGIN_BYTES: u64 = 64 << 10;
+
 /// The shortest and the longest pause where a KME or a site has nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -207,8 +210,12 @@ impl Errand<'_> {
         if lacking == 0 {
             return Ok(());
         }
+        let wanted = match self.request.goal {
+            FetchGoal::Bytes(_) => lacking,
+            FetchGoal::Watermark(_) => lacking.saturating_add(MARGIN_BYTES),
+        };
         let deliverer = self.order.deliverer.clone();
-        let gatherer = Gatherer::new(&deliverer, self.manner(), lacking, self.stop);
+        let gatherer = Gatherer::new(&deliverer, self.manner(), wanted, self.stop);
         std::thread::scope(|scope| {
             // One segment waits here at most, while the one before is paired.
             let (sender, receiver) = mpsc::sync_channel::<Harvest>(0);
