@@ -212,7 +212,7 @@ const WRONGS: &[Wrong] = &[
     (
         "an endless error",
         |stream| raw(stream, b"HTTP/1.1 503 No\r\nContent-Length: 999999\r\n\r\n"),
-        "malformed",
+        "not now",
     ),
 ];
 
