@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a pause looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ pub struct FetchManner {
     pub pause_min: Duration,
     /// The longest pause, unless the deliverer asks for a longer one.
     pub pause_max: Duration,
-    /// How long all pauses in a row may be before it is given up.
+    /// How long all pauses and vain requests in a row may be before it is given up.
     pub patience: Duration,
 }
 
@@ -286,12 +286,13 @@ impl<'a> Crew<'a> {
                 self.lock().end(FetchEnd::Stopped);
                 return None;
             }
+            let asked = Instant::now();
             match self.fetcher.delivery.limits(self.fetcher.peer) {
                 Ok(limits) => {
                     self.lock().progress();
                     return Some(limits);
                 }
-                Err(error) => self.wait(self.put_off(self.lock(), error)?),
+                Err(error) => self.wait(self.put_off(self.lock(), error, asked.elapsed())?),
             }
         }
     }
@@ -347,6 +348,7 @@ impl<'a> Crew<'a> {
     fn work(&self, shape: &Shape, deliver: &mut dyn FnMut(Part)) {
         while let Some(job) = self.claim(shape) {
             let Fetcher { delivery, peer, .. } = *self.fetcher;
+            let asked = Instant::now();
             let answer = match &job {
                 Job::Fresh { keys, .. } => delivery.fresh_keys(peer, *keys, shape.key_bytes),
                 Job::Named { names, part } => {
@@ -372,7 +374,7 @@ impl<'a> Crew<'a> {
                 }
                 Err(error) => {
                     state.give_back(job);
-                    if let Some(pause) = self.put_off(state, error) {
+                    if let Some(pause) = self.put_off(state, error, asked.elapsed()) {
                         self.wait(pause);
                     }
                     self.changed.notify_all();
@@ -405,12 +407,13 @@ impl<'a> Crew<'a> {
         }
     }
 
-    /// Notes a vain request: how long to pause before the next, or `None` where there is nobody
-    /// to pause or no next.
+    /// Notes a request that was vain after `took`: how long to pause before the next, or `None`
+    /// where there is nobody to pause or no next.
     fn put_off(
         &self,
         mut state: MutexGuard<'_, State<'a>>,
         error: DeliveryError,
+        took: Duration,
     ) -> Option<Duration> {
         let asked_for = match &error {
             DeliveryError::NotNow { after, .. } => {
@@ -434,9 +437,13 @@ impl<'a> Crew<'a> {
         }
         state.vain += 1;
         let pause = self.fetcher.pause(state.vain, asked_for);
-        let waited = state.waited.saturating_add(pause);
+        let waited = state.waited.saturating_add(took).saturating_add(pause);
         if waited > self.fetcher.manner.patience {
-            state.end(FetchEnd::Dry { why: error.to_string() });
+            let why = match error {
+                DeliveryError::NotNow { why, .. } => why,
+                other => other.to_string(),
+            };
+            state.end(FetchEnd::Dry { why });
             return None;
         }
         state.waited = waited;

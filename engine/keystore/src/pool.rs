@@ -314,7 +314,8 @@ impl Pool {
         for range in used.iter() {
             for segment in self.segments().iter().filter(|one| one.header.direction == direction) {
                 let part = segment.header.range.intersection(&range);
-                if !part.is_empty() {
+                // Positions without key may be as many as the other end says: nothing to overwrite.
+                if !part.is_empty() && !segment.is_lost() {
                     let offset = segment.offset(part.start());
                     let erased = segment.file.erase(offset, part.len());
                     erased.map_err(KeyError::io("erase key in", &self.folder))?;

@@ -111,6 +111,9 @@ fn bytes_at(bytes: &[u8], at: usize) -> [u8; 16] {
     id
 }
 
+/// What a segment is said to come from whose key this end has lost.
+pub(crate) const LOST_SOURCE: &str = "lost";
+
 /// A segment whose file is open.
 pub(crate) struct Segment {
     pub(crate) header: Header,
@@ -133,6 +136,11 @@ impl Segment {
                 Err(SegmentRefusal::Length)
             }
         }))
+    }
+
+    /// Whether it is positions of which this end has lost the key: it never held any.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.header.origin == Origin::Delivered && self.header.source == LOST_SOURCE
     }
 
     /// Where in the file the key of position `start` stands. `start` lies in the segment.

@@ -1,11 +1,13 @@
 //! The site as a whole: its parts, and how many connections it has room for.
 
+use crate::desk::pairing::GATHERING_KEPT;
 use crate::drafts::Drafts;
 use crate::limit::HelloLimit;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use warifu_backend::{ShareStore, TransportError};
 use warifu_core::{LinkId, SegmentId, SiteName};
 use warifu_kernels::Isa;
@@ -98,8 +100,11 @@ pub struct Site {
     numbered: AtomicU64,
     deliveries: Option<Arc<dyn Deliveries>>,
     /// Segments of delivered key that are not whole yet.
-    gatherings: Mutex<HashMap<LinkId, Gathering>>,
+    gatherings: Mutex<Gatherings>,
 }
+
+/// By link, and when each was last worked on.
+type Gatherings = HashMap<LinkId, (Gathering, Duration)>;
 
 impl Site {
     /// A site named `name`.
@@ -161,20 +166,24 @@ impl Site {
     /// What was gathered of a segment; another one of the same link is forgotten.
     pub(crate) fn take_gathering(&self, link: LinkId, segment: SegmentId) -> Option<Gathering> {
         let begun = self.lock_gatherings().remove(&link);
-        begun.filter(|begun| begun.segment() == segment)
+        begun.map(|(begun, _)| begun).filter(|begun| begun.segment() == segment)
     }
 
     /// Keeps what was gathered for the next request.
     pub(crate) fn put_gathering(&self, link: LinkId, begun: Gathering) {
-        self.lock_gatherings().insert(link, begun);
+        let now = self.clock.elapsed();
+        self.lock_gatherings().insert(link, (begun, now));
     }
 
-    /// How many segments are half gathered.
+    /// How many segments are half gathered. One that nobody asked for any more is forgotten.
     pub(crate) fn gatherings(&self) -> usize {
-        self.lock_gatherings().len()
+        let now = self.clock.elapsed();
+        let mut all = self.lock_gatherings();
+        all.retain(|_, (_, worked)| now.saturating_sub(*worked) < GATHERING_KEPT);
+        all.len()
     }
 
-    fn lock_gatherings(&self) -> std::sync::MutexGuard<'_, HashMap<LinkId, Gathering>> {
+    fn lock_gatherings(&self) -> std::sync::MutexGuard<'_, Gatherings> {
         self.gatherings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

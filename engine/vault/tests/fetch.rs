@@ -212,6 +212,27 @@ fn error(report: &FetchReport) -> &'static str {
     report.failure.as_ref().map_or("", Failure::code)
 }
 
+fn copy(source: &Path, target: &Path) {
+    std::fs::create_dir(target).unwrap();
+    for entry in std::fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        let to = target.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => drop(std::fs::copy(&path, &to).unwrap()),
+        }
+    }
+}
+
+fn found(path: &Path, wanted: &str) -> Option<PathBuf> {
+    std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| match path
+        .is_dir()
+    {
+        true => found(&path, wanted),
+        false => path.ends_with(wanted).then_some(path),
+    })
+}
+
 fn names_in(path: &Path, ending: &str) -> usize {
     let mut count = 0;
     for entry in std::fs::read_dir(path).unwrap() {
@@ -390,6 +411,90 @@ fn what_is_pending_is_taken_up_by_the_next_fetch() {
     let report = lab.fetch(64 << 10);
     assert_eq!((report.sites[0].segments, report.failure.is_none()), (1, true));
     assert!(waiting > 0 && lab.kme.waiting() == 0, "the same keys, not others");
+    lab.judge();
+}
+
+/// Key that the site's KME never gives would keep all other key away for ever.
+#[test]
+fn what_is_pending_for_too_long_is_given_up() {
+    let mut lab = Lab::new(256 << 10);
+    lab.kme.fail(End::B, [Fault::Refuse; 3]);
+    for _ in 0..2 {
+        assert_eq!(error(&lab.fetch(64 << 10)), "kme-refuses-site");
+    }
+    let since = lab.row("s/to").source_state.unwrap().pending_unix_s.unwrap();
+    let path = found(&lab.dir("g"), "delivery.json").unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&since.to_string(), &(since - 3600).to_string())).unwrap();
+    let before = lab.total();
+    let report = lab.fetch(64 << 10);
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    assert_eq!(report.sites[0].segments_lost, 1);
+    assert_eq!(lab.total(), before + report.sites[0].bytes);
+    assert_eq!(lab.row("s/to").source_state.unwrap().pending_unix_s, None);
+    assert_eq!(names_in(lab.root.path(), ".pending") + names_in(lab.root.path(), ".names"), 0);
+    lab.judge();
+}
+
+/// The site has added what the restored gateway still holds for pending: no dead end.
+#[test]
+fn a_gateway_restored_with_a_pending_segment_goes_on() {
+    let mut lab = Lab::new(256 << 10);
+    lab.kme.fail(End::B, [Fault::Refuse]);
+    assert_eq!(error(&lab.fetch(64 << 10)), "kme-refuses-site");
+    copy(&lab.dir("g"), &lab.dir("older"));
+    assert_eq!(lab.fetch(64 << 10).sites[0].segments, 1);
+    std::fs::remove_dir_all(lab.dir("g")).unwrap();
+    std::fs::rename(lab.dir("older"), lab.dir("g")).unwrap();
+    assert_eq!(names_in(&lab.dir("g"), ".names"), 1);
+    lab.gateway().doctor(true).unwrap();
+    let report = lab.fetch(128 << 10);
+    assert!(report.failure.is_none(), "{:?}", report.failure);
+    assert_eq!((report.sites[0].segments_lost, report.sites[0].bytes), (1, 128 << 10));
+    assert_eq!(names_in(lab.root.path(), ".pending") + names_in(lab.root.path(), ".names"), 0);
+    lab.judge();
+    lab.store_and_restore(60 << 10);
+}
+
+#[test]
+fn waiting_for_a_deliverer_spends_no_key() {
+    let mut lab = Lab::new(256 << 10);
+    let left = |lab: &Lab| lab.row("s/to").bytes_left + lab.row("s/from").bytes_left;
+    let before = left(&lab);
+    lab.kme.fail(End::A, [Fault::NotNow; 200]);
+    assert_eq!(error(&lab.fetch(64 << 10)), "kme-away");
+    let spent = before - left(&lab);
+    assert!(spent < 8 << 10, "one hello and its end, however often the KME was asked: {spent}");
+    lab.judge();
+}
+
+#[test]
+fn whoever_follows_rests_at_the_watermark() {
+    let mut lab = Lab::new(64 << 10);
+    let stop = AtomicBool::new(false);
+    let request = FetchRequest {
+        sites: vec![name("s")],
+        goal: FetchGoal::Watermark(Some(200 << 10)),
+        follow: true,
+        patience: Duration::ZERO,
+        accept_mismatch: false,
+    };
+    let gateway = lab.gateway();
+    let left = || lab.row("s/to").bytes_left.min(lab.row("s/from").bytes_left);
+    std::thread::scope(|scope| {
+        let (request, stop) = (&request, &stop);
+        let following =
+            scope.spawn(move || gateway.fetch(request, Watch { progress: &mut |_| (), stop }));
+        while left() < 190 << 10 {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let rested = (lab.total(), left());
+        std::thread::sleep(Duration::from_secs(7));
+        assert_eq!((lab.total(), left()), rested, "neither fetched nor spent");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(following.join().unwrap().unwrap().failure.is_none());
+    });
     lab.judge();
 }
 

@@ -64,7 +64,7 @@ pub(super) struct ErrorBody {
     #[serde(default)]
     pub(super) message: String,
     #[serde(default)]
-    pub(super) details: Vec<serde_json::Value>,
+    pub(super) details: serde_json::Value,
 }
 
 #[derive(Deserialize)]

@@ -198,8 +198,15 @@ fn answer(response: Response<Body>, answer_bytes_max: u64) -> Result<Answer, Exc
             "its answer is longer than the {bytes_max} bytes it may be"
         ))
     };
+    let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(&text));
+    let content_type = text(CONTENT_TYPE);
+    // What is no key need not be read to its end: the status says enough.
+    let wordless = |content_type, retry_after| match status {
+        200 => Err(too_long()),
+        _ => Ok(Answer { status, content_type, retry_after, body: Block::zeroed(0) }),
+    };
     if bytes > bytes_max {
-        return Err(too_long());
+        return wordless(content_type, retry_after);
     }
     let mut block = Block::zeroed(usize::try_from(bytes).map_err(|_| too_long())?);
     let mut reader = body.with_config().limit(u64::MAX).reader();
@@ -213,7 +220,7 @@ fn answer(response: Response<Body>, answer_bytes_max: u64) -> Result<Answer, Exc
         };
         match reader.read(target) {
             Ok(0) => break,
-            Ok(_) if filled == block.len() => return Err(too_long()),
+            Ok(_) if filled == block.len() => return wordless(content_type, retry_after),
             Ok(read) => filled += read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => {
@@ -222,8 +229,7 @@ fn answer(response: Response<Body>, answer_bytes_max: u64) -> Result<Answer, Exc
         }
     }
     block.truncate(filled);
-    let retry_after = text(RETRY_AFTER).and_then(|text| retry_after(&text));
-    Ok(Answer { status, content_type: text(CONTENT_TYPE), retry_after, body: block })
+    Ok(Answer { status, content_type, retry_after, body: block })
 }
 
 fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

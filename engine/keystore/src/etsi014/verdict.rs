@@ -6,6 +6,7 @@
 use super::body::{self, ErrorBody};
 use super::exchange::Answer;
 use crate::delivery::DeliveryError;
+use serde_json::Value;
 
 /// What had been asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +67,12 @@ pub(super) fn verdict(deliverer: String, asked: Asked, answer: &Answer) -> Deliv
 /// What a KME says in its own words, or nothing.
 pub(super) fn words(text: &[u8]) -> String {
     let error: ErrorBody = body::read(text, "error").unwrap_or_default();
-    let details = error.details.iter().map(ToString::to_string);
+    // A list of objects in the specification, and anything in the field.
+    let details = match error.details {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list.iter().map(Value::to_string).collect(),
+        other => vec![other.to_string()],
+    };
     let words: Vec<String> =
         std::iter::once(error.message).chain(details).filter(|text| !text.is_empty()).collect();
     let plain = |c: char| if c.is_control() { ' ' } else { c };
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!(words(b"{\"message\":\"m\",\"details\":[{\"x\":\"y\"}]}"), "m; {\"x\":\"y\"}");
         let long = format!("{{\"message\":\"{}\"}}", "m".repeat(5000));
         assert_eq!(words(long.as_bytes()).len(), TOLD_CHARACTERS);
+        assert_eq!(words(b"{\"message\":\"m\",\"details\":\"n\"}"), "m; \"n\"");
         assert_eq!(words(b"no JSON"), "");
     }
 }

@@ -23,7 +23,7 @@ use crate::fill::{Filling, erase_file, expect_direction};
 use crate::medium::{MediumFile, Opening};
 use crate::pool::{DIRECTIONS, Pool};
 use crate::record::Kind;
-use crate::segment::{HEADER_BYTES, Header, Origin, Segment};
+use crate::segment::{HEADER_BYTES, Header, LOST_SOURCE, Origin, Segment};
 use crate::store::{Inner, KeyStore};
 use pending::{LIST_SUFFIX, key_path, list_name};
 use std::io;
@@ -36,9 +36,6 @@ use warifu_kernels::{Isa, PolyHash};
 const LOCK: &str = "pairing";
 const PIECE_BYTES: u64 = 1 << 20;
 const BLOCK_BYTES: usize = 16;
-
-/// What a segment is said to come from whose key this end has lost.
-const LOST_SOURCE: &str = "lost";
 
 /// A deliverer as this end of one link uses it.
 #[derive(Clone)]
@@ -141,7 +138,7 @@ impl KeyStore {
     /// Erases what pairings that were cut short left in a pool, unless one is under way.
     pub(crate) fn tidy_pairing(&self, pool: &Pool, names: &[String]) -> Result<(), KeyError> {
         let is_of_pairing = |name: &String| name.ends_with(KEY_SUFFIX) || is_list(name);
-        if names.iter().any(is_of_pairing) || pool.segments().iter().any(is_lost) {
+        if names.iter().any(is_of_pairing) || pool.segments().iter().any(Segment::is_lost) {
             self.pairing(pool.id)?;
         }
         Ok(())
@@ -182,9 +179,7 @@ impl Pairing {
         let (pool, segment) = (&*self.pool, gathered.segment);
         let medium = &*pool.medium;
         expect_direction(pool, direction, segment)?;
-        if self.place(direction, segment)?.is_some() {
-            return Err(self.refused(segment, SegmentRefusal::Twice));
-        }
+        self.expect_no_key(segment)?;
         let names_refused = names::remember(medium, &gathered.sorted_names())?;
         if repeats == Repeats::LeaveOut {
             gathered.drop_answers_with(&names_refused);
@@ -312,7 +307,7 @@ impl Pairing {
                 None => self.add_lost(segment, direction, range)?,
             },
         }
-        let is_this = |one: &Segment| one.header.segment == segment && is_lost(one);
+        let is_this = |one: &Segment| one.header.segment == segment && one.is_lost();
         if self.pool.segments().iter().any(is_this) {
             self.burn(direction, range)?;
             return Ok(Adopted::Burned);
@@ -348,11 +343,7 @@ impl Pairing {
     /// # Errors
     /// [`KeyError::Segment`] where it is key of the pool by now; I/O.
     pub fn discard(&self, segment: SegmentId) -> Result<(), KeyError> {
-        for direction in DIRECTIONS {
-            if self.place(direction, segment)?.is_some() {
-                return Err(self.refused(segment, SegmentRefusal::Twice));
-            }
-        }
+        self.expect_no_key(segment)?;
         self.remove_list(segment)?;
         let path = key_path(&self.pool.folder, segment);
         erase_file(&*self.pool.medium, &path).map_err(KeyError::io("erase", path))
@@ -387,6 +378,16 @@ impl Pairing {
             is_delivered: header.origin == Origin::Delivered,
         });
         Ok(placed.collect())
+    }
+
+    /// Refuses a segment that is key of the pool, in whichever direction.
+    fn expect_no_key(&self, segment: SegmentId) -> Result<(), KeyError> {
+        for direction in DIRECTIONS {
+            if self.place(direction, segment)?.is_some() {
+                return Err(self.refused(segment, SegmentRefusal::Twice));
+            }
+        }
+        Ok(())
     }
 
     /// Where the pool has a segment.
@@ -500,7 +501,7 @@ impl Pairing {
                 erase_file(&*pool.medium, &path).map_err(KeyError::io("erase", path))?;
             }
         }
-        for lost in pool.segments().iter().filter(|one| is_lost(one)) {
+        for lost in pool.segments().iter().filter(|one| one.is_lost()) {
             self.burn(lost.header.direction, lost.header.range)?;
         }
         Ok(())
@@ -509,10 +510,6 @@ impl Pairing {
     fn refused(&self, segment: SegmentId, reason: SegmentRefusal) -> KeyError {
         KeyError::Segment { pool: self.pool.id, segment, reason }
     }
-}
-
-fn is_lost(segment: &Segment) -> bool {
-    segment.header.origin == Origin::Delivered && segment.header.source == LOST_SOURCE
 }
 
 fn segment_of(name: &str, suffix: &str) -> Option<SegmentId> {

@@ -33,6 +33,9 @@ pub struct DeliveryStanding {
     pub error: Option<String>,
     /// When that was, seconds since 1970 UTC.
     pub error_unix_s: Option<u64>,
+    /// Since when a segment waits for the deliverer at the other end, seconds since 1970 UTC.
+    #[serde(default)]
+    pub pending_unix_s: Option<u64>,
     /// Names that came a second time, and were refused.
     pub names_refused: u64,
     /// Answers that broke the protocol, and were thrown away.

@@ -197,6 +197,11 @@ const WRONGS: &[Wrong] = &[
     ("400", |stream| send(stream, "400 Bad", "", "{\"message\":\"too few\"}"), "not now"),
     ("401 without JSON", |stream| send(stream, "401 No", "", "<html>"), "refused"),
     ("404", |stream| send(stream, "404 No", "", "{}"), "refused"),
+    (
+        "503 with a page that is too long",
+        |stream| raw(stream, b"HTTP/1.1 503 No\r\nContent-Length: 99999999999\r\n\r\n<html>"),
+        "not now",
+    ),
     ("410", |stream| send(stream, "410 No", "", ""), "not now"),
     (
         "503",
@@ -207,7 +212,7 @@ const WRONGS: &[Wrong] = &[
     (
         "an endless error",
         |stream| raw(stream, b"HTTP/1.1 503 No\r\nContent-Length: 999999\r\n\r\n"),
-        "malformed",
+        "not now",
     ),
 ];
 

@@ -100,7 +100,7 @@ const DEVIANTS: [(Twist, &[&str]); 6] = [
             true => send(stream, "404 Not Found", "", "gone"),
             false => good.answer(request, stream, false),
         },
-        &["not-the-slave", "unknown-key", "error-body", "statuses"],
+        &["not-the-slave", "unknown-key", "error-body", "json-only", "statuses"],
     ),
     (
         |good, request, stream| match request.line.starts_with("GET") {

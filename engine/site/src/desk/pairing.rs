@@ -6,7 +6,7 @@ use std::time::Duration;
 use warifu_core::{PoolId, SegmentId, SiteName};
 use warifu_keystore::{
     Adopted, DELIVERED_SEGMENT_BYTES_MAX, Deliverer, DeliveryError, Gathering, KeyError, KeyId,
-    Pairing, PendingSegment, Repeats,
+    Pairing, PendingSegment, Repeats, SegmentRefusal,
 };
 use warifu_link::body::{Adopt, Compared, Offer, Offered, OfferedState};
 use warifu_link::{Message, Status};
@@ -22,7 +22,10 @@ const ANSWER_BYTES_MAX: u64 = 16 << 20;
 const LOST_ANSWERS_MAX: u32 = 3;
 
 /// Links of which a segment may be half gathered at a time.
-pub(crate) const GATHERINGS_MAX: usize = 8;
+const GATHERINGS_MAX: usize = 8;
+
+/// How long one is kept whose gateway does not come back: it takes memory, and another's place.
+pub(crate) const GATHERING_KEPT: Duration = Duration::from_secs(900);
 
 /// How gathering went on.
 enum Progress {
@@ -204,7 +207,12 @@ impl Desk {
         let (pairing, segment) = (self.pairing()?, segment_of(message));
         drop(self.site.take_gathering(self.greeted.link, segment));
         let is_known = only_pending(&pairing, segment)?.is_some();
-        pairing.discard(segment).map_err(key)?;
+        match pairing.discard(segment) {
+            // A gateway restored from before it added the segment. It holds those positions for
+            // lost, and only its pending segment is to go.
+            Ok(()) | Err(KeyError::Segment { reason: SegmentRefusal::Twice, .. }) => {}
+            Err(error) => return Err(key(error)),
+        }
         if why == Withdrawal::Differs && is_known {
             tracing::error!(alarm = "kme-mismatch", %segment, "the two ends got different key");
             let now = self.site.clock().unix_s();

@@ -5,24 +5,34 @@ use super::pair::{self, Outcome, Pairer};
 use super::{FetchGoal, FetchRequest, FetchedRow, stopped, told};
 use crate::failure::{Class, Failure};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use warifu_core::{PoolId, SiteName};
 use warifu_kernels::Isa;
 use warifu_keystore::fetch::FetchManner;
-use warifu_keystore::{Deliverer, KeyStore, Pairing};
+use warifu_keystore::{Deliverer, KeyStore, Pairing, PendingSegment};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::clock::Clock;
 
 /// Key in each direction up to which it is fetched where nothing is said, in bytes.
 const WATERMARK_BYTES: u64 = 1 << 30;
 
-/// Less than this is not fetched to reach a watermark, in bytes.
-const CRUMB_BYTES: u64 = 64 << 10;
+/// Fetched beyond a watermark, in bytes: what a connection spends must not bring the next one.
+const MARGIN_BYTES: u64 = 64 << 10;
 
 /// The shortest and the longest pause where a KME or a site has nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What is short of a watermark is fetched once it is this part of it; less of it, only after a
+/// while. Each connection costs key, and each segment is a file.
+const SHORT_PART: u64 = 16;
+const SHORT_PART_LATER: u64 = 256;
+const LATER: Duration = Duration::from_secs(600);
+
+/// How long key that this end has waits for the site's KME, in seconds. Without an end, one key
+/// that it never gives would keep all others away.
+const PENDING_S_MAX: u64 = 900;
 
 /// How often a pause looks whether it is to end.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -32,7 +42,7 @@ pub(super) struct Order {
     pub(super) site: SiteName,
     pub(super) pool: PoolId,
     pub(super) deliverer: Deliverer,
-    pub(super) dial: Arc<Mutex<Dial>>,
+    pub(super) dial: Dial,
     pub(super) keys: Arc<KeyStore>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) isa: Isa,
@@ -53,7 +63,9 @@ pub(super) fn fetch_one(
         names_refused: 0,
         error: None,
     };
-    let mut errand = Errand { order, request, stop, added, row, has_looked: false };
+    let vain_since = order.clock.elapsed();
+    let (settled, is_unknown) = (None, true);
+    let mut errand = Errand { order, request, stop, added, row, vain_since, settled, is_unknown };
     let failure = errand.run().err();
     if let Some(failure) = &failure {
         errand.row.error = Some(told(failure));
@@ -68,8 +80,12 @@ struct Errand<'a> {
     stop: &'a AtomicBool,
     added: &'a mpsc::Sender<u64>,
     row: FetchedRow,
-    /// Whether the site was asked what an earlier fetch left undone.
-    has_looked: bool,
+    /// Since when nothing came.
+    vain_since: Duration,
+    /// When the goal was reached, where nothing went wrong since.
+    settled: Option<Duration>,
+    /// Whether the site may lack, or have, what this end does not know of.
+    is_unknown: bool,
 }
 
 impl Errand<'_> {
@@ -80,20 +96,27 @@ impl Errand<'_> {
             Failure::new(Class::Busy, "fetch-running", what).next("wait until it ends, or stop it")
         })?;
         self.expect_trusted(&pairing)?;
-        let (mut pause, mut waited) = (PAUSE_MIN, Duration::ZERO);
+        let mut pause = PAUSE_MIN;
         loop {
+            if self.has_enough()? {
+                if self.stop.load(Relaxed) {
+                    return Ok(());
+                }
+                self.pause(PAUSE_MAX / 10);
+                continue;
+            }
             let segments_before = self.row.segments;
-            let failure = match self.round(&pairing) {
+            let outcome = self.round(&pairing);
+            let has_more = self.row.segments > segments_before;
+            if has_more || matches!(outcome, Ok(true)) {
+                (pause, self.vain_since) = (PAUSE_MIN, self.order.clock.elapsed());
+            }
+            self.settled = matches!(outcome, Ok(true)).then(|| self.order.clock.elapsed());
+            let failure = match outcome {
                 Ok(is_done) if is_done && !self.request.follow => return Ok(()),
                 Ok(_) if self.stop.load(Relaxed) => None,
-                Ok(false) if self.row.segments == segments_before => Some(self.unusable()),
-                Ok(is_done) => {
-                    (pause, waited) = (PAUSE_MIN, Duration::ZERO);
-                    if is_done {
-                        self.pause(PAUSE_MAX / 10);
-                    }
-                    continue;
-                }
+                Ok(is_done) if is_done || has_more => continue,
+                Ok(_) => Some(self.unusable()),
                 Err(failure) => Some(failure),
             };
             if self.stop.load(Relaxed) {
@@ -105,20 +128,36 @@ impl Errand<'_> {
             let Some(failure) = failure else { continue };
             let now = self.order.clock.unix_s();
             pairing.note(|standing| standing.fail(&told(&failure), now))?;
-            let may_wait = self.request.follow || waited < self.request.patience;
-            if self.row.segments > segments_before {
-                (pause, waited) = (PAUSE_MIN, Duration::ZERO);
-            }
             // A KME that breaks the protocol may be sound again a moment later.
             let may_mend = failure.class().is_retryable() || failure.code() == "kme-malformed";
-            if !may_mend || !may_wait {
+            if !may_mend || (!self.request.follow && self.patience_left().is_zero()) {
                 return Err(failure);
             }
             tracing::info!(site = self.row.site, why = told(&failure), "fetching goes on later");
             self.pause(pause);
-            waited += pause;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Whether whoever follows need not even connect.
+    fn has_enough(&self) -> Result<bool, Failure> {
+        let Some(settled) = self.settled else { return Ok(false) };
+        let is_later = self.order.clock.elapsed() >= settled + LATER;
+        let part = if is_later { SHORT_PART_LATER } else { SHORT_PART };
+        Ok(self.lacking()? <= self.part_of_watermark(part))
+    }
+
+    fn part_of_watermark(&self, part: u64) -> u64 {
+        match self.request.goal {
+            FetchGoal::Watermark(asked) => self.watermark_bytes(asked) / part,
+            FetchGoal::Bytes(_) => 0,
+        }
+    }
+
+    /// How long whoever does not follow still waits.
+    fn patience_left(&self) -> Duration {
+        let waited = self.order.clock.elapsed().saturating_sub(self.vain_since);
+        self.request.patience.saturating_sub(waited)
     }
 
     /// Refuses a deliverer whose key differed at the two ends again and again.
@@ -143,28 +182,41 @@ impl Errand<'_> {
     /// enough.
     fn round(&mut self, pairing: &Pairing) -> Result<bool, Failure> {
         let mut pairer = Pairer::of(pairing, &self.order);
-        let done = self.round_over(pairing, &mut pairer);
-        // Whatever came of it: key that the connection has left goes back.
+        let worked = self.work(pairing, &mut pairer);
+        // Whatever happened: what is left of the connection's key would else be burned.
         pairer.close();
-        done
+        worked?;
+        // Closing costs key, too: whoever follows is not to run after the last bytes for ever.
+        let missing_bytes_max = match self.request.follow {
+            true => self.part_of_watermark(SHORT_PART_LATER),
+            false => 0,
+        };
+        Ok(self.lacking()? <= missing_bytes_max)
     }
 
-    fn round_over(&mut self, pairing: &Pairing, pairer: &mut Pairer<'_>) -> Result<bool, Failure> {
-        if !self.has_looked {
-            pairer.connect()?;
-            self.has_looked = true;
+    fn work(&mut self, pairing: &Pairing, pairer: &mut Pairer<'_>) -> Result<(), Failure> {
+        let pending = pairing.pending()?;
+        // A connection costs key, so that there is none while only the KME is waited for.
+        if self.is_unknown || !pending.is_empty() {
+            pairer.connect(&mut self.order.dial)?;
+            self.is_unknown = false;
         }
-        for pending in pairing.pending()? {
-            let outcome = pairer.pair(&pending, self.stop)?;
-            self.count(pairing, &outcome)?;
+        for pending in pending {
+            let paired = self.pair(pairing, pairer, &pending);
+            self.is_unknown |= paired.is_err();
+            paired?;
         }
         let lacking = self.lacking()?;
         if lacking == 0 {
-            return Ok(true);
+            return Ok(());
         }
+        let wanted = match self.request.goal {
+            FetchGoal::Bytes(_) => lacking,
+            FetchGoal::Watermark(_) => lacking.saturating_add(MARGIN_BYTES),
+        };
         let deliverer = self.order.deliverer.clone();
-        let gatherer = Gatherer::new(&deliverer, self.manner(), lacking, self.stop);
-        let ended = std::thread::scope(|scope| {
+        let gatherer = Gatherer::new(&deliverer, self.manner(), wanted, self.stop);
+        std::thread::scope(|scope| {
             // One segment waits here at most, while the one before is paired.
             let (sender, receiver) = mpsc::sync_channel::<Harvest>(0);
             let gathering = scope.spawn(move || gatherer.run(pairing, &sender));
@@ -172,14 +224,39 @@ impl Errand<'_> {
             for harvest in receiver {
                 paired = self.keep_and_pair(pairing, pairer, harvest);
                 if paired.is_err() {
+                    self.is_unknown = true;
                     break;
                 }
             }
             let gathered = gathering.join();
             paired.and_then(|()| gathered.unwrap_or_else(|_| Err(stopped())))
-        });
-        ended?;
-        Ok(self.lacking()? == 0)
+        })
+    }
+
+    /// Pairs a segment, or gives it up where the site's KME has not given it for too long.
+    fn pair(
+        &mut self,
+        pairing: &Pairing,
+        pairer: &mut Pairer<'_>,
+        pending: &PendingSegment,
+    ) -> Result<(), Failure> {
+        let outcome = match pairer.pair(pending, self.stop) {
+            Err(failure) if pair::is_of_site_kme(&failure) => {
+                let now = self.order.clock.unix_s();
+                let mut since = now;
+                pairing.note(|standing| {
+                    since = *standing.pending_unix_s.get_or_insert(now);
+                })?;
+                if now.saturating_sub(since) < PENDING_S_MAX {
+                    return Err(failure);
+                }
+                pairer.forget(pending)?;
+                Outcome::Lost(format!("it was waited for too long: {}", told(&failure)))
+            }
+            outcome => outcome?,
+        };
+        pairing.note(|standing| standing.pending_unix_s = None)?;
+        self.count(pairing, &outcome)
     }
 
     fn keep_and_pair(
@@ -203,8 +280,11 @@ impl Errand<'_> {
         }
         match kept.pending {
             Some(pending) => {
-                let outcome = pairer.pair(&pending, self.stop)?;
-                self.count(pairing, &outcome)
+                // Only now that it is durable: key of a KME comes once.
+                if !pairer.is_connected() {
+                    pairer.connect(&mut self.order.dial)?;
+                }
+                self.pair(pairing, pairer, &pending)
             }
             None => Ok(()),
         }
@@ -254,18 +334,17 @@ impl Errand<'_> {
         match self.request.goal {
             FetchGoal::Bytes(bytes) => Ok(bytes.saturating_sub(self.row.bytes)),
             FetchGoal::Watermark(bytes) => {
-                let own = self.order.deliverer.watermark_bytes;
-                let bytes = bytes.or(own).unwrap_or(WATERMARK_BYTES);
+                let bytes = self.watermark_bytes(bytes);
                 let status = self.order.keys.pool_status(self.order.pool)?;
                 let lacks =
                     status.directions.iter().map(|side| bytes.saturating_sub(side.bytes_left));
-                // Pairing takes key itself: crumbs would be used up as they come.
-                match lacks.sum::<u64>() {
-                    0 => Ok(0),
-                    lacks => Ok(lacks.max(CRUMB_BYTES)),
-                }
+                Ok(lacks.sum())
             }
         }
+    }
+
+    fn watermark_bytes(&self, asked: Option<u64>) -> u64 {
+        asked.or(self.order.deliverer.watermark_bytes).unwrap_or(WATERMARK_BYTES)
     }
 
     /// The deliverer answers, and nothing of it could be used.
@@ -277,7 +356,7 @@ impl Errand<'_> {
 
     fn manner(&self) -> FetchManner {
         FetchManner {
-            patience: if self.request.follow { PAUSE_MAX } else { self.request.patience },
+            patience: if self.request.follow { PAUSE_MAX } else { self.patience_left() },
             ..self.order.deliverer.manner.clone()
         }
     }

@@ -75,8 +75,11 @@ impl<'a> Gatherer<'a> {
                 limits.key_bytes_max.min(self.manner.answer_key_bytes_max)
             }
         };
-        let named = key_bytes.max(1).saturating_mul(DELIVERED_KEYS_MAX);
-        Ok(self.deliverer.segment_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX).min(named))
+        let key_bytes = key_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX);
+        let named = key_bytes.saturating_mul(DELIVERED_KEYS_MAX);
+        let most = self.deliverer.segment_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX).min(named);
+        // Whole keys: the last one must not make it longer than a segment may be.
+        Ok(if key_bytes < most { most - most % key_bytes } else { most })
     }
 
     /// What there is of one segment, and how it ended.

@@ -10,15 +10,13 @@ use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use warifu_core::SiteName;
 use warifu_keystore::{Deliverer, Deliveries, DeliveryError};
 
-/// Key paired at a time where nothing is set, in bytes, of short keys and of long ones.
-const SEGMENT_BYTES: u64 = 4 << 20;
-const LONG_SEGMENT_BYTES: u64 = 32 << 20;
-const LONG_KEY_BYTES: u64 = 64 << 10;
+/// Key paired at a time where nothing is set, in bytes. Less where keys are short, or come slowly.
+const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// How often rates are learnt from what arrives, at most.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
@@ -193,7 +191,7 @@ impl Vault {
             site: row.site.clone(),
             pool: self.link_of(row)?.into(),
             deliverer,
-            dial: Arc::new(Mutex::new(self.dialer(row, Purpose::Pair, Patience::Once)?)),
+            dial: self.dialer(row, Purpose::Pair, Patience::Once)?,
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             isa: self.isa,
@@ -212,13 +210,11 @@ impl Deliveries for Configured {
 
 fn configured(kme: PeerKme) -> Deliverer {
     let PeerKme { delivery, peer, settings } = kme;
-    let long = settings.manner.key_bytes.is_some_and(|bytes| bytes >= LONG_KEY_BYTES);
-    let usual = if long { LONG_SEGMENT_BYTES } else { SEGMENT_BYTES };
     Deliverer {
         delivery,
         peer,
         class: settings.class,
-        segment_bytes: settings.segment_bytes.unwrap_or(usual),
+        segment_bytes: settings.segment_bytes.unwrap_or(SEGMENT_BYTES),
         manner: settings.manner,
         watermark_bytes: settings.watermark_bytes,
     }

@@ -3,8 +3,8 @@
 use super::errand::Order;
 use super::stopped;
 use crate::failure::{Class, Failure};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use warifu_core::{Direction, KeyRange};
 use warifu_kernels::Isa;
@@ -24,6 +24,13 @@ const OFFERS_IN_VAIN_MAX: u32 = 8;
 /// How long to wait before a site is asked again: so much longer each time.
 const OFFER_PAUSE: Duration = Duration::from_millis(250);
 
+/// Codes of failures of the site's KME.
+const SITE_REFUSED: &str = "kme-refuses-site";
+const SITE_AWAY: &str = "kme-away-at-site";
+
+/// Most key that an end may have lost and go on, in bytes.
+const LOST_BYTES_MAX: u64 = 1 << 40;
+
 /// What came of a segment.
 pub(super) enum Outcome {
     /// It is key of the link, so many bytes.
@@ -39,7 +46,6 @@ pub(super) struct Pairer<'a> {
     keys: Arc<KeyStore>,
     clock: Arc<dyn Clock>,
     isa: Isa,
-    dial: Arc<Mutex<Dial>>,
     pairing: &'a Pairing,
     deliverer: Deliverer,
     peer: Option<Peer>,
@@ -57,23 +63,27 @@ pub(super) fn differs(source: &str, site: &str, is_stopped: bool) -> Failure {
     )
 }
 
+/// Whether it is the site's KME that gives a segment not, or not yet.
+pub(super) fn is_of_site_kme(failure: &Failure) -> bool {
+    matches!(failure.code(), SITE_REFUSED | SITE_AWAY)
+}
+
 impl<'a> Pairer<'a> {
     pub(super) fn of(pairing: &'a Pairing, order: &Order) -> Self {
         let (keys, clock, isa) = (order.keys.clone(), order.clock.clone(), order.isa);
-        let (dial, deliverer) = (order.dial.clone(), order.deliverer.clone());
-        Self { keys, clock, isa, dial, pairing, deliverer, peer: None }
+        Self { keys, clock, isa, pairing, deliverer: order.deliverer.clone(), peer: None }
     }
 
-    /// Connects, unless that is done, and finishes what an earlier connection left half done.
-    pub(super) fn connect(&mut self) -> Result<(), Failure> {
-        if self.peer.is_some() {
-            return Ok(());
-        }
-        let mut peer = (self.dial.lock().unwrap_or_else(PoisonError::into_inner))()?;
+    /// Connects, and finishes what an earlier connection left half done.
+    pub(super) fn connect(&mut self, dial: &mut Dial) -> Result<(), Failure> {
+        let mut peer = dial()?;
         let PoolEnds { a_to_b, b_to_a } = peer.ends();
         for (direction, there) in [(Direction::AToB, a_to_b), (Direction::BToA, b_to_a)] {
             let here = self.pairing.end(direction)?;
             if there > here {
+                if there - here > LOST_BYTES_MAX {
+                    return Err(Self::absurd_end(there - here));
+                }
                 let range = KeyRange::between(here, there);
                 tracing::warn!(%range, ?direction, "key that only the site has: burned");
                 self.pairing.fill_lost(direction, range)?;
@@ -104,17 +114,30 @@ impl<'a> Pairer<'a> {
         Ok(self.pairing.keep(gathered, direction, origin, Repeats::LeaveOut)?)
     }
 
+    /// Whether there is a connection.
+    pub(super) const fn is_connected(&self) -> bool {
+        self.peer.is_some()
+    }
+
     /// Pairs a segment. After a failure it stays pending.
     pub(super) fn pair(
         &mut self,
         pending: &PendingSegment,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
-        self.connect()?;
         let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
         let outcome = self.pair_over(&mut peer, pending, stop);
-        self.peer = Some(peer).filter(Peer::is_idle);
+        // One that broke says so itself.
+        self.peer = Some(peer);
         outcome
+    }
+
+    /// Forgets a pending segment at both ends.
+    pub(super) fn forget(&mut self, pending: &PendingSegment) -> Result<(), Failure> {
+        let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
+        let forgotten = self.give_up(&mut peer, pending, Withdrawal::GivenUp);
+        self.peer = Some(peer);
+        forgotten
     }
 
     /// Ends the connection; what of its key is left goes back where that is possible.
@@ -179,7 +202,7 @@ impl<'a> Pairer<'a> {
                 Err(PeerError::Refused { status: Status::Refused, text }) => {
                     let what =
                         format!("the site gets no key from {}: {text}", self.deliverer.source());
-                    return Err(Failure::new(Class::Authentication, "kme-refuses-site", what)
+                    return Err(Failure::new(Class::Authentication, SITE_REFUSED, what)
                         .next("see to the section [kme.NAME] of the site's config.toml"));
                 }
                 Err(PeerError::Refused { status: Status::Limit, text }) => {
@@ -199,7 +222,7 @@ impl<'a> Pairer<'a> {
             }
             if vain >= OFFERS_IN_VAIN_MAX {
                 let what = format!("the site has no key from its KME yet: {}", offered.why);
-                return Err(Failure::new(Class::Temporary, "kme-away-at-site", what)
+                return Err(Failure::new(Class::Temporary, SITE_AWAY, what)
                     .next("see that the site's KME runs; the segment is kept until then"));
             }
             self.clock.pause(OFFER_PAUSE * vain);
@@ -215,6 +238,12 @@ impl<'a> Pairer<'a> {
     ) -> Result<(), Failure> {
         peer.withdraw(pending.segment, why)?;
         Ok(self.pairing.discard(pending.segment)?)
+    }
+
+    fn absurd_end(bytes: u64) -> Failure {
+        let what = format!("the site says that it has {bytes} bytes of key that this end lacks");
+        Failure::new(Class::Authentication, "link-end", what)
+            .next("look at the site; if this vault is an old copy, make a new link")
     }
 
     fn courier_under_way() -> Failure {

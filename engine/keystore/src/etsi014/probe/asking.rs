@@ -90,7 +90,7 @@ pub(super) struct Asker<'a> {
     pub(super) errors: u64,
     /// Statuses that the protocol does not have.
     pub(super) odd_statuses: BTreeSet<u16>,
-    /// Types of bodies that are not JSON's.
+    /// Types of bodies that are not JSON's, and bodies that are none.
     pub(super) odd_types: BTreeSet<String>,
 }
 
@@ -160,7 +160,10 @@ impl<'a> Asker<'a> {
         if !kind.to_ascii_lowercase().starts_with("application/json") {
             self.odd_types.insert(kind);
         }
-        let json: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let json: Value = serde_json::from_slice(&body).unwrap_or_else(|_| {
+            self.odd_types.insert(format!("status {status} with a body that is no JSON"));
+            Value::Null
+        });
         if status == 200 {
             self.note_keys(&json);
         } else {
