@@ -10,7 +10,7 @@ use warifu_e2e::{Backup, Kme, Lab, Running, sample};
 const RATE: [&str; 4] = ["--rate", "64000000", "--initial", "1048576"];
 
 fn attach(lab: &mut Lab) -> Kme {
-    Kme::attach(lab, &[&QUICK[..], &RATE].concat(), "segment_bytes = \"2MiB\"")
+    Kme::attach(lab, &[&QUICK[..], &RATE].concat(), "segment_bytes = \"256KiB\"")
 }
 
 /// Lets a little come, so that there is a rate; then the KME has nothing.
