@@ -109,6 +109,7 @@ impl<'a> Gatherer<'a> {
             }
             ControlFlow::Continue(())
         });
+        refused += u64::from(matches!(ended, Err(DeliveryError::Malformed { .. })));
         pairing.note(|standing| {
             standing.answers_refused += refused;
             standing.names_refused += repeated;
