@@ -24,10 +24,6 @@ const OFFERS_IN_VAIN_MAX: u32 = 8;
 /// How long to wait before a site is asked again: so much longer each time.
 const OFFER_PAUSE: Duration = Duration::from_millis(250);
 
-/// Codes of failures of the site's KME.
-const SITE_REFUSED: &str = "kme-refuses-site";
-const SITE_AWAY: &str = "kme-away-at-site";
-
 /// Most key that an end may have lost and go on, in bytes.
 const LOST_BYTES_MAX: u64 = 1 << 40;
 
@@ -65,7 +61,7 @@ pub(super) fn differs(source: &str, site: &str, is_stopped: bool) -> Failure {
 
 /// Whether it is the site's KME that gives a segment not, or not yet.
 pub(super) fn is_of_site_kme(failure: &Failure) -> bool {
-    matches!(failure.code(), SITE_REFUSED | SITE_AWAY)
+    matches!(failure.code(), "kme-refuses-site" | "kme-away-at-site")
 }
 
 impl<'a> Pairer<'a> {
@@ -202,7 +198,7 @@ impl<'a> Pairer<'a> {
                 Err(PeerError::Refused { status: Status::Refused, text }) => {
                     let what =
                         format!("the site gets no key from {}: {text}", self.deliverer.source());
-                    return Err(Failure::new(Class::Authentication, SITE_REFUSED, what)
+                    return Err(Failure::new(Class::Authentication, "kme-refuses-site", what)
                         .next("see to the section [kme.NAME] of the site's config.toml"));
                 }
                 Err(PeerError::Refused { status: Status::Limit, text }) => {
@@ -222,7 +218,7 @@ impl<'a> Pairer<'a> {
             }
             if vain >= OFFERS_IN_VAIN_MAX {
                 let what = format!("the site has no key from its KME yet: {}", offered.why);
-                return Err(Failure::new(Class::Temporary, SITE_AWAY, what)
+                return Err(Failure::new(Class::Temporary, "kme-away-at-site", what)
                     .next("see that the site's KME runs; the segment is kept until then"));
             }
             self.clock.pause(OFFER_PAUSE * vain);
