@@ -2,8 +2,9 @@
 
 use super::gather::{Gatherer, Harvest};
 use super::pair::{self, Outcome, Pairer};
-use super::{FetchGoal, FetchRequest, FetchedRow, stopped, told};
+use super::{FetchGoal, FetchRequest, FetchedRow, stopped};
 use crate::failure::{Class, Failure};
+use crate::plan::error_chain;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -68,7 +69,7 @@ pub(super) fn fetch_one(
     let mut errand = Errand { order, request, stop, added, row, vain_since, settled, is_unknown };
     let failure = errand.run().err();
     if let Some(failure) = &failure {
-        errand.row.error = Some(told(failure));
+        errand.row.error = Some(error_chain(failure));
     }
     (errand.row, failure)
 }
@@ -127,13 +128,17 @@ impl Errand<'_> {
             }
             let Some(failure) = failure else { continue };
             let now = self.order.clock.unix_s();
-            pairing.note(|standing| standing.fail(&told(&failure), now))?;
+            pairing.note(|standing| standing.fail(&error_chain(&failure), now))?;
             // A KME that breaks the protocol may be sound again a moment later.
             let may_mend = failure.class().is_retryable() || failure.code() == "kme-malformed";
             if !may_mend || (!self.request.follow && self.patience_left().is_zero()) {
                 return Err(failure);
             }
-            tracing::info!(site = self.row.site, why = told(&failure), "fetching goes on later");
+            tracing::info!(
+                site = self.row.site,
+                why = error_chain(&failure),
+                "fetching goes on later"
+            );
             self.pause(pause);
             pause = (pause * 2).min(PAUSE_MAX);
         }
@@ -173,7 +178,7 @@ impl Errand<'_> {
             is_stopped = standing.is_stopped();
         })?;
         match is_stopped {
-            true => Err(pair::differs(&source, &self.row.site, true)),
+            true => Err(pair::differs(&source, &self.row.site)),
             false => Ok(()),
         }
     }
@@ -251,7 +256,7 @@ impl Errand<'_> {
                     return Err(failure);
                 }
                 pairer.forget(pending)?;
-                Outcome::Lost(format!("it was waited for too long: {}", told(&failure)))
+                Outcome::Lost(format!("it was waited for too long: {}", error_chain(&failure)))
             }
             outcome => outcome?,
         };
@@ -322,7 +327,7 @@ impl Errand<'_> {
                     is_stopped = standing.is_stopped();
                 })?;
                 match is_stopped {
-                    true => Err(pair::differs(source, site, true)),
+                    true => Err(pair::differs(source, site)),
                     false => Ok(()),
                 }
             }

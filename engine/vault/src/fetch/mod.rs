@@ -6,6 +6,7 @@ mod pair;
 
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::plan::error_chain;
 use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
 use serde::Serialize;
@@ -179,7 +180,7 @@ impl Vault {
             match self.kme_for(&party) {
                 Ok(found) => known.extend(found.map(|kme| (party, configured(kme)))),
                 Err(failure) => {
-                    tracing::error!(%party, why = told(&failure), "a KME can't be used");
+                    tracing::error!(%party, why = error_chain(&failure), "a KME can't be used");
                 }
             }
         }
@@ -218,17 +219,6 @@ fn configured(kme: PeerKme) -> Deliverer {
         manner: settings.manner,
         watermark_bytes: settings.watermark_bytes,
     }
-}
-
-/// A failure with its causes, on one line.
-fn told(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut cause = std::error::Error::source(failure);
-    while let Some(source) = cause {
-        text = format!("{text}: {source}");
-        cause = source.source();
-    }
-    text
 }
 
 fn stopped() -> Failure {

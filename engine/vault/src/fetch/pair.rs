@@ -47,12 +47,9 @@ pub(super) struct Pairer<'a> {
     peer: Option<Peer>,
 }
 
-/// Why nothing more is fetched, or a segment is given up.
-pub(super) fn differs(source: &str, site: &str, is_stopped: bool) -> Failure {
-    let what = match is_stopped {
-        true => format!("{source} gave this end and {site} different key again and again"),
-        false => format!("{source} gave this end and {site} different key"),
-    };
+/// Why nothing more is fetched.
+pub(super) fn differs(source: &str, site: &str) -> Failure {
+    let what = format!("{source} gave this end and {site} different key again and again");
     Failure::new(Class::Authentication, "kme-mismatch", what).next(
         "nothing of it was used; find out which KME errs (`warifu key test`), then fetch with \
          --accept-mismatch",
