@@ -1,0 +1,67 @@
+//! Cards: something that holds a key, signs with it, and shows the certificate for it.
+
+/// How a card signs, as JWS names it (RFC 7518). The certificate decides it, never the asker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2,048 to 8,192 bits.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256; the signature is r and s, 32 bytes each.
+    Es256,
+    /// ECDSA on P-384 with SHA-384; the signature is r and s, 48 bytes each.
+    Es384,
+}
+
+/// A card in reach.
+pub trait Card {
+    /// The certificate of the key that signs, then those that the card knows above it, DER. Trust
+    /// rests on none of the latter.
+    ///
+    /// # Errors
+    /// Where the card is gone, hangs or has none.
+    fn chain(&mut self) -> Result<Vec<Vec<u8>>, CardError>;
+
+    /// How it signs.
+    ///
+    /// # Errors
+    /// As [`Card::chain`]; where its key is of no kind that is allowed.
+    fn algorithm(&mut self) -> Result<Algorithm, CardError>;
+
+    /// Signs `message` (hashing it is part of that): the signature as JWS has it.
+    ///
+    /// # Errors
+    /// Where the card is gone, hangs or refuses. A wrong PIN is not tried again.
+    fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, CardError>;
+
+    /// Whether it is a file for labs rather than a card.
+    fn is_software(&self) -> bool;
+}
+
+/// Why a card did not do it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// None there that fits.
+    #[error("no card: {0}")]
+    Absent(String),
+    /// The PIN is wrong.
+    #[error("the PIN is wrong{}", tries_left.map_or(String::new(), |left| format!(", {left} tries are left")))]
+    WrongPin {
+        /// Tries before the card locks, where the card tells.
+        tries_left: Option<u32>,
+    },
+    /// The card is locked.
+    #[error("the PIN is locked: too many wrong tries")]
+    Locked,
+    /// It did not answer in time.
+    #[error("the card did not answer within {seconds} s")]
+    Hangs {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// It or its driver fails.
+    #[error("the card or its driver fails: {0}")]
+    Failed(String),
+    /// A key or certificate that is not fit.
+    #[error("the card's key is not fit: {0}")]
+    Unfit(String),
+}

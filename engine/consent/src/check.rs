@@ -1,0 +1,1 @@
+//! What follows from statements: whether a site may release, bind or forget.
