@@ -6,7 +6,7 @@
 //! whole file can make a new chain; against him a copy of [`AuditHead`] is kept elsewhere.
 
 use crate::{Catalog, CatalogError, rows};
-use rusqlite::{Row, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 use serde_json::{Value, json};
 
 /// The longest event, in bytes of JSON.
@@ -74,27 +74,8 @@ impl Catalog {
         event: &str,
         at_unix_s: u64,
     ) -> Result<AuditHead, CatalogError> {
-        let refused = |why: String| CatalogError::Invalid { what: "an audit event", why };
-        if event.len() > EVENT_BYTES_MAX || kind.len() > KIND_BYTES_MAX {
-            let why = format!("at most {EVENT_BYTES_MAX} bytes, its kind {KIND_BYTES_MAX}");
-            return Err(refused(why));
-        }
-        let event: Value =
-            serde_json::from_str(event).map_err(|error| refused(format!("no JSON: {error}")))?;
         let writing = self.writing()?;
-        let head = read_head(&writing)?;
-        let sequence = head.entries;
-        let line = json!({"at": at_unix_s, "event": event, "kind": kind, "sequence": sequence});
-        let line = line.to_string();
-        let next = AuditHead { entries: sequence + 1, chain: chained(&head.chain, &line) };
-        writing.execute(
-            "INSERT INTO audit VALUES (?1, ?2, ?3)",
-            (rows::stored(sequence)?, &line, &next.chain),
-        )?;
-        writing.execute(
-            "UPDATE audit_head SET entries = ?1, chain = ?2",
-            (rows::stored(next.entries)?, &next.chain),
-        )?;
+        let next = append(&writing, &Event { kind, json: event, at_unix_s })?;
         writing.commit()?;
         Ok(next)
     }
@@ -104,21 +85,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::AuditBroken`] with the first entry that was edited, removed, added or moved.
     pub fn verify_audit(&self) -> Result<AuditHead, CatalogError> {
-        let reading = self.reading()?;
-        let mut at = AuditHead { entries: 0, chain: [0; 32] };
-        let mut query = reading.prepare_cached("SELECT * FROM audit ORDER BY sequence")?;
-        for entry in query.query_and_then([], AuditEntry::read)? {
-            let entry = entry?;
-            entry.follows(&at)?;
-            at = AuditHead { entries: at.entries + 1, chain: entry.chain };
-        }
-        match read_head(&reading)? == at {
-            true => Ok(at),
-            false => Err(CatalogError::AuditBroken {
-                sequence: at.entries,
-                why: "the log ends elsewhere than its head says",
-            }),
-        }
+        verify(&self.reading()?)
     }
 
     /// Up to `limit` entries from place `from` on.
@@ -126,14 +93,80 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
     pub fn audit(&self, from: u64, limit: u32) -> Result<Vec<AuditEntry>, CatalogError> {
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT * FROM audit WHERE sequence >= ?1 ORDER BY 1 LIMIT ?2")?;
-        query.query_and_then((rows::stored(from)?, limit), AuditEntry::read)?.collect()
+        entries(&self.connection, from, limit)
     }
 }
 
-fn read_head(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
+/// Something to be appended to an audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Its kind, such as `backup`.
+    pub kind: &'a str,
+    /// What happened: a JSON document, at most 64 KiB.
+    pub json: &'a str,
+    /// When, in seconds since 1970 UTC.
+    pub at_unix_s: u64,
+}
+
+/// Appends `event` within a transaction: it is in the log where that is committed.
+pub(crate) fn append(
+    writing: &Transaction<'_>,
+    event: &Event<'_>,
+) -> Result<AuditHead, CatalogError> {
+    let refused = |why: String| CatalogError::Invalid { what: "an audit event", why };
+    if event.json.len() > EVENT_BYTES_MAX || event.kind.len() > KIND_BYTES_MAX {
+        let why = format!("at most {EVENT_BYTES_MAX} bytes, its kind {KIND_BYTES_MAX}");
+        return Err(refused(why));
+    }
+    let told: Value =
+        serde_json::from_str(event.json).map_err(|error| refused(format!("no JSON: {error}")))?;
+    let head = read_head(writing)?;
+    let sequence = head.entries;
+    let (at, kind) = (event.at_unix_s, event.kind);
+    let line = json!({"at": at, "event": told, "kind": kind, "sequence": sequence});
+    let line = line.to_string();
+    let next = AuditHead { entries: sequence + 1, chain: chained(&head.chain, &line) };
+    writing.execute(
+        "INSERT INTO audit VALUES (?1, ?2, ?3)",
+        (rows::stored(sequence)?, &line, &next.chain),
+    )?;
+    writing.execute(
+        "UPDATE audit_head SET entries = ?1, chain = ?2",
+        (rows::stored(next.entries)?, &next.chain),
+    )?;
+    Ok(next)
+}
+
+/// Checks the whole log, and says where it stands.
+pub(crate) fn verify(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
+    let mut at = AuditHead { entries: 0, chain: [0; 32] };
+    let mut query = reading.prepare_cached("SELECT * FROM audit ORDER BY sequence")?;
+    for entry in query.query_and_then([], AuditEntry::read)? {
+        let entry = entry?;
+        entry.follows(&at)?;
+        at = AuditHead { entries: at.entries + 1, chain: entry.chain };
+    }
+    match read_head(reading)? == at {
+        true => Ok(at),
+        false => Err(CatalogError::AuditBroken {
+            sequence: at.entries,
+            why: "the log ends elsewhere than its head says",
+        }),
+    }
+}
+
+/// Up to `limit` entries from place `from` on.
+pub(crate) fn entries(
+    connection: &Connection,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, CatalogError> {
+    let mut query = connection
+        .prepare_cached("SELECT * FROM audit WHERE sequence >= ?1 ORDER BY 1 LIMIT ?2")?;
+    query.query_and_then((rows::stored(from)?, limit), AuditEntry::read)?.collect()
+}
+
+pub(crate) fn read_head(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
     let mut query = reading.prepare_cached("SELECT entries, chain FROM audit_head")?;
     let found = query
         .query_and_then([], |row| {

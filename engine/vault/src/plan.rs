@@ -13,7 +13,7 @@ use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteNa
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
 use warifu_pipeline::backup::remote::Dial;
-use warifu_pipeline::peer::{Peer, PeerError};
+use warifu_pipeline::peer::{Peer, PeerError, Pinged};
 
 /// What a placement is asked for.
 pub(crate) struct Wanted<'a> {
@@ -254,12 +254,14 @@ fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {
     if let Some(mut peer) = kept {
         peer.count_anew();
         match peer.ping() {
-            Ok((name, room_bytes)) => return Ok(Reached { peer, name, room_bytes }),
+            Ok(Pinged { site: name, room_bytes, .. }) => {
+                return Ok(Reached { peer, name, room_bytes });
+            }
             Err(_) => hang_up(peer),
         }
     }
     let mut peer = dial()?;
-    let (name, room_bytes) = peer.ping()?;
+    let Pinged { site: name, room_bytes, .. } = peer.ping()?;
     Ok(Reached { peer, name, room_bytes })
 }
 

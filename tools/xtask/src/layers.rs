@@ -100,6 +100,8 @@ const TABLE: &[Row] = &[
         &[
             "warifu-backend",
             "warifu-buffers",
+            "warifu-catalog",
+            "warifu-consent",
             "warifu-core",
             "warifu-kernels",
             "warifu-keystore",

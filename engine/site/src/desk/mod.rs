@@ -37,6 +37,7 @@ impl Declined {
 struct Answer {
     attempt: u32,
     argument0: u64,
+    argument1: u64,
     body: Vec<u8>,
     content: Option<Content>,
 }
@@ -113,6 +114,7 @@ impl Desk {
         };
         let mut message = asked.answer(status);
         message.argument0 = answer.argument0;
+        message.argument1 = answer.argument1;
         message.attempt = answer.attempt.max(asked.attempt);
         if let Some(Content { mut frame }) = answer.content {
             let body_bytes = frame.len() - BODY_OFFSET - TAG_BYTES;
@@ -142,6 +144,15 @@ impl Desk {
             Op::Compare => self.compare(&opened),
             Op::Adopt => self.adopt(&message, opened.body()),
             Op::Withdraw => self.withdraw(&message),
+            Op::Bind
+            | Op::Own
+            | Op::Challenge
+            | Op::Present
+            | Op::Find
+            | Op::Revoke
+            | Op::Contact
+            | Op::Forget
+            | Op::Hold => Err(Declined::new(Status::Refused, "this site keeps no register")),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }
@@ -151,7 +162,8 @@ impl Desk {
     fn ping(&self) -> Result<Answer, Declined> {
         let room = self.site.store().room_bytes().map_err(|error| declined(error.into()))?;
         let body = self.site.name().as_str().as_bytes().to_vec();
-        Ok(Answer { argument0: room.unwrap_or(u64::MAX), body, ..Answer::default() })
+        let argument1 = u64::from(self.site.enforces());
+        Ok(Answer { argument0: room.unwrap_or(u64::MAX), argument1, body, ..Answer::default() })
     }
 }
 
