@@ -9,5 +9,6 @@
 
 pub mod card;
 pub mod check;
+pub mod lab;
 pub mod statement;
 pub mod trust;
