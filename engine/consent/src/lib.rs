@@ -7,8 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bounds;
 pub mod card;
 pub mod check;
+pub mod jws;
 pub mod lab;
 pub mod statement;
 pub mod trust;
+mod untrue;
+mod wire;
+
+pub use untrue::{Fault, Unbound, Untrue};

@@ -1,9 +1,12 @@
 //! Statements that cards sign: compact JWS (RFC 7515), each kind with a `typ` of its own, so that
 //! none can be taken for another, nor a log-in elsewhere for any of them.
 
+use crate::wire::{self, hex16, hex32, maybe_text, text, x};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
+use std::str::FromStr;
 use warifu_core::{IndividualId, ObjectId, SiteName, XCoord};
 
 /// The version of every statement.
@@ -16,6 +19,12 @@ pub const STATEMENT_BYTES_MAX: usize = 64 << 10;
 pub trait Statement: Serialize + for<'de> Deserialize<'de> {
     /// The `typ` in the header: the context label of this kind.
     const TYPE: &'static str;
+
+    /// Whether what it says can be meant at all: lengths, order, version.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people.
+    fn well_formed(&self) -> Result<(), &'static str>;
 }
 
 /// SHA-256 of a public key as its certificate has it (SubjectPublicKeyInfo, DER).
@@ -219,19 +228,37 @@ pub struct BreakGlass {
     pub at: u64,
 }
 
-macro_rules! statements {
-    ($($name:ident: $label:literal,)+) => {
-        $(impl Statement for $name { const TYPE: &'static str = $label; })+
+macro_rules! printed {
+    ($($name:ident: $bytes:literal,)+) => {
+        $(
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(&wire::hex(&self.0))
+                }
+            }
+
+            impl FromStr for $name {
+                type Err = NotHex;
+
+                fn from_str(text: &str) -> Result<Self, NotHex> {
+                    wire::unhex(text).map(Self).ok_or(NotHex { bytes: $bytes })
+                }
+            }
+        )+
     };
 }
 
-statements! {
-    Enrolment: "warifu-enrolment+jwt",
-    Rebinding: "warifu-rebinding+jwt",
-    Consent: "warifu-consent+jwt",
-    Presence: "warifu-presence+jwt",
-    Revocation: "warifu-revocation+jwt",
-    BreakGlass: "warifu-break-glass+jwt",
+printed! {
+    KeyFingerprint: 32,
+    StatementId: 16,
+    Nonce: 32,
+}
+
+/// A text that is not the hexadecimal name that it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("must be {} lower-case hexadecimal digits", bytes * 2)]
+pub struct NotHex {
+    bytes: usize,
 }
 
 /// A statement as it came, taken apart but not believed yet: see [`crate::trust`].
