@@ -75,7 +75,7 @@ pub use status::{NextBackup, SiteStatus, StatusReport};
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};
 
-use config::{CONFIG_FILE, SiteConfig};
+use config::{CONFIG_FILE, ConsentPolicy, SiteConfig};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -130,8 +130,13 @@ impl Vault {
     ///
     /// # Errors
     /// Where there is one already, or the folder can't be written.
-    pub fn init(dir: &Path, name: SiteName, site: Option<SiteConfig>) -> Result<Self, Failure> {
-        Self::init_in(dir, name, site, Arc::new(ThisMachine))
+    pub fn init(
+        dir: &Path,
+        name: SiteName,
+        site: Option<SiteConfig>,
+        consent: ConsentPolicy,
+    ) -> Result<Self, Failure> {
+        Self::init_in(dir, name, site, consent, Arc::new(ThisMachine))
     }
 
     /// As [`init`](Self::init), in a world of the caller's.
@@ -142,6 +147,7 @@ impl Vault {
         dir: &Path,
         name: SiteName,
         site: Option<SiteConfig>,
+        consent: ConsentPolicy,
         world: Arc<dyn World>,
     ) -> Result<Self, Failure> {
         if dir.join(CONFIG_FILE).exists() {
@@ -150,7 +156,8 @@ impl Vault {
                 .next("use it as it is, or name another folder with --vault DIR"));
         }
         let is_gateway = site.is_none();
-        let config = Config::new(&name, site);
+        let mut config = Config::new(&name, site);
+        config.consent = consent;
         make_dir(dir)?;
         make_dir(&dir.join(KEYS))?;
         KeyStore::create(world.key_medium(&dir.join(KEYS)), world.entropy())?;
