@@ -21,6 +21,7 @@ mod find;
 mod individuals;
 mod intents;
 mod objects;
+mod persons;
 mod register;
 mod rows;
 mod schema;
@@ -35,6 +36,7 @@ pub use find::{ObjectPrefix, PlannedObject, PrefixError, Resolved, Search};
 pub use individuals::Individual;
 pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};
+pub use persons::{EnrolledCard, KnownConsent, KnownRevocation};
 pub use register::{
     Admission, Binding, Bindings, CheckpointRow, Claim, Forgotten, Hold, NewBinding, NewRevocation,
     Owner, Register, Silence, Standing,

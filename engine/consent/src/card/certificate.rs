@@ -38,9 +38,10 @@ impl OwnCertificate {
         }
         let key = certificate.public_key();
         let parameter = key.algorithm.parameters.as_ref().and_then(|any| any.as_oid().ok());
-        let algorithm = algorithm(&key.algorithm.algorithm, parameter.as_ref()).ok_or_else(|| {
-            unfit("its key is neither RSA nor ECDSA on P-256 or P-384, which are allowed")
-        })?;
+        let algorithm =
+            algorithm(&key.algorithm.algorithm, parameter.as_ref()).ok_or_else(|| {
+                unfit("its key is neither RSA nor ECDSA on P-256 or P-384, which are allowed")
+            })?;
         let public_key = key.subject_public_key.data.to_vec();
         Ok(Self { algorithm, public_key, der })
     }
