@@ -3,11 +3,7 @@
 use crate::Vault;
 use crate::failure::Failure;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
 use warifu_consent::trust::{Anchor, Role, TrustStore};
-
-/// The folder of pinned certificates within a vault.
-const TRUST: &str = "trust";
 
 /// A pinned certificate.
 #[derive(Debug, Clone, Serialize)]
@@ -30,7 +26,7 @@ impl Vault {
     /// # Errors
     /// Where it is no certificate, or not fit for the role.
     pub fn trust_add(&self, role: Role, pem: &[u8]) -> Result<AnchorRow, Failure> {
-        Ok(row(&TrustStore::add(&self.trust_folder(), role, pem)?))
+        Ok(row(&TrustStore::add(&self.trust_dir(), role, pem)?))
     }
 
     /// Takes in a list of certificates that their authority took back (PEM or DER).
@@ -38,7 +34,7 @@ impl Vault {
     /// # Errors
     /// Where it is none, or no pinned authority signed it.
     pub fn trust_add_crl(&self, list: &[u8]) -> Result<(), Failure> {
-        Ok(TrustStore::add_crl(&self.trust_folder(), list)?)
+        Ok(TrustStore::add_crl(&self.trust_dir(), list)?)
     }
 
     /// All pinned certificates.
@@ -54,22 +50,13 @@ impl Vault {
     /// # Errors
     /// Where none or several begin so.
     pub fn trust_remove(&self, prefix: &str) -> Result<AnchorRow, Failure> {
-        Ok(row(&TrustStore::remove(&self.trust_folder(), prefix)?))
+        Ok(row(&TrustStore::remove(&self.trust_dir(), prefix)?))
     }
 
     /// What is pinned now.
     pub(crate) fn trust_store(&self) -> Result<TrustStore, Failure> {
-        Ok(TrustStore::open(&self.trust_folder())?)
+        Ok(TrustStore::open(&self.trust_dir())?)
     }
-
-    /// Where pinned certificates lie.
-    pub(crate) fn trust_folder(&self) -> PathBuf {
-        folder_of(&self.dir)
-    }
-}
-
-fn folder_of(dir: &Path) -> PathBuf {
-    dir.join(TRUST)
 }
 
 fn row(anchor: &Anchor) -> AnchorRow {

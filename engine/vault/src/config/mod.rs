@@ -12,7 +12,7 @@ mod settings;
 mod show;
 mod value;
 
-pub use consent::ConsentPolicy;
+pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
@@ -68,7 +68,7 @@ pub struct Config {
     /// How many inputs share what key there is.
     #[serde(default)]
     pub batch: BatchPolicy,
-    /// Whether persons decide.
+    /// Whose word opens what.
     #[serde(default)]
     pub consent: ConsentPolicy,
     /// Named defaults for backups.

@@ -110,8 +110,12 @@ impl From<TrustError> for Failure {
                 let (code, next) = (untrue.code(), untrue.next());
                 Self::new(Class::Usage, code, what).because(untrue).next(next)
             }
-            TrustError::Pem { .. } => Self::new(Class::Usage, "trust-file", what)
+            TrustError::Given(_) => Self::new(Class::Usage, "trust-file", what)
                 .next("give a file with one certificate, `-----BEGIN CERTIFICATE-----`"),
+            TrustError::ListOfNobody { .. } | TrustError::OlderList { .. } => {
+                Self::new(Class::Usage, "trust-list", what)
+                    .next("give the authority's latest list, and pin that authority first")
+            }
             TrustError::NoSuch { .. } => Self::new(Class::NotFound, "trust-unknown", what)
                 .next("see `warifu trust list`; give more digits"),
             error => {
