@@ -22,6 +22,7 @@ mod forgettings;
 mod individuals;
 mod intents;
 mod objects;
+mod persons;
 mod register;
 mod rows;
 mod schema;
@@ -41,6 +42,7 @@ pub use forgettings::{Begun, Forgetting, GoneShare, HeldObject};
 pub use individuals::Individual;
 pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};
+pub use persons::{EnrolledCard, KnownConsent, KnownRevocation};
 pub use register::{
     Admission, Binding, Bindings, Claim, Forgotten, Hold, NewBinding, NewRevocation, Owner,
     Register, Silence, Standing,

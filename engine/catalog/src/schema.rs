@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i64 = 0x5752_4655;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1, FORMAT_2, checkpoints::TABLE, HOLDS];
+const STEPS: &[&str] = &[FORMAT_1, FORMAT_2, PERSONS, checkpoints::TABLE, HOLDS];
 
 const FORMAT_1: &str = "
 CREATE TABLE individuals (
@@ -143,6 +143,44 @@ CREATE TABLE forgotten_shares (
     at_unix_s INTEGER NOT NULL,
     evidence TEXT NOT NULL,
     PRIMARY KEY (object, x)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Persons' cards, and what they agreed to.
+const PERSONS: &str = "
+CREATE TABLE cards (
+    individual TEXT PRIMARY KEY REFERENCES individuals,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    evidence TEXT NOT NULL,
+    is_software INTEGER NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cards_held (
+    site TEXT NOT NULL REFERENCES sites ON DELETE CASCADE,
+    individual TEXT NOT NULL REFERENCES individuals,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    PRIMARY KEY (site, individual)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE consents (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    individual TEXT NOT NULL,
+    token TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revocations (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    individual TEXT NOT NULL,
+    token TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revocations_told (
+    revocation BLOB NOT NULL REFERENCES revocations,
+    site TEXT NOT NULL REFERENCES sites ON DELETE CASCADE,
+    PRIMARY KEY (revocation, site)
 ) STRICT, WITHOUT ROWID;
 ";
 

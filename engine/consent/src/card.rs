@@ -1,5 +1,12 @@
 //! Cards: something that holds a key, signs with it, and shows the certificate for it.
 
+mod address;
+mod certificate;
+mod file;
+
+pub use address::{CardAddress, NotAnAddress};
+pub use file::FileCard;
+
 /// How a card signs, as JWS names it (RFC 7518). The certificate decides it, never the asker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Algorithm {

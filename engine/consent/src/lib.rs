@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod card;
 pub mod check;
 pub mod jws;
+pub mod lab;
 pub mod statement;
 pub mod trust;
 mod untrue;

@@ -94,6 +94,7 @@ impl From<Refusal> for Failure {
             Refusal::UnknownSite(_) => (Class::NotFound, "site-unknown"),
             Refusal::NotEnoughSites { .. } => (Class::Usage, "sites-too-few"),
             Refusal::ZoneLoss { .. } => (Class::Usage, "zone-rule"),
+            Refusal::ConsentReach { .. } => (Class::Usage, "consent-rule"),
             Refusal::DomainReach { .. } | Refusal::ZoneAndDomain { .. } => {
                 (Class::Usage, "domain-rule")
             }

@@ -53,6 +53,8 @@ classes!(
     Temporary = 6 "temporary" true,
     /// The key budget does not cover it.
     Key = 7 "key-budget" true,
+    /// A card or token failed.
+    Card = 9 "card" false,
     /// A vault, site, object or individual is not there.
     NotFound = 10 "not-found" false,
     /// Another process holds it.

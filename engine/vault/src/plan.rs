@@ -162,6 +162,7 @@ impl Vault {
             to_site_fill_bytes_per_day: 0,
             from_site_fill_bytes_per_day: 0,
             network_bytes_per_second: self.config.placement.speed_of(&site.site),
+            enforces_consent: !self.config.consent.enforce,
         };
         if site.channel == Channel::Local {
             match self.local_store(site).and_then(|store| Ok(store.room_bytes()?)) {
