@@ -86,7 +86,7 @@ impl Vault {
     /// # Errors
     /// Where there is no such object, fewer than k shares are good or reachable, key does not
     /// cover it, or the output can't be written.
-    pub fn restore(
+    pub(crate) fn deliver_object(
         &self,
         request: &RestoreRequest,
         watch: Watch<'_>,
