@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use warifu_catalog::{AuditHead, Register};
+use warifu_consent::trust::RevocationPolicy;
 use warifu_link::body::Checkpoint;
 
 /// A site's rules about consent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConsentRules {
     /// Whether shares are released only as their persons agree.
     pub enforces: bool,
@@ -15,12 +16,19 @@ pub struct ConsentRules {
     /// revocation.
     pub revocation_hours: u32,
     /// How many officers may open an object without its person; none: nobody may.
-    pub officers: Option<u8>,
+    pub officers: Option<usize>,
+    /// What must be known about the revocation of certificates.
+    pub certificates: RevocationPolicy,
 }
 
 impl Default for ConsentRules {
     fn default() -> Self {
-        Self { enforces: true, revocation_hours: 72, officers: None }
+        Self {
+            enforces: true,
+            revocation_hours: 72,
+            officers: None,
+            certificates: RevocationPolicy::default(),
+        }
     }
 }
 

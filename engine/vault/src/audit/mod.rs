@@ -16,14 +16,10 @@ pub(crate) use witnesses::checkpoint_line_of;
 use crate::Vault;
 use crate::failure::{Class, Failure};
 use serde::Serialize;
-use std::path::PathBuf;
 use warifu_catalog::{
     AuditEntry, AuditHead, Catalog, CatalogError, CheckpointRow, Compared, Event, Register, Shown,
 };
 use warifu_core::LinkId;
-
-/// The file of a site's register within its vault.
-pub(crate) const REGISTER_FILE: &str = "register.sqlite";
 
 /// Who acts where no gateway asks: whoever works at this vault.
 pub(crate) const OPERATOR: &str = "operator";
@@ -190,15 +186,6 @@ impl Vault {
             Some(catalog) => Ok(Log::Gateway(catalog)),
             None => Ok(Log::Site(self.register()?)),
         }
-    }
-
-    /// The register of a site's vault, made where there is none yet.
-    pub(crate) fn register(&self) -> Result<Register, Failure> {
-        Ok(Register::open_or_create(&self.register_path())?)
-    }
-
-    fn register_path(&self) -> PathBuf {
-        self.dir.join(REGISTER_FILE)
     }
 
     /// Notes what is about to happen: durably, before this returns. Where it can't be noted it must

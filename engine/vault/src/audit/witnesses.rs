@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use std::path::PathBuf;
 use std::sync::Arc;
 use warifu_catalog::{
-    AuditHead, AuditKey, Catalog, CheckpointRow, Event, Exported, Site, checkpoint_line, hex,
+    AuditHead, AuditKey, Catalog, CheckpointRow, Event, Exported, Site, checkpoint_line,
     is_head_signed,
 };
 use warifu_core::{LinkId, SiteName};
@@ -162,9 +162,4 @@ pub(crate) fn checkpoint_line_of(shown: &Checkpoint) -> String {
         public_key: shown.public_key,
         signature: shown.signature,
     })
-}
-
-/// The beginning of a key, for people to compare.
-pub(super) fn short(public_key: &[u8; 32]) -> String {
-    hex(&public_key[..8])
 }
