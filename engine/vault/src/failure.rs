@@ -71,6 +71,8 @@ classes!(
     Incompatible = 15 "incompatible" false,
     /// A limit is reached.
     Limit = 16 "limit" false,
+    /// The audit log can't be written.
+    Audit = 17 "audit-log" true,
 );
 
 /// An operation that failed: what, why (its source), and what to do next.

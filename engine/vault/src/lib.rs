@@ -7,6 +7,7 @@
 
 mod adopt;
 mod alarms;
+mod audit;
 mod backup;
 mod batch;
 mod causes;
@@ -21,6 +22,8 @@ mod failure;
 mod fetch;
 mod find;
 mod foretell;
+mod forget;
+mod hold;
 mod jobs;
 mod journal;
 mod keys;
@@ -45,6 +48,9 @@ mod status;
 mod trust;
 pub mod world;
 
+pub use audit::{
+    AuditCheck, AuditExport, AuditFormat, AuditLine, AuditQuery, AuditReport, verify_audit_file,
+};
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
@@ -61,6 +67,10 @@ pub use estimate::{
 pub use failure::{Class, Failure};
 pub use fetch::{FetchGoal, FetchReport, FetchRequest, FetchedRow};
 pub use foretell::{KeyForecast, Point, PoolForecast};
+pub use forget::{
+    ErasedKey, ForgetReport, ForgetRequest, ForgottenObject, ForgottenShare, SignedReport,
+};
+pub use hold::{HoldReport, HoldRow};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};

@@ -1,9 +1,12 @@
-//! `[consent]`: whether persons decide here, and by whose word.
+//! `[consent]`: whether persons decide here.
 
 use serde::{Deserialize, Serialize};
 
 /// The longest reason not to ask for consent, in bytes.
 pub(super) const REASON_BYTES_MAX: usize = 256;
+
+/// Hours for which a site goes by the revocations that it has heard of, unless it says otherwise.
+const REVOCATION_HOURS: u32 = 72;
 
 /// Whether persons decide here. At a site: whether it releases shares to their consent only. At a
 /// gateway: whether persons are enrolled with their cards, and nothing is restored without consent.
@@ -15,10 +18,10 @@ pub struct ConsentPolicy {
     /// Why not; where they do, nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// For how many hours a site goes on releasing without contact with anyone who could know of a
-    /// revocation.
+    /// How long ago a site may last have been told, by anybody but who asks, that it knows of all
+    /// revocations, in hours.
     pub revocation_hours: u32,
-    /// How many officers together open an object without its person; 0: nobody does.
+    /// At a site: how many officers together open an object without its person; 0: nobody does.
     pub break_glass: u8,
     /// Whether a certificate is refused where nobody tells whether it was revoked.
     pub certificates: CertificateRule,
@@ -58,7 +61,7 @@ impl Default for ConsentPolicy {
         Self {
             enforce: true,
             reason: None,
-            revocation_hours: 72,
+            revocation_hours: REVOCATION_HOURS,
             break_glass: 0,
             certificates: CertificateRule::default(),
             ocsp: None,

@@ -68,7 +68,7 @@ pub struct Config {
     /// How many inputs share what key there is.
     #[serde(default)]
     pub batch: BatchPolicy,
-    /// Whose word opens what.
+    /// Whether persons decide.
     #[serde(default)]
     pub consent: ConsentPolicy,
     /// Named defaults for backups.

@@ -85,27 +85,13 @@ struct Offer {
 }
 
 impl Vault {
-    /// Rebuilds an object, or a range of it, from k good shares. On failure no output file is left,
-    /// a resumable restore's part aside.
+    /// Rebuilds an object, or a range of it, from k good shares that their sites let go. On failure
+    /// no output file is left, a resumable restore's part aside.
     ///
     /// # Errors
-    /// Where there is no such object, persons decide here, fewer than k shares are good or
-    /// reachable, key does not cover it, or the output can't be written.
-    pub fn restore(
-        &self,
-        request: &RestoreRequest,
-        watch: Watch<'_>,
-    ) -> Result<RestoreReport, Failure> {
-        self.restore_with(request, None, watch)
-    }
-
-    /// As [`restore`](Self::restore), with what the person gives for it. An object that another
-    /// gateway stored is found by the consent alone.
-    ///
-    /// # Errors
-    /// As `restore`; where too few sites find that consent and card suffice, or the card does not
-    /// sign.
-    pub fn restore_with(
+    /// Where there is no such object, consent or card do not suffice, fewer than k shares are good
+    /// or reachable, key does not cover it, or the output can't be written.
+    pub(crate) fn deliver_object(
         &self,
         request: &RestoreRequest,
         proof: Option<Proof<'_>>,
