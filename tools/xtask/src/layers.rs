@@ -50,6 +50,7 @@ const ALL: &[&str] = &[
     "warifu-keystore",
     "warifu-link",
     "warifu-catalog",
+    "warifu-consent",
     "warifu-pipeline",
     "warifu-site",
     "warifu-vault",
