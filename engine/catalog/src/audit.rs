@@ -5,9 +5,20 @@
 //! the chain stands beside the lines, so that cutting the end off is seen too. Who can rewrite the
 //! whole file can make a new chain; against him a copy of [`AuditHead`] is kept elsewhere.
 
+pub(crate) mod checkpoints;
+mod export;
+mod signing;
+
+pub use checkpoints::{CheckpointRow, Compared, Shown};
+pub use export::{
+    ExportError, Exported, checkpoint_line, from_hex, hex, read_checkpoint_line, verify_export,
+};
+pub use signing::{AuditKey, is_head_signed, is_report_signed};
+
 use crate::{Catalog, CatalogError, rows};
 use rusqlite::{Connection, Row, Transaction};
 use serde_json::{Value, json};
+use warifu_core::LinkId;
 
 /// The longest event, in bytes of JSON.
 const EVENT_BYTES_MAX: usize = 65_536;
@@ -94,6 +105,47 @@ impl Catalog {
     /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
     pub fn audit(&self, from: u64, limit: u32) -> Result<Vec<AuditEntry>, CatalogError> {
         entries(&self.connection, from, limit)
+    }
+
+    /// Where the log says that it stands.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn audit_head(&self) -> Result<AuditHead, CatalogError> {
+        read_head(&self.reading()?)
+    }
+
+    /// Compares the log with where it once stood.
+    ///
+    /// # Errors
+    /// As [`Catalog::audit_head`].
+    pub fn compare_audit(&self, once: &AuditHead) -> Result<Compared, CatalogError> {
+        let reading = self.reading()?;
+        checkpoints::compare(&reading, &read_head(&reading)?, once)
+    }
+
+    /// Holds another party's checkpoint, received at `now_unix_s`, in seconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] where its signature is wrong; [`CatalogError::Busy`],
+    /// [`CatalogError::Full`], [`CatalogError::Storage`].
+    pub fn keep_checkpoint(
+        &self,
+        shown: &CheckpointRow,
+        now_unix_s: u64,
+    ) -> Result<Shown, CatalogError> {
+        let writing = self.writing()?;
+        let fits = checkpoints::keep(&writing, shown, now_unix_s)?;
+        writing.commit()?;
+        Ok(fits)
+    }
+
+    /// The checkpoints that are held of a link, or of all, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Catalog::audit_head`].
+    pub fn checkpoints(&self, link: Option<LinkId>) -> Result<Vec<CheckpointRow>, CatalogError> {
+        checkpoints::held(&self.reading()?, link)
     }
 }
 

@@ -18,9 +18,11 @@ mod audit;
 mod commits;
 mod error;
 mod find;
+mod forgettings;
 mod individuals;
 mod intents;
 mod objects;
+mod persons;
 mod register;
 mod rows;
 mod schema;
@@ -28,16 +30,22 @@ mod settings;
 mod sites;
 
 pub use arrivals::{Arrival, KEPT_DAYS};
-pub use audit::{AuditEntry, AuditHead, Event};
+pub use audit::{
+    AuditEntry, AuditHead, AuditKey, CheckpointRow, Compared, Event, ExportError, Exported, Shown,
+    checkpoint_line, from_hex, hex, is_head_signed, is_report_signed, read_checkpoint_line,
+    verify_export,
+};
 pub use commits::{CommitRecord, CommittedShare};
 pub use error::CatalogError;
 pub use find::{ObjectPrefix, PlannedObject, PrefixError, Resolved, Search};
+pub use forgettings::{Begun, Forgetting, GoneShare, HeldObject};
 pub use individuals::Individual;
 pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};
+pub use persons::{EnrolledCard, KnownConsent, KnownRevocation};
 pub use register::{
-    Admission, Binding, Bindings, CheckpointRow, Claim, Forgotten, Hold, NewBinding, NewRevocation,
-    Owner, Register, Silence, Standing,
+    Admission, Binding, Bindings, Claim, Forgotten, Hold, NewBinding, NewRevocation, Owner,
+    Register, Silence, Standing,
 };
 pub use sites::{KeyBytes, NewSite, Site};
 

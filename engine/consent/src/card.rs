@@ -1,5 +1,13 @@
 //! Cards: something that holds a key, signs with it, and shows the certificate for it.
 
+mod address;
+mod certificate;
+mod file;
+
+pub use address::{CardAddress, NotAnAddress};
+pub use certificate::CertificateFacts;
+pub use file::FileCard;
+
 /// How a card signs, as JWS names it (RFC 7518). The certificate decides it, never the asker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Algorithm {
@@ -9,6 +17,18 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384; the signature is r and s, 48 bytes each.
     Es384,
+}
+
+impl Algorithm {
+    /// The name that JWS has for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+        }
+    }
 }
 
 /// A card in reach.

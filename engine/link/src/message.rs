@@ -356,7 +356,8 @@ impl Message {
             (Op::Find, false) => body::SESSION_BYTES..=body::SESSION_BYTES,
             (Op::Find, true) => 0..=body::FOUND_MAX * body::SHARE_STAT_BYTES,
             (Op::Revoke, false) => 1..=body::TOKEN_BYTES_MAX,
-            (Op::Contact, _) => 0..=body::CHECKPOINT_BYTES,
+            (Op::Contact, false) => 0..=body::CHECKPOINT_BYTES,
+            (Op::Contact, true) => 0..=body::CHECKPOINTS_MAX * body::CHECKPOINT_BYTES,
             (Op::Forget | Op::Hold, false) => 1..=body::REASON_BYTES_MAX,
             (Op::Discard | Op::Withdraw, _)
             | (Op::Store | Op::Commit | Op::Adopt, true)

@@ -99,7 +99,7 @@ impl Vault {
                 ocsp_url: consent.ocsp.clone(),
             },
         };
-        Enforcement { rules, trust_dir: self.trust_dir(), notary: None }
+        Enforcement { rules, trust_dir: self.trust_dir(), notary: self.notary() }
     }
 }
 

@@ -50,6 +50,7 @@ const ALL: &[&str] = &[
     "warifu-keystore",
     "warifu-link",
     "warifu-catalog",
+    "warifu-consent",
     "warifu-pipeline",
     "warifu-site",
     "warifu-vault",
@@ -81,6 +82,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     row("warifu-catalog", "engine/catalog", &["warifu-core"], &[]),
+    row("warifu-consent", "engine/consent", &["warifu-core"], &[]),
     row(
         "warifu-pipeline",
         "engine/pipeline",
@@ -137,7 +139,7 @@ const TABLE: &[Row] = &[
     row(
         "warifu",
         "tools/warifu",
-        &["warifu-core", "warifu-keystore", "warifu-site", "warifu-vault"],
+        &["warifu-consent", "warifu-core", "warifu-keystore", "warifu-site", "warifu-vault"],
         &["warifu-backend", "warifu-backend-local"],
     ),
     row("warifu-kme", "tools/kme", &[], &[]),

@@ -1,40 +1,11 @@
 //! Who was in contact when, what heads of audit logs were shown, and accepted silence.
 
 use super::Register;
+use crate::audit::checkpoints::{self, CheckpointRow, Shown};
 use crate::audit::{self, Event};
 use crate::{CatalogError, rows};
 use rusqlite::{OptionalExtension, Row};
 use warifu_core::LinkId;
-
-/// The head of another party's audit log as it signed it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CheckpointRow {
-    /// Over which link it came.
-    pub link: LinkId,
-    /// Entries of the log.
-    pub entries: u64,
-    /// The chain over all of them.
-    pub chain: [u8; 32],
-    /// When, in seconds since 1970 UTC.
-    pub at_unix_s: u64,
-    /// The signature.
-    pub signature: [u8; 64],
-    /// The key that signed.
-    pub public_key: [u8; 32],
-}
-
-impl CheckpointRow {
-    fn read(row: &Row<'_>) -> Result<Self, CatalogError> {
-        Ok(Self {
-            link: LinkId::from_bytes(rows::array(row, "link")?),
-            entries: rows::count(row, "entries")?,
-            chain: rows::array(row, "chain")?,
-            at_unix_s: rows::count(row, "at_unix_s")?,
-            signature: rows::array(row, "signature")?,
-            public_key: rows::array(row, "public_key")?,
-        })
-    }
-}
 
 /// Silence of all others that the operator accepts for a while.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,38 +46,24 @@ impl Register {
         })
     }
 
-    /// Keeps a checkpoint in place of the one before of the same link, which the caller has judged
-    /// to be its continuation.
+    /// Holds another party's checkpoint, received at `now_unix_s`, in seconds since 1970 UTC.
     ///
     /// # Errors
-    /// As [`Register::contact`].
-    pub fn keep_checkpoint(&self, shown: &CheckpointRow) -> Result<(), CatalogError> {
-        let (entries, at) = (rows::stored(shown.entries)?, rows::stored(shown.at_unix_s)?);
-        self.write(|writing| {
-            writing.execute(
-                "INSERT OR REPLACE INTO checkpoints VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                (
-                    shown.link.bytes(),
-                    entries,
-                    &shown.chain,
-                    at,
-                    &shown.signature,
-                    &shown.public_key,
-                ),
-            )?;
-            Ok(())
-        })
+    /// As [`Register::contact`]; [`CatalogError::Invalid`] where its signature is wrong.
+    pub fn keep_checkpoint(
+        &self,
+        shown: &CheckpointRow,
+        now_unix_s: u64,
+    ) -> Result<Shown, CatalogError> {
+        self.write(|writing| checkpoints::keep(writing, shown, now_unix_s))
     }
 
-    /// The latest checkpoint of each link.
+    /// The checkpoints that are held of a link, or of all, the oldest first.
     ///
     /// # Errors
     /// As [`Register::contacts`].
-    pub fn checkpoints(&self) -> Result<Vec<CheckpointRow>, CatalogError> {
-        self.read(|reading| {
-            let mut query = reading.prepare_cached("SELECT * FROM checkpoints ORDER BY link")?;
-            query.query_and_then([], CheckpointRow::read)?.collect()
-        })
+    pub fn checkpoints(&self, link: Option<LinkId>) -> Result<Vec<CheckpointRow>, CatalogError> {
+        self.read(|reading| checkpoints::held(reading, link))
     }
 
     /// The operator accepts that nobody was in contact, for a while and by name.

@@ -16,11 +16,11 @@ mod schema;
 
 pub use bindings::{Binding, Bindings, NewBinding};
 pub use consents::{Admission, NewRevocation, Standing};
-pub use contacts::{CheckpointRow, Silence};
+pub use contacts::Silence;
 pub use holds::{Forgotten, Hold};
 pub use owners::{Claim, Owner};
 
-use crate::audit::{self, AuditEntry, AuditHead, Event};
+use crate::audit::{self, AuditEntry, AuditHead, Compared, Event};
 use crate::{CatalogError, Sharing, connect, create_file};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
@@ -105,6 +105,14 @@ impl Register {
     /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
     pub fn audit_head(&self) -> Result<AuditHead, CatalogError> {
         self.read(audit::read_head)
+    }
+
+    /// Compares the audit log with where it once stood.
+    ///
+    /// # Errors
+    /// As [`Register::audit_head`].
+    pub fn compare_audit(&self, once: &AuditHead) -> Result<Compared, CatalogError> {
+        self.read(|reading| audit::checkpoints::compare(reading, &audit::read_head(reading)?, once))
     }
 
     /// Does `work` in one transaction that may write; it is undone where `work` fails.

@@ -1,5 +1,6 @@
 //! The tables of a register.
 
+use crate::audit::checkpoints;
 use crate::error::CatalogError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -7,7 +8,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 const APPLICATION_ID: i64 = 0x5752_4652;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1];
+const STEPS: &[&str] = &[FORMAT_1, checkpoints::TABLE];
 
 const FORMAT_1: &str = "
 CREATE TABLE bindings (
@@ -69,14 +70,6 @@ CREATE TABLE revoked_until (
 CREATE TABLE contacts (
     link BLOB PRIMARY KEY CHECK (length(link) = 16),
     at_unix_s INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE checkpoints (
-    link BLOB PRIMARY KEY CHECK (length(link) = 16),
-    entries INTEGER NOT NULL,
-    chain BLOB NOT NULL CHECK (length(chain) = 32),
-    at_unix_s INTEGER NOT NULL,
-    signature BLOB NOT NULL CHECK (length(signature) = 64),
-    public_key BLOB NOT NULL CHECK (length(public_key) = 32)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE silence (
     one INTEGER PRIMARY KEY CHECK (one = 1),

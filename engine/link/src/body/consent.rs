@@ -1,8 +1,8 @@
 //! Bodies about persons: statements of cards, owners, reasons, heads of audit logs.
 
 use super::{
-    CHECKPOINT_BYTES, INDIVIDUAL_BYTES_MAX, REASON_BYTES_MAX, TOKEN_BYTES_MAX, TOKENS_MAX, put_u64,
-    whole,
+    CHECKPOINT_BYTES, CHECKPOINTS_MAX, INDIVIDUAL_BYTES_MAX, REASON_BYTES_MAX, TOKEN_BYTES_MAX,
+    TOKENS_MAX, put_u64, whole,
 };
 use crate::error::MessageError;
 use warifu_core::IndividualId;
@@ -104,6 +104,20 @@ impl Checkpoint {
             0 => Ok(None),
             CHECKPOINT_BYTES => Self::read(body).map(Some),
             bytes => Err(MessageError::Size { what: "a checkpoint", bytes }),
+        }
+    }
+
+    /// Reads a whole body: as many checkpoints as there are in it.
+    ///
+    /// # Errors
+    /// Where one is cut, or there are more than [`CHECKPOINTS_MAX`].
+    pub fn decode_all(body: &[u8]) -> Result<Vec<Self>, MessageError> {
+        let size = MessageError::Size { what: "checkpoints", bytes: body.len() };
+        match body.as_chunks::<CHECKPOINT_BYTES>() {
+            (held, []) if held.len() <= CHECKPOINTS_MAX => {
+                held.iter().map(|body| Self::read(body)).collect()
+            }
+            _ => Err(size),
         }
     }
 

@@ -71,6 +71,8 @@ pub const FOUND_MAX: usize = 256;
 pub const INDIVIDUAL_BYTES_MAX: usize = 64;
 /// Bytes of a signed head of an audit log.
 pub const CHECKPOINT_BYTES: usize = 144;
+/// Most checkpoints in one answer.
+pub const CHECKPOINTS_MAX: usize = 64;
 /// Longest reason in bytes that is given for something that people will ask about.
 pub const REASON_BYTES_MAX: usize = 1024;
 /// Longest site name in bytes.

@@ -4,11 +4,14 @@ use super::{Peer, PeerError, ShareAddress};
 use std::time::Duration;
 use warifu_core::{IndividualId, ObjectId};
 use warifu_link::body::{
-    CHECKPOINT_BYTES, Checkpoint, FOUND_MAX, NONCE_BYTES, SESSION_BYTES, SHARE_STAT_BYTES,
-    ShareStat, decode_failure_text, encode_tokens,
+    CHECKPOINT_BYTES, CHECKPOINTS_MAX, Checkpoint, FOUND_MAX, NONCE_BYTES, SESSION_BYTES,
+    SHARE_STAT_BYTES, ShareStat, decode_failure_text, encode_tokens,
 };
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{Message, Op};
+
+/// Second argument of a contact request: the checkpoints of the asking end are asked for.
+pub const TELL_HELD: u64 = 1;
 
 /// How a site holds a card's key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,6 +120,17 @@ impl Peer {
         let message = Message { argument0: revocations, ..Message::request(Op::Contact, 0) };
         let reply = self.call(message, &body, CHECKPOINT_BYTES)?;
         Ok(Checkpoint::decode(reply.body())?)
+    }
+
+    /// The checkpoints of this end's audit log that the site has held, the oldest first, some left
+    /// out between where there are many.
+    ///
+    /// # Errors
+    /// Where the site is lost or refuses.
+    pub fn checkpoints_held(&mut self) -> Result<Vec<Checkpoint>, PeerError> {
+        let message = Message { argument1: TELL_HELD, ..Message::request(Op::Contact, 0) };
+        let reply = self.call(message, &[], CHECKPOINTS_MAX * CHECKPOINT_BYTES)?;
+        Ok(Checkpoint::decode_all(reply.body())?)
     }
 
     /// Has the site delete a completed share for good. Nothing happens where it did before.

@@ -10,7 +10,7 @@ mod leases;
 mod pairing;
 mod requests;
 
-pub use consent::Bound;
+pub use consent::{Bound, TELL_HELD};
 pub use error::PeerError;
 pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_lease};
 pub use pairing::Withdrawal;

@@ -1,5 +1,6 @@
 //! Looks for every mistake in a file of settings.
 
+use super::consent::REASON_BYTES_MAX;
 use super::file_url;
 use super::mistake::{Gathered, Mistake, meant};
 use super::placement::{Exclusion, Speed};
@@ -207,6 +208,7 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
         | Kind::ResponderUrl
         | Kind::File
         | Kind::KmeParty
+        | Kind::Reason
         | Kind::OneOf(_) => match value.as_str() {
             Some(text) => judge_text(text, kind),
             None => wrong(format!("must be a text in quotes, not {is}"), kind),
@@ -292,8 +294,11 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         Kind::KmeParty if text.is_empty() || text.len() > 255 => {
             wrong("must have 1 to 255 bytes", kind)
         }
-        Kind::KmeParty if text.chars().any(char::is_control) => {
+        Kind::KmeParty | Kind::Reason if text.chars().any(char::is_control) => {
             wrong("has a control character", kind)
+        }
+        Kind::Reason if text.trim().is_empty() || text.len() > REASON_BYTES_MAX => {
+            wrong(format!("must have 1 to {REASON_BYTES_MAX} bytes"), kind)
         }
         Kind::OneOf(words) if !words.contains(&text) => {
             wrong(format!("is {text:?} and must be one of {}", words.join(", ")), kind)
@@ -341,6 +346,7 @@ fn sample(kind: Kind) -> String {
         Kind::Count(_, _, sample) => sample.to_string(),
         Kind::Switch => "true".to_owned(),
         Kind::Scheme => "\"3/5\"".to_owned(),
+        Kind::Reason => "\"a lab without persons\"".to_owned(),
         Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),
         Kind::Sites => "[\"sendai\", \"kyoto\"]".to_owned(),
         Kind::KmeUrl => "\"https://kme.example:8443\"".to_owned(),

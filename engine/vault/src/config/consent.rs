@@ -1,18 +1,27 @@
-//! Settings about the consent of persons.
+//! `[consent]`: whether persons decide here.
 
 use serde::{Deserialize, Serialize};
 
-/// What is released only as its person agrees, and by whose word.
+/// The longest reason not to ask for consent, in bytes.
+pub(super) const REASON_BYTES_MAX: usize = 256;
+
+/// Hours for which a site goes by the revocations that it has heard of, unless it says otherwise.
+const REVOCATION_HOURS: u32 = 72;
+
+/// Whether persons decide here. At a site: whether it releases shares to their consent only. At a
+/// gateway: whether persons are enrolled with their cards, and nothing is restored without consent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ConsentConfig {
-    /// Whether anything is: a site that does not enforce releases what its gateways ask for, and a
-    /// gateway that does not asks nobody.
+pub struct ConsentPolicy {
+    /// Whether they do.
     pub enforce: bool,
-    /// For how many hours a site goes on releasing without contact with anyone who could know of a
-    /// revocation.
+    /// Why not; where they do, nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long ago a site may last have been told, by anybody but who asks, that it knows of all
+    /// revocations, in hours.
     pub revocation_hours: u32,
-    /// How many officers together open an object without its person; 0: nobody does.
+    /// At a site: how many officers together open an object without its person; 0: nobody does.
     pub break_glass: u8,
     /// Whether a certificate is refused where nobody tells whether it was revoked.
     pub certificates: CertificateRule,
@@ -32,11 +41,27 @@ pub enum CertificateRule {
     Required,
 }
 
-impl Default for ConsentConfig {
+impl ConsentPolicy {
+    /// Persons don't decide here, for this reason.
+    #[must_use]
+    pub fn not_enforced(reason: impl Into<String>) -> Self {
+        Self { enforce: false, reason: Some(reason.into()), ..Self::default() }
+    }
+
+    /// What is said of a vault in which persons don't decide; `None` where they do.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let why = self.reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+        (!self.enforce).then(|| format!("consent is not enforced here{why}"))
+    }
+}
+
+impl Default for ConsentPolicy {
     fn default() -> Self {
         Self {
             enforce: true,
-            revocation_hours: 72,
+            reason: None,
+            revocation_hours: REVOCATION_HOURS,
             break_glass: 0,
             certificates: CertificateRule::default(),
             ocsp: None,

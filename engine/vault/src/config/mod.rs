@@ -12,7 +12,7 @@ mod settings;
 mod show;
 mod value;
 
-pub use consent::{CertificateRule, ConsentConfig};
+pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
@@ -68,9 +68,9 @@ pub struct Config {
     /// How many inputs share what key there is.
     #[serde(default)]
     pub batch: BatchPolicy,
-    /// Whose word opens what.
+    /// Whether persons decide.
     #[serde(default)]
-    pub consent: ConsentConfig,
+    pub consent: ConsentPolicy,
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
@@ -173,7 +173,7 @@ impl Config {
             placement: Placement::default(),
             restore: RestorePolicy::default(),
             batch: BatchPolicy::default(),
-            consent: ConsentConfig::default(),
+            consent: ConsentPolicy::default(),
             profile: BTreeMap::new(),
             kme: BTreeMap::new(),
             broken: BTreeMap::new(),

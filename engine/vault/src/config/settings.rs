@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Count(u64, u64, u64),
     /// `true` or `false`.
     Switch,
+    /// A sentence.
+    Reason,
     /// `"K/N"`.
     Scheme,
     /// One of these words.
@@ -99,6 +101,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
     optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("consent", "enforce", Kind::Switch),
+    optional("consent", "reason", Kind::Reason),
     optional("consent", "revocation_hours", Kind::Count(1, 87_600, 72)),
     optional("consent", "break_glass", Kind::Count(0, 16, 2)),
     optional("consent", "certificates", Kind::OneOf(&["if-known", "required"])),

@@ -34,7 +34,7 @@ pub(crate) struct EstimateArgs {
     /// that it can take
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    /// Go against a placement rule (zone, domain, channel or consent), as `backup` would
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share
@@ -70,7 +70,7 @@ pub(crate) struct PlanArgs {
     /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
     #[arg(long, value_name = "K/N")]
     pub(crate) scheme: Option<Threshold>,
-    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    /// Go against a placement rule (zone, domain, channel or consent), as `backup` would
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share

@@ -1,5 +1,6 @@
 //! What people type: one definition for parsing, help and completions.
 
+mod card;
 mod daily;
 mod key;
 mod objects;
@@ -9,6 +10,7 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use card::{CardArgs, CardCommand, NewLabArgs};
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
 pub(crate) use key::{
     ExportArgs, FetchArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs,
@@ -39,7 +41,7 @@ Environment:
   NO_COLOR        no colours
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
-5 unrecoverable, 6 try again later, 7 key does not cover it, 10 not found, 11 busy, 12 not who it \
+5 unrecoverable, 6 try again later, 7 key does not cover it, 9 card or token, 10 not found, 11 busy, 12 not who it \
 should be, 13 forged, 14 rolled back, 15 incompatible, 16 limit reached, 128+N ended by signal N. \
 `warifu explain CODE` tells more.";
 
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     /// The people whose data is kept
     #[command(subcommand)]
     Individual(IndividualCommand),
+    /// Cards that sign for people
+    #[command(subcommand)]
+    Card(CardCommand),
     /// Store files, or standard input, as shares at n sites
     Backup(BackupArgs),
     /// Get a stored object back from any k of its sites

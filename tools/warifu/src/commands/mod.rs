@@ -2,6 +2,7 @@
 
 mod backup;
 mod batch;
+mod card;
 mod config;
 mod doctor;
 mod estimate;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Site(command) => site::run(&context, command),
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
+        Command::Card(command) => card::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),
