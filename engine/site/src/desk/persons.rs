@@ -3,7 +3,8 @@
 use super::{Answer, Declined, Desk};
 use crate::office::{Given, Office, Refused, Told, unreadable, unwritable};
 use warifu_catalog::{
-    Binding, Bindings, CheckpointRow, Claim, Event, NewBinding, NewRevocation, Register,
+    Binding, Bindings, CatalogError, CheckpointRow, Claim, Event, NewBinding, NewRevocation,
+    Register,
 };
 use warifu_consent::statement::{Enrolment, KeyFingerprint, Revocation};
 use warifu_consent::{Unbound, Untrue, check, jws};
@@ -236,14 +237,6 @@ impl Desk {
         let shown = Checkpoint::decode(body).map_err(bad_request)?;
         let link = self.greeted.link;
         if let Some(shown) = shown {
-            let shown = CheckpointRow {
-                link,
-                entries: shown.entries,
-                chain: shown.chain,
-                at_unix_s: shown.at_unix_s,
-                signature: shown.signature,
-                public_key: shown.public_key,
-            };
             self.keep_checkpoint(office, &shown, &who)?;
         }
         tracing::debug!(%who, revocations = message.argument0, "in contact");
@@ -258,41 +251,37 @@ impl Desk {
         Ok(Answer { body, ..Answer::default() })
     }
 
-    /// Keeps a checkpoint that continues the one before. One that does not is told to the audit log
-    /// and not kept: the one before is the evidence.
+    /// Keeps a checkpoint. One that does not go on from those before is told to the audit log.
     fn keep_checkpoint(
         &self,
         office: &Office,
-        shown: &CheckpointRow,
+        shown: &Checkpoint,
         who: &SiteName,
     ) -> Result<(), Declined> {
-        let Some(notary) = office.notary() else { return Ok(()) };
-        let as_sent = Checkpoint {
+        let (link, now) = (self.greeted.link, self.now_unix_s());
+        let row = CheckpointRow {
+            link,
             entries: shown.entries,
             chain: shown.chain,
             at_unix_s: shown.at_unix_s,
             signature: shown.signature,
             public_key: shown.public_key,
         };
-        let held = office.register().checkpoints().map_err(unreadable)?;
-        let held = held.iter().find(|held| held.link == shown.link);
-        let continues = held.is_none_or(|held| {
-            held.public_key == shown.public_key
-                && (held.entries < shown.entries
-                    || (held.entries, held.chain) == (shown.entries, shown.chain))
-        });
-        if notary.is_genuine(&as_sent) && continues {
-            return office.register().keep_checkpoint(shown).map_err(unwritable);
-        }
-        tracing::error!(%who, "its audit log does not continue what it showed before");
+        let fits = match office.register().keep_checkpoint(&row, now) {
+            Ok(fits) if !fits.is_conflict() => return Ok(()),
+            Ok(fits) => fits.as_str(),
+            Err(CatalogError::Invalid { .. }) => "forged",
+            Err(error) => return Err(unwritable(error)),
+        };
+        tracing::error!(%who, fits, "its audit log does not go on from what it showed before");
         let told = Told {
             kind: "checkpoint",
             who: who.as_str(),
-            result: "refused",
-            code: Some("audit-cut"),
+            result: "conflict",
+            code: Some(fits),
             ..Told::default()
         };
-        office.tell_refusal(shown.link, &told, self.now_unix_s());
+        office.tell_refusal(link, &told, now);
         Ok(())
     }
 }
