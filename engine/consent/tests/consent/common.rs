@@ -23,7 +23,6 @@ pub(crate) const NOW: u64 = 1_782_000_000;
 
 /// An authority.
 pub(crate) struct Authority {
-    pub(crate) name: String,
     pub(crate) params: CertificateParams,
     pub(crate) key: KeyPair,
     pub(crate) certificate: Vec<u8>,
@@ -57,20 +56,20 @@ fn dated(params: &mut CertificateParams) {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        Self::of(name, authority_params(name))
+        Self::of(authority_params(name))
     }
 
-    pub(crate) fn of(name: &str, params: CertificateParams) -> Self {
+    pub(crate) fn of(params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().der().to_vec();
-        Self { name: name.to_owned(), params, key, certificate }
+        Self { params, key, certificate }
     }
 
     /// One below this one.
-    pub(crate) fn below(&self, name: &str, params: CertificateParams) -> Self {
+    pub(crate) fn below(&self, params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer()).unwrap().der().to_vec();
-        Self { name: name.to_owned(), params, key, certificate }
+        Self { params, key, certificate }
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
