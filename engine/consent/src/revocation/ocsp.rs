@@ -193,7 +193,8 @@ fn is_signed(
     issuer: &Certificate,
     at_unix_s: u64,
 ) -> Result<bool, Fault> {
-    let signing = Signing::of(&basic.signature_algorithm.oid.to_string())?;
+    let signing = Signing::of(&basic.signature_algorithm.oid.to_string())
+        .map_err(|_| unknown("the answer is signed in a way that is not allowed".to_owned()))?;
     let no_answer = |_| unknown("the answer can't be read".to_owned());
     let message = basic.tbs_response_data.to_der().map_err(no_answer)?;
     let Some(signature) = basic.signature.as_bytes() else { return Ok(false) };

@@ -56,7 +56,8 @@ fn a_good_card_is_believed_and_a_labs_is_marked() {
 #[test]
 fn each_fault_of_a_persons_certificate_has_its_own_code() {
     let authority = Authority::new("CA");
-    let faults: [(&str, fn(&mut CertificateParams)); 9] = [
+    type Change = fn(&mut CertificateParams);
+    let faults: [(&str, Change); 9] = [
         ("certificate-expired", |params| params.not_after = date_time_ymd(2026, 1, 1)),
         ("certificate-not-yet", |params| params.not_before = date_time_ymd(2027, 1, 1)),
         ("certificate-usage", |params| {
