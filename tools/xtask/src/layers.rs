@@ -82,6 +82,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     row("warifu-catalog", "engine/catalog", &["warifu-core"], &[]),
+    row("warifu-consent", "engine/consent", &["warifu-core"], &[]),
     row(
         "warifu-pipeline",
         "engine/pipeline",
@@ -146,6 +147,7 @@ const TABLE: &[Row] = &[
         &["warifu-backend", "warifu-backend-local", "warifu-buffers"],
         &[],
     ),
+    row("warifu-bench-consent", "benches/consent", &["warifu-consent", "warifu-core"], &[]),
     row("warifu-bench-plan", "benches/plan", &["warifu-core"], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),

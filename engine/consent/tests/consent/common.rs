@@ -10,6 +10,7 @@ use rcgen::{
 use ring::rand::SystemRandom;
 use ring::signature as sig;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::Command;
 use warifu_consent::card::{Algorithm, Card, CardError};
 use warifu_consent::jws;
@@ -230,6 +231,11 @@ pub(crate) fn openssl(arguments: &[&str]) -> String {
 /// The object that tests ask for.
 pub(crate) fn object() -> ObjectId {
     ObjectId::from_bytes([7; 16])
+}
+
+/// One range, as statements have it.
+pub(crate) fn one(range: Range<u64>) -> Option<Vec<Range<u64>>> {
+    Some(vec![range])
 }
 
 /// The challenge that the site drew.

@@ -1,6 +1,6 @@
 //! What follows from statements: the one that fits is enough, and whatever is changed is not.
 
-use crate::common::{Authority, NONCE, NOW, TestCard, consent, locator, object, presence};
+use crate::common::{Authority, NONCE, NOW, TestCard, consent, locator, object, one, presence};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -106,8 +106,8 @@ fn every_single_change_is_refused_by_its_name() {
         ("presence-stale", |s| s.asked.nonces = vec![Nonce([1; 32])]),
         ("presence-stale", |s| s.presence.nonces.retain(|site, _| site != "tokyo")),
         ("consent-range", |s| {
-            s.consent.objects[0].ranges = Some(vec![10..20]);
-            s.presence.ranges = Some(vec![10..21]);
+            s.consent.objects[0].ranges = one(10..20);
+            s.presence.ranges = one(10..21);
         }),
         ("consent-used", |s| {
             s.consent.single_use = true;
@@ -279,9 +279,10 @@ fn a_binding_changes_by_the_old_card_or_two_registrars_and_by_nobody_else() {
     let said = change.rebinding();
     let by_old = change.old.says(&said);
     let by = |change: &mut Change, who: usize, said: &Rebinding| change.registrars[who].says(said);
-    let (one, other) = (by(&mut change, 0, &said), by(&mut change, 1, &said));
+    let (first, other) = (by(&mut change, 0, &said), by(&mut change, 1, &said));
     let later = by(&mut change, 1, &Rebinding { at: NOW - 60, ..said.clone() });
-    for enough in [vec![by_old.clone()], vec![one.clone(), other.clone()], vec![one.clone(), later]]
+    for enough in
+        [vec![by_old.clone()], vec![first.clone(), other.clone()], vec![first.clone(), later]]
     {
         let rebound = change.judged(&enough).unwrap();
         assert_eq!((rebound.key, rebound.signers.len()), (change.new.key(), enough.len()));
@@ -290,12 +291,12 @@ fn a_binding_changes_by_the_old_card_or_two_registrars_and_by_nobody_else() {
     let mut code = |rebindings: &[String]| change.judged(rebindings).unwrap_err().code();
     // A captured gateway has whatever cards it likes, but neither the old one nor the registrars'.
     assert_eq!(code(&[]), "consent-person");
-    assert_eq!(code(&[by_new.clone()]), "consent-person");
-    assert_eq!(code(&[one.clone()]), "consent-person");
-    assert_eq!(code(&[one.clone(), one.clone()]), "consent-person");
-    assert_eq!(code(&[one.clone(), by_new.clone()]), "certificate-chain");
-    assert_eq!(code(&[one.clone(), by_old.clone()]), "certificate-chain");
-    assert_eq!(code(&[one, other, by_old]), "consent-person");
+    assert_eq!(code(std::slice::from_ref(&by_new)), "consent-person");
+    assert_eq!(code(std::slice::from_ref(&first)), "consent-person");
+    assert_eq!(code(&[first.clone(), first.clone()]), "consent-person");
+    assert_eq!(code(&[first.clone(), by_new.clone()]), "certificate-chain");
+    assert_eq!(code(&[first.clone(), by_old.clone()]), "certificate-chain");
+    assert_eq!(code(&[first, other, by_old]), "consent-person");
 }
 
 #[test]
