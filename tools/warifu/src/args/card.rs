@@ -16,6 +16,8 @@ pub(crate) struct CardArgs {
 /// `card ...`
 #[derive(Subcommand, Debug)]
 pub(crate) enum CardCommand {
+    /// Show what a card says of its key; it signs nothing
+    Show(CardArgs),
     /// Make a card of files for labs, and the CA that certifies it where there is none
     NewLab(NewLabArgs),
 }

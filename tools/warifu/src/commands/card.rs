@@ -5,15 +5,55 @@ use crate::args::{CardArgs, CardCommand, NewLabArgs};
 use crate::exit::Ending;
 use serde::Serialize;
 use std::path::Path;
-use warifu_consent::card::{Card, CardError};
+use warifu_consent::card::{Card, CardError, CertificateFacts};
 use warifu_consent::lab::{Lab, LabError};
 use warifu_vault::{Class, Failure};
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: CardCommand) -> Result<(), Ending> {
     match command {
+        CardCommand::Show(args) => show(context, &args),
         CardCommand::NewLab(args) => new_lab(context, &args),
     }
+}
+
+/// What `card show` answers.
+#[derive(Serialize)]
+struct Shown {
+    v: u32,
+    r#type: &'static str,
+    subject: String,
+    issuer: String,
+    not_after: String,
+    algorithm: &'static str,
+    key: String,
+    software: bool,
+}
+
+fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
+    let mut card = open(args)?;
+    let chain = card.chain().map_err(card_failure)?;
+    let own = chain.first().map_or(&[][..], Vec::as_slice);
+    let facts = CertificateFacts::read(own).map_err(card_failure)?;
+    let not_after = jiff::Timestamp::from_second(facts.not_after_unix_s);
+    let answer = Shown {
+        v: 1,
+        r#type: "card",
+        subject: facts.subject,
+        issuer: facts.issuer,
+        not_after: not_after.map_or_else(|_| "never".to_owned(), |end| end.to_string()),
+        algorithm: facts.algorithm.name(),
+        key: facts.key.to_string(),
+        software: card.is_software(),
+    };
+    context.output.answer(&answer, || {
+        let kind = if answer.software { "a key in a file, for labs" } else { "a card" };
+        let Shown { subject, issuer, not_after, algorithm, key, .. } = &answer;
+        format!(
+            "{kind}\nsubject  {subject}\nissuer   {issuer}\nuntil    {not_after}\n\
+             signs    {algorithm}\nkey      {key}\n"
+        )
+    })
 }
 
 /// What `card new-lab` answers.
@@ -74,18 +114,18 @@ pub(super) fn open(args: &CardArgs) -> Result<Box<dyn Card>, Failure> {
 /// What a card's failure means for the run.
 pub(super) fn card_failure(error: CardError) -> Failure {
     let what = error.to_string();
-    let (code, next) = match error {
-        CardError::Absent(_) => ("card-absent", "insert it, or name another with --card"),
-        CardError::WrongPin { .. } => {
-            ("card-pin", "make sure of the PIN before it is given again: too many tries lock it")
-        }
-        CardError::Locked => ("card-locked", "have it unlocked by whoever issued the card"),
-        CardError::Hangs { .. } => {
-            ("card-hangs", "take the card out and put it in again, or restart pcscd")
-        }
-        CardError::Unfit(_) => ("card-unfit", "use another card or another key of it"),
-        _ => ("card-failed", "see `warifu doctor`; take the card out and put it in again"),
-    };
-    let class = Class::Card;
-    Failure::new(class, code, what).next(next)
+    match error {
+        CardError::Absent(_) => Failure::new(Class::Card, "card-absent", what)
+            .next("insert it, or name another with --card"),
+        CardError::WrongPin { .. } => Failure::new(Class::Card, "card-pin", what)
+            .next("make sure of the PIN before it is given again: too many tries lock it"),
+        CardError::Locked => Failure::new(Class::Card, "card-locked", what)
+            .next("have it unlocked by whoever issued the card"),
+        CardError::Hangs { .. } => Failure::new(Class::Card, "card-hangs", what)
+            .next("take the card out and put it in again, or restart pcscd"),
+        CardError::Unfit(_) => Failure::new(Class::Card, "card-unfit", what)
+            .next("use another card, or another key of it"),
+        _ => Failure::new(Class::Card, "card-failed", what)
+            .next("take the card out and put it in again; see also `warifu doctor`"),
+    }
 }
