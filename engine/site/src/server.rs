@@ -231,6 +231,15 @@ impl Site {
         self.clock.as_ref()
     }
 
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
+    /// What it knows of persons, if it keeps a register.
+    pub(crate) fn office(&self) -> Option<&Office> {
+        self.office.as_ref()
+    }
+
     pub(crate) fn isa(&self) -> Isa {
         self.isa
     }

@@ -44,6 +44,8 @@ pub enum Bindings {
     Held,
     /// It was held so before.
     HeldBefore,
+    /// This very change was made before, and another has followed; nothing was changed.
+    Used,
     /// Another key is held; nothing was changed.
     Other {
         /// That key's fingerprint.
@@ -100,13 +102,14 @@ impl Register {
         })
     }
 
-    /// Holds another key instead of `from`, which the caller has judged to be in order.
+    /// Holds another key instead of `from`, which the caller has judged to be in order. `change` is
+    /// the name of what was signed: it serves once, lest a lost card come back by it.
     ///
     /// # Errors
     /// As [`Register::bind`].
     pub fn rebind(
         &self,
-        from: [u8; 32],
+        (from, change): ([u8; 32], [u8; 16]),
         binding: &NewBinding<'_>,
         event: &Event<'_>,
     ) -> Result<Bindings, CatalogError> {
@@ -117,17 +120,16 @@ impl Register {
                 Some(_) => {}
                 None => return Ok(Bindings::Other { key: [0; 32] }),
             }
+            let (link, individual) = (binding.link.bytes(), binding.individual.as_str());
+            let query = "INSERT INTO rebindings VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            if writing.execute(query, (link, individual, &change))? == 0 {
+                return Ok(Bindings::Used);
+            }
             audit::append(writing, event)?;
             writing.execute(
                 "UPDATE bindings SET key = ?3, evidence = ?4, at_unix_s = ?5
                  WHERE link = ?1 AND individual = ?2",
-                (
-                    binding.link.bytes(),
-                    binding.individual.as_str(),
-                    &binding.key,
-                    binding.evidence,
-                    rows::stored(event.at_unix_s)?,
-                ),
+                (link, individual, &binding.key, binding.evidence, rows::stored(event.at_unix_s)?),
             )?;
             Ok(Bindings::Held)
         })

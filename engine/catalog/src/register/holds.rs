@@ -3,7 +3,7 @@
 use super::{Register, bring};
 use crate::audit::{self, Event};
 use crate::{CatalogError, rows};
-use rusqlite::Row;
+use rusqlite::{Row, Transaction};
 use warifu_core::{LinkId, ObjectId, XCoord};
 
 /// Stands in for a link where the site's own operator holds an object.
@@ -124,8 +124,8 @@ impl Register {
         })
     }
 
-    /// A share is to be deleted for good; from here on it counts as gone. False where a hold lies
-    /// on its object: nothing was changed then.
+    /// A share is to be deleted for good; from here on it counts as gone. False where its link or
+    /// the operator holds its object: nothing was changed then.
     ///
     /// # Errors
     /// [`CatalogError::Busy`], [`CatalogError::Full`], [`CatalogError::Storage`].
@@ -138,7 +138,7 @@ impl Register {
     ) -> Result<bool, CatalogError> {
         let at = rows::stored(event.at_unix_s)?;
         self.write(|writing| {
-            if rows::any(writing, "SELECT 1 FROM holds WHERE object = ?1", [object.bytes()])? {
+            if is_held(writing, object, link)? {
                 return Ok(false);
             }
             let address = (object.bytes(), link.bytes(), x.get());
@@ -150,6 +150,14 @@ impl Register {
             }
             Ok(true)
         })
+    }
+
+    /// Whether an object that came over `link` is held, over that link or by the operator.
+    ///
+    /// # Errors
+    /// As [`Register::holds`].
+    pub fn is_held(&self, object: ObjectId, link: LinkId) -> Result<bool, CatalogError> {
+        self.read(|reading| is_held(reading, object, link))
     }
 
     /// What was forgotten of an object; `None`: all there is.
@@ -165,6 +173,16 @@ impl Register {
             query.query_and_then([object], Forgotten::read)?.collect()
         })
     }
+}
+
+/// Whether an object that came over `link` is held, over that link or by the operator.
+fn is_held(
+    reading: &Transaction<'_>,
+    object: ObjectId,
+    link: LinkId,
+) -> Result<bool, CatalogError> {
+    let query = "SELECT 1 FROM holds WHERE object = ?1 AND link IN (?2, ?3)";
+    rows::any(reading, query, (object.bytes(), link.bytes(), &OPERATOR))
 }
 
 fn holder(by: Option<LinkId>) -> [u8; 16] {

@@ -6,8 +6,11 @@ use crate::{CatalogError, rows};
 use rusqlite::{Row, Transaction};
 use warifu_core::{IndividualId, LinkId, ObjectId};
 
-/// Most objects of one link that have an owner and no completed share. The oldest gives way.
+/// Most objects of one link that have an owner and, as far as is known, no completed share.
 const AWAITED_MAX: u64 = 4096;
+
+/// How many of these stay, the latest, where the others turn out to have none.
+const AWAITED_KEPT: u64 = 1024;
 
 /// An object that came over a link, and its individual.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +36,8 @@ pub enum Claim {
     Others(IndividualId),
     /// No card is held for that individual; nothing was changed.
     Unbound,
+    /// The link has too many that await their shares: see [`Register::settle`]. Nothing was changed.
+    TooMany,
 }
 
 impl Owner {
@@ -47,8 +52,7 @@ impl Owner {
 }
 
 impl Register {
-    /// Claims an object of a link for an individual of it: the first one wins. `is_stored` tells
-    /// whether a share of it is completed already.
+    /// Claims an object of a link for an individual of it: the first one wins.
     ///
     /// # Errors
     /// [`CatalogError::Busy`], [`CatalogError::Full`], [`CatalogError::Storage`].
@@ -57,7 +61,6 @@ impl Register {
         link: LinkId,
         object: ObjectId,
         individual: &IndividualId,
-        is_stored: bool,
         event: &Event<'_>,
     ) -> Result<Claim, CatalogError> {
         self.write(|writing| {
@@ -69,18 +72,38 @@ impl Register {
             if bindings::find(writing, link, individual)?.is_none() {
                 return Ok(Claim::Unbound);
             }
+            let query = "SELECT count(*) FROM owners WHERE link = ?1 AND is_stored = 0";
+            let awaited: i64 = writing.query_row(query, [link.bytes()], |row| row.get(0))?;
+            if awaited >= rows::stored(AWAITED_MAX)? {
+                return Ok(Claim::TooMany);
+            }
             audit::append(writing, event)?;
             writing.execute(
-                "INSERT INTO owners (link, object, individual, is_stored) VALUES (?1, ?2, ?3, ?4)",
-                (link.bytes(), object.bytes(), individual.as_str(), is_stored),
+                "INSERT INTO owners (link, object, individual, is_stored) VALUES (?1, ?2, ?3, 0)",
+                (link.bytes(), object.bytes(), individual.as_str()),
             )?;
+            Ok(Claim::Owned)
+        })
+    }
+
+    /// Of a link's objects that await their shares, those in `stored` have one: their owners stay
+    /// for good. Of the others only the latest are kept.
+    ///
+    /// # Errors
+    /// [`CatalogError::Busy`], [`CatalogError::Full`], [`CatalogError::Storage`].
+    pub fn settle(&self, link: LinkId, stored: &[ObjectId]) -> Result<(), CatalogError> {
+        self.write(|writing| {
+            for object in stored {
+                let query = "UPDATE owners SET is_stored = 1 WHERE object = ?1 AND link = ?2";
+                writing.execute(query, (object.bytes(), link.bytes()))?;
+            }
             writing.execute(
                 "DELETE FROM owners WHERE link = ?1 AND is_stored = 0 AND number <= (
                      SELECT number FROM owners WHERE link = ?1 AND is_stored = 0
                      ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-                (link.bytes(), rows::stored(AWAITED_MAX)?),
+                (link.bytes(), rows::stored(AWAITED_KEPT)?),
             )?;
-            Ok(Claim::Owned)
+            Ok(())
         })
     }
 
@@ -121,7 +144,7 @@ impl Register {
         })
     }
 
-    /// All stored objects of the individuals that a key is held for, of whatever link.
+    /// All objects of the individuals that a key is held for, of whatever link.
     ///
     /// # Errors
     /// As [`Register::owner`].
@@ -129,7 +152,7 @@ impl Register {
         self.read(|reading| {
             let mut query = reading.prepare_cached(
                 "SELECT owners.* FROM bindings JOIN owners USING (link, individual)
-                 WHERE key = ?1 AND is_stored = 1 ORDER BY object, link",
+                 WHERE key = ?1 ORDER BY object, link",
             )?;
             query.query_and_then([key], Owner::read)?.collect()
         })

@@ -21,6 +21,13 @@ CREATE TABLE bindings (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bindings_by_key ON bindings (key);
 
+CREATE TABLE rebindings (
+    link BLOB NOT NULL CHECK (length(link) = 16),
+    individual TEXT NOT NULL,
+    change BLOB NOT NULL CHECK (length(change) = 16),
+    PRIMARY KEY (link, individual, change)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE owners (
     number INTEGER PRIMARY KEY,
     link BLOB NOT NULL CHECK (length(link) = 16),

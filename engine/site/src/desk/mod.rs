@@ -1,7 +1,11 @@
 //! Answers the requests of one connection, one by one.
 
+mod keeping;
 mod keys;
 pub(crate) mod pairing;
+mod persons;
+mod present;
+mod releasing;
 mod shares;
 
 use crate::greeting::{Greeted, Opened, open};
@@ -21,13 +25,13 @@ use warifu_pipeline::share::ShareError;
 pub(crate) const BODY_OFFSET: usize = FRAME_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 
 /// A request that was refused: how, and in what words.
-struct Declined {
+pub(crate) struct Declined {
     status: Status,
     text: String,
 }
 
 impl Declined {
-    fn new(status: Status, text: impl Into<String>) -> Self {
+    pub(crate) fn new(status: Status, text: impl Into<String>) -> Self {
         Self { status, text: text.into() }
     }
 }
@@ -144,15 +148,15 @@ impl Desk {
             Op::Compare => self.compare(&opened),
             Op::Adopt => self.adopt(&message, opened.body()),
             Op::Withdraw => self.withdraw(&message),
-            Op::Bind
-            | Op::Own
-            | Op::Challenge
-            | Op::Present
-            | Op::Find
-            | Op::Revoke
-            | Op::Contact
-            | Op::Forget
-            | Op::Hold => Err(Declined::new(Status::Refused, "this site keeps no register")),
+            Op::Bind => self.bind(opened.body()),
+            Op::Own => self.own(&message, opened.body()),
+            Op::Challenge => self.challenge(&message),
+            Op::Present => self.present(&message, opened.body()),
+            Op::Find => self.found(&message, opened.body()),
+            Op::Revoke => self.revoke(opened.body()),
+            Op::Contact => self.contact(&message, opened.body()),
+            Op::Forget => self.forget(&message, opened.body()),
+            Op::Hold => self.hold(&message, opened.body()),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }

@@ -120,6 +120,9 @@ pub(crate) struct FindArgs {
     /// At most so many, the newest ones
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
+    /// With --card: what the sites hold for this card's holder, whichever gateway stored it
+    #[command(flatten)]
+    pub(crate) card: super::CardArgs,
 }
 
 const CLASSES: [KeyClass; 2] = [KeyClass::InformationTheoretic, KeyClass::Computational];

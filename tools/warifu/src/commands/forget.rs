@@ -8,7 +8,7 @@ use crate::table::{Table, numbers, words};
 use std::io::Write;
 use warifu_core::ObjectId;
 use warifu_vault::{
-    ForgetReport, ForgetRequest, Failure, HoldReport, HoldRow, ObjectPrefix, SignedReport, Vault,
+    Failure, ForgetReport, ForgetRequest, HoldReport, HoldRow, ObjectPrefix, SignedReport, Vault,
 };
 
 /// Has all sites delete what is to be forgotten.

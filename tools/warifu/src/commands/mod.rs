@@ -5,6 +5,7 @@ mod backup;
 mod batch;
 mod card;
 mod config;
+mod consent;
 mod doctor;
 mod estimate;
 mod explain;
@@ -24,6 +25,7 @@ mod show;
 mod simulate;
 mod site;
 mod status;
+mod trust;
 mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
@@ -50,6 +52,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
+        Command::Trust(command) => trust::run(&context, command),
+        Command::Consent(command) => consent::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),
