@@ -15,8 +15,6 @@ use warifu_vault::{
 /// Fields of an entry that have a column of their own; the rest is told in the last one.
 const IN_COLUMNS: [&str; 5] = ["who", "individual", "object", "result", "code"];
 
-/// Kinds of entries that nobody may overlook.
-const LOUD: [&str; 2] = ["break-glass", "checkpoint-conflict"];
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: AuditCommand) -> Result<(), Ending> {
@@ -48,11 +46,16 @@ fn show(context: &Context, args: AuditShowArgs) -> Result<(), Ending> {
     if lines.is_empty() {
         context.output.note("no entry of the audit log fits");
     }
-    for line in lines.iter().filter(|line| LOUD.contains(&line.kind.as_str())) {
+    for line in lines.iter().filter(|line| is_loud(line)) {
         let reason = line.field("reason").or_else(|| line.field("note")).unwrap_or("");
         context.output.note(&format!("attention: {} at {}: {reason}", line.kind, line.at));
     }
     context.output.answer(&lines, || table(&lines))
+}
+
+/// Whether nobody may overlook it.
+fn is_loud(line: &AuditLine) -> bool {
+    line.kind == "break-glass" || line.field("result") == Some("conflict")
 }
 
 fn table(lines: &[AuditLine]) -> String {
@@ -121,8 +124,8 @@ fn verified(report: &AuditReport) -> String {
     );
     if report.conflicts > 0 {
         text += &format!(
-            "others    {} times another's log was not what it was: see `warifu audit show --kind \
-             checkpoint-conflict`\n",
+            "others    {} times another's log was not what it was: see `warifu audit show --result \
+             conflict`\n",
             report.conflicts
         );
     }
