@@ -14,6 +14,7 @@ mod chain;
 pub mod check;
 pub mod jws;
 mod key;
+pub mod lab;
 mod revocation;
 pub mod statement;
 pub mod trust;

@@ -65,6 +65,7 @@ impl Vault {
             look_at_swap(),
         ];
         findings.extend(self.look_at_ledgers());
+        findings.push(self.look_at_consent());
         findings.extend(self.look_at_profiles()?);
         findings.extend(self.look_at_kmes());
         if accept_rollback && self.catalog.is_none() {
@@ -76,6 +77,17 @@ impl Vault {
             findings.extend(self.look_at_litter()?);
         }
         Ok(findings)
+    }
+
+    fn look_at_consent(&self) -> Finding {
+        match self.config.consent.warning() {
+            None => finding(Severity::Ok, "persons decide: consent is enforced here", ""),
+            Some(warning) => finding(
+                Severity::Warning,
+                warning,
+                "set `enforce = true` under [consent] in config.toml, unless this is a lab",
+            ),
+        }
     }
 
     fn look_at_medium(&self) -> Finding {

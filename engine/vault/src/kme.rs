@@ -263,7 +263,8 @@ mod tests {
     fn vault(text: &str) -> (tempfile::TempDir, Vault) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");
-        drop(Vault::init(&path, "gateway".parse().unwrap(), None).unwrap());
+        let consent = crate::config::ConsentPolicy::default();
+        drop(Vault::init(&path, "gateway".parse().unwrap(), None, consent).unwrap());
         let mut config = std::fs::read_to_string(path.join("config.toml")).unwrap();
         config += text;
         std::fs::write(path.join("config.toml"), config).unwrap();

@@ -7,7 +7,7 @@ mod rooms;
 
 use rooms::{Rooms, watched};
 use warifu_buffers::{copied_bytes, stats};
-use warifu_vault::config::SiteConfig;
+use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{GenerateRequest, KeySourceChoice, NewSite, Target, Vault};
 
 /// Prologue with name, time and mode of a file, and trailer: the ends of a payload.
@@ -17,7 +17,7 @@ const ENDS_BYTES: u64 = 64 + (6 + 2) + (6 + 8) + (6 + 4) + 96;
 fn add_linked_site(rooms: &Rooms, name: &str, key_bytes: u64) {
     let dir = rooms.folder(name);
     let config = SiteConfig { listen: "127.0.0.1:0".to_owned(), store: None };
-    let vault = Vault::init(&dir, name.parse().unwrap(), Some(config)).unwrap();
+    let vault = Vault::init(&dir, name.parse().unwrap(), Some(config), no_consent()).unwrap();
     let server = vault.server().unwrap();
     let url = format!("warifu://{}", server.address());
     let new = NewSite { name: name.parse().unwrap(), url, zone: None, domain: None, channel: None };
@@ -49,4 +49,9 @@ fn a_backup_and_a_restore_copy_no_payload() {
     assert_eq!(copied_bytes(), before, "a restore has copied");
     assert!(stats().slots > 0, "chunks come from the pool");
     assert_eq!(stats().reserved_bytes, 0, "jobs have given back what they reserved");
+}
+
+/// These tests are of something else than consent.
+fn no_consent() -> ConsentPolicy {
+    ConsentPolicy::not_enforced("a test of something else")
 }

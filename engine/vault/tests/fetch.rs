@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use warifu_core::{Direction, End, KeyRange, SiteName};
 use warifu_keystore::simulated::kme::{Fault, SimulatedKme};
 use warifu_keystore::{Directory, KeyStore, OsEntropy};
-use warifu_vault::config::SiteConfig;
+use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
     BackupRequest, Compression, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest,
     KeySourceChoice, NewSite, Output, PoolRow, RestoreRequest, Source, Target, Vault, Watch,
@@ -57,12 +57,12 @@ impl Lab {
         let kme = SimulatedKme::new(Arc::new(OsEntropy), KEY_BYTES, 64);
         let mut lab = Self { root, kme, daemon: None };
         let config = SiteConfig { listen: "127.0.0.1:0".to_owned(), store: None };
-        drop(Vault::init(&lab.dir("s"), name("s"), Some(config)).unwrap());
+        drop(Vault::init(&lab.dir("s"), name("s"), Some(config), no_consent()).unwrap());
         let address = lab.start();
         let path = lab.dir("s").join("config.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("127.0.0.1:0", &address)).unwrap();
-        let gateway = Vault::init(&lab.dir("g"), name("gateway"), None).unwrap();
+        let gateway = Vault::init(&lab.dir("g"), name("gateway"), None, no_consent()).unwrap();
         let url = format!("warifu://{address}");
         let new = NewSite { name: name("s"), url, zone: None, domain: None, channel: None };
         gateway.add_site(&new).unwrap();
@@ -511,4 +511,9 @@ fn without_a_deliverer_it_says_so() {
     let gateway = Vault::open(&lab.dir("g")).unwrap();
     let failure = watched(|watch| gateway.fetch(&request, watch)).unwrap_err();
     assert_eq!(failure.code(), "kme-missing");
+}
+
+/// These tests are of something else than consent.
+fn no_consent() -> ConsentPolicy {
+    ConsentPolicy::not_enforced("a test of something else")
 }

@@ -19,7 +19,7 @@ use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::peer::{Peer, PeerError, PeerSettings, ShareAddress};
 use warifu_pipeline::share::CommitOrder;
 use warifu_remote::{TcpTransport, Timeouts};
-use warifu_vault::config::SiteConfig;
+use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
     BackupRequest, Compression, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
     RestoreRequest, Source, Target, Vault, Watch,
@@ -61,7 +61,7 @@ fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
 
 fn start(dir: &Path, site: &str) -> RunningSite {
     let config = SiteConfig { listen: "127.0.0.1:0".to_owned(), store: None };
-    let vault = Vault::init(dir, name(site), Some(config)).unwrap();
+    let vault = Vault::init(dir, name(site), Some(config), no_consent()).unwrap();
     let server = vault.server().unwrap();
     let (address, stop) = (server.address().to_owned(), Box::new(server.stopper()));
     let thread = std::thread::spawn(move || {
@@ -77,7 +77,7 @@ impl Field {
         let dir = |site: usize| root.path().join(format!("s{site}"));
         let sites: Vec<_> = (0..SITES).map(|at| start(&dir(at), &format!("s{at}"))).collect();
         let gateway = |own: &str| {
-            let vault = Vault::init(&root.path().join(own), name(own), None).unwrap();
+            let vault = Vault::init(&root.path().join(own), name(own), None, no_consent()).unwrap();
             for (at, site) in sites.iter().enumerate() {
                 let (site_name, url) =
                     (name(&format!("s{at}")), format!("warifu://{}", site.address));
@@ -362,4 +362,9 @@ fn one_gateway_takes_neither_places_nor_random_numbers_from_another() {
 fn random_pool(vault: &Vault) -> PoolId {
     let pools = keys_of(vault).pools().unwrap();
     pools.iter().find(|pool| pool.kind == PoolKind::Random).unwrap().pool
+}
+
+/// These tests are of something else than consent.
+fn no_consent() -> ConsentPolicy {
+    ConsentPolicy::not_enforced("a test of something else")
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use tempfile::TempDir;
 use warifu_core::{SiteName, Threshold};
-use warifu_vault::config::SiteConfig;
+use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
     BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
     Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
@@ -65,7 +65,8 @@ impl Lab {
     /// A gateway with `sites` sites on links that hold `key_bytes` each way.
     fn new(sites: usize, key_bytes: u64) -> Self {
         let root = tempfile::tempdir().unwrap();
-        let gateway = Vault::init(&root.path().join("g"), name("gateway"), None).unwrap();
+        let gateway =
+            Vault::init(&root.path().join("g"), name("gateway"), None, no_consent()).unwrap();
         let mut lab = Self { root, gateway, sites: Vec::new() };
         for number in 0..sites {
             lab.add_site(number, key_bytes);
@@ -84,7 +85,7 @@ impl Lab {
         let site = name(&format!("s{number}"));
         let dir = self.root.path().join(site.as_str());
         let config = SiteConfig { listen: "127.0.0.1:0".to_owned(), store: None };
-        Vault::init(&dir, site.clone(), Some(config)).unwrap();
+        Vault::init(&dir, site.clone(), Some(config), no_consent()).unwrap();
         let (running, address) = start(&dir);
         // From now on the site comes back at the same port.
         let path = dir.join("config.toml");
@@ -174,4 +175,9 @@ fn an_object_comes_back_after_two_of_five_sites_burned() {
     // Neither end, both of which are in this process, has copied any payload, share or key, but for
     // the prologue, with attributes of 40 bytes, and the trailer.
     assert_eq!(warifu_buffers::copied_bytes(), 64 + 40 + 96);
+}
+
+/// These tests are of something else than consent.
+fn no_consent() -> ConsentPolicy {
+    ConsentPolicy::not_enforced("a test of something else")
 }

@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// How vaults are made for tests of something else than consent.
+pub const NO_CONSENT_INIT: [&str; 3] = ["init", "--no-consent", "a test of something else"];
+
 /// How a lab is laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct LabShape {
@@ -150,7 +153,7 @@ impl Lab {
         let root = tempfile::tempdir().unwrap();
         let gateway = root.path().join("g");
         let mut lab = Self { root, gateway, sites: Vec::new() };
-        let _made = lab.run(&["init"]).ok();
+        let _made = lab.run(&NO_CONSENT_INIT).ok();
         if let Some(bytes) = shape.lease_bytes {
             for limit in ["lease_bytes", "answer_lease_bytes"] {
                 set_limit(&lab.gateway, limit, bytes);
@@ -178,8 +181,8 @@ impl Lab {
     pub fn add_site(&mut self, shape: &LabShape) {
         let name = format!("s{}", self.sites.len());
         let vault = self.path(&name);
-        let init = ["init", "--site", &name, "--listen", "127.0.0.1:0"];
-        let _made = Running::start(&vault, &init).wait().ok();
+        let site = ["--site", &name, "--listen", "127.0.0.1:0"];
+        let _made = Running::start(&vault, &[&NO_CONSENT_INIT[..], &site].concat()).wait().ok();
         let proxy = shape.proxied.then(|| Proxy::start(&self.path(&format!("wire-{name}"))));
         let mut site = Site { name, vault, proxy, daemon: None };
         if site.proxy.is_none() {

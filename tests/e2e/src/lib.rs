@@ -14,7 +14,7 @@ mod proxy;
 mod samples;
 
 pub use kme::Kme;
-pub use lab::{Backup, Lab, LabShape, Site, set_limit, tree_copy};
+pub use lab::{Backup, Lab, LabShape, NO_CONSENT_INIT, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};

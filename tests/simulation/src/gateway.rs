@@ -18,7 +18,7 @@ use warifu_keystore::simulated::{Machine, Process};
 use warifu_keystore::{Drive, Entropy, KeyError, Medium};
 use warifu_pipeline::clock::Clock;
 use warifu_pipeline::driver::Driver;
-use warifu_vault::config::{CONFIG_FILE, Config, Limits};
+use warifu_vault::config::{CONFIG_FILE, Config, ConsentPolicy, Limits};
 use warifu_vault::world::World;
 use warifu_vault::{Failure, GenerateRequest, KeySourceChoice, Target, Vault, Watch};
 
@@ -122,11 +122,12 @@ impl GatewayHost {
         let mut host =
             Self { name: name.clone(), dir, ground, network, machine, disks, running: None };
         let (world, process, fuse) = host.surroundings();
-        drop(Vault::init_in(&host.dir, name.clone(), None, world)?);
+        let consent = ConsentPolicy::not_enforced("worlds without persons");
+        drop(Vault::init_in(&host.dir, name.clone(), None, consent.clone(), world)?);
         let limits =
             Limits { lease_bytes: 4 << 20, answer_lease_bytes: 4 << 20, ..Limits::default() };
         let mut config = Config::new(&name, None);
-        config.limits = limits;
+        (config.limits, config.consent) = (limits, consent);
         let written = std::fs::write(host.dir.join(CONFIG_FILE), config.to_toml()?);
         written.map_err(|error| {
             Failure::new(warifu_vault::Class::Other, "config", "can't write").because(error)

@@ -1,5 +1,6 @@
 //! Looks for every mistake in a file of settings.
 
+use super::consent::REASON_BYTES_MAX;
 use super::file_url;
 use super::mistake::{Gathered, Mistake, meant};
 use super::placement::{Exclusion, Speed};
@@ -204,8 +205,10 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
         | Kind::FolderUrl
         | Kind::Scheme
         | Kind::KmeUrl
+        | Kind::ResponderUrl
         | Kind::File
         | Kind::KmeParty
+        | Kind::Reason
         | Kind::OneOf(_) => match value.as_str() {
             Some(text) => judge_text(text, kind),
             None => wrong(format!("must be a text in quotes, not {is}"), kind),
@@ -284,18 +287,30 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         Kind::KmeUrl if !warifu_keystore::etsi014::is_url(text) => {
             wrong(format!("is {text:?}, which is no URL of a KME"), kind)
         }
+        Kind::ResponderUrl if !text.strip_prefix("http://").is_some_and(is_host) => {
+            wrong(format!("is {text:?}, which is no URL of a responder"), kind)
+        }
         Kind::File if text.is_empty() || text.contains('\0') => wrong("is no path of a file", kind),
         Kind::KmeParty if text.is_empty() || text.len() > 255 => {
             wrong("must have 1 to 255 bytes", kind)
         }
-        Kind::KmeParty if text.chars().any(char::is_control) => {
+        Kind::KmeParty | Kind::Reason if text.chars().any(char::is_control) => {
             wrong("has a control character", kind)
+        }
+        Kind::Reason if text.trim().is_empty() || text.len() > REASON_BYTES_MAX => {
+            wrong(format!("must have 1 to {REASON_BYTES_MAX} bytes"), kind)
         }
         Kind::OneOf(words) if !words.contains(&text) => {
             wrong(format!("is {text:?} and must be one of {}", words.join(", ")), kind)
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a URL goes on with a host, and has nothing in it that no URL has.
+fn is_host(rest: &str) -> bool {
+    rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn plain_name(name: &str) -> Result<(), Wrong> {
@@ -331,9 +346,11 @@ fn sample(kind: Kind) -> String {
         Kind::Count(_, _, sample) => sample.to_string(),
         Kind::Switch => "true".to_owned(),
         Kind::Scheme => "\"3/5\"".to_owned(),
+        Kind::Reason => "\"a lab without persons\"".to_owned(),
         Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),
         Kind::Sites => "[\"sendai\", \"kyoto\"]".to_owned(),
         Kind::KmeUrl => "\"https://kme.example:8443\"".to_owned(),
+        Kind::ResponderUrl => "\"http://ocsp.example/\"".to_owned(),
         Kind::File => "\"kme/sae.pem\"".to_owned(),
         Kind::KmeParty => "\"sae-gateway\"".to_owned(),
         Kind::KmeParties => "{ sendai = \"sae-sendai\" }".to_owned(),

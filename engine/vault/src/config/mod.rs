@@ -3,6 +3,7 @@
 //! Whatever is read is checked first, by a walk that finds every mistake and knows its line.
 
 mod check;
+mod consent;
 mod kme;
 mod mistake;
 mod placement;
@@ -11,6 +12,7 @@ mod settings;
 mod show;
 mod value;
 
+pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
@@ -66,6 +68,9 @@ pub struct Config {
     /// How many inputs share what key there is.
     #[serde(default)]
     pub batch: BatchPolicy,
+    /// Whether persons decide.
+    #[serde(default)]
+    pub consent: ConsentPolicy,
     /// Named defaults for backups.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profile: BTreeMap<String, Profile>,
@@ -168,6 +173,7 @@ impl Config {
             placement: Placement::default(),
             restore: RestorePolicy::default(),
             batch: BatchPolicy::default(),
+            consent: ConsentPolicy::default(),
             profile: BTreeMap::new(),
             kme: BTreeMap::new(),
             broken: BTreeMap::new(),

@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Count(u64, u64, u64),
     /// `true` or `false`.
     Switch,
+    /// A sentence.
+    Reason,
     /// `"K/N"`.
     Scheme,
     /// One of these words.
@@ -28,6 +30,8 @@ pub(super) enum Kind {
     Sites,
     /// `https://HOST[:PORT]`.
     KmeUrl,
+    /// `http://HOST[:PORT][/PATH]`.
+    ResponderUrl,
     /// The path of a file.
     File,
     /// A name that a KME knows.
@@ -64,8 +68,8 @@ const KME_KEY_BYTES_MAX: u64 = 4 * MIB;
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 7] =
-    ["site", "limits", "placement", "restore", "batch", "profile", "kme"];
+pub(super) const TABLES: [&str; 8] =
+    ["site", "limits", "placement", "restore", "batch", "consent", "profile", "kme"];
 
 /// What [`Policy`](warifu_core::schedule::Policy) there is, the product's first.
 const POLICIES: &[&str] = &["forecast", "most-remaining", "fixed", "round-robin", "random"];
@@ -96,6 +100,12 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("placement", "speeds", Kind::Speeds),
     optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
     optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
+    optional("consent", "enforce", Kind::Switch),
+    optional("consent", "reason", Kind::Reason),
+    optional("consent", "revocation_hours", Kind::Count(1, 87_600, 72)),
+    optional("consent", "break_glass", Kind::Count(0, 16, 2)),
+    optional("consent", "certificates", Kind::OneOf(&["if-known", "required"])),
+    optional("consent", "ocsp", Kind::ResponderUrl),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use tempfile::TempDir;
 use warifu_core::{ObjectId, SiteName, Threshold};
+use warifu_vault::config::ConsentPolicy;
 use warifu_vault::{
     BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
     Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
@@ -21,7 +22,8 @@ impl Rooms {
     pub(crate) fn new(sites: usize, random_bytes: u64) -> Self {
         let root = tempfile::tempdir().unwrap();
         let name = |text: &str| text.parse::<SiteName>().unwrap();
-        let gateway = Vault::init(&root.path().join("g"), name("gateway"), None).unwrap();
+        let gateway =
+            Vault::init(&root.path().join("g"), name("gateway"), None, no_consent()).unwrap();
         for number in 0..sites {
             let site = name(&format!("s{number}"));
             let url = format!("file://{}", root.path().join(site.as_str()).display());
@@ -108,4 +110,9 @@ impl Rooms {
 pub(crate) fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
     let stop = AtomicBool::new(false);
     work(Watch { progress: &mut |_| (), stop: &stop })
+}
+
+/// These tests are of something else than consent.
+fn no_consent() -> ConsentPolicy {
+    ConsentPolicy::not_enforced("a test of something else")
 }

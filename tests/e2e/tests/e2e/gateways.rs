@@ -1,6 +1,6 @@
 //! Several gateways with the same sites, each with links of its own.
 
-use warifu_e2e::{Backup, Done, Lab, LabShape, Running, sample};
+use warifu_e2e::{Backup, Done, Lab, LabShape, NO_CONSENT_INIT, Running, sample};
 
 /// A second gateway in the lab, with a link to every one of its sites.
 struct Hospital {
@@ -10,7 +10,7 @@ struct Hospital {
 impl Hospital {
     fn join(lab: &Lab) -> Self {
         let hospital = Self { vault: lab.path("hospital") };
-        let _made = hospital.run(&["init", "--name", "hospital"]).ok();
+        let _made = hospital.run(&[&NO_CONSENT_INIT[..], &["--name", "hospital"]].concat()).ok();
         for site in &lab.sites {
             let url = format!("warifu://{}", site.proxy().address());
             let words = ["site", "add", &site.name, &url, "--zone", &site.name, "--domain"];

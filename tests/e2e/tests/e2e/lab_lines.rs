@@ -63,11 +63,11 @@ fn free_port() -> u16 {
 
 fn made_lab() -> Desk {
     let mut desk = Desk { root: tempfile::tempdir().unwrap(), serving: Vec::new() };
-    let _made = desk.type_in("G", "init").ok();
+    let _made = desk.type_in("G", "init --no-consent lab").ok();
     for (number, site) in ["sendai", "tokyo", "nagoya", "osaka", "fukuoka"].iter().enumerate() {
         let (vault, port) = (format!("S{number}"), free_port());
         let lines = [
-            (&vault[..], format!("init --site {site} --listen 127.0.0.1:{port}")),
+            (&vault[..], format!("init --site {site} --listen 127.0.0.1:{port} --no-consent lab")),
             (
                 "G",
                 format!(
@@ -189,10 +189,10 @@ fn check_tables(desk: &Desk, object: &str) {
 fn a_drive_is_taken_once_and_by_whom_it_is_for() {
     let desk = Desk { root: tempfile::tempdir().unwrap(), serving: Vec::new() };
     for (vault, line) in [
-        ("G", "init"),
-        ("H", "init"),
-        ("S1", "init --site a --listen 127.0.0.1:0"),
-        ("S2", "init --site b --listen 127.0.0.1:0"),
+        ("G", "init --no-consent lab"),
+        ("H", "init --no-consent lab"),
+        ("S1", "init --site a --listen 127.0.0.1:0 --no-consent lab"),
+        ("S2", "init --site b --listen 127.0.0.1:0 --no-consent lab"),
         ("G", "site add a warifu://127.0.0.1:1"),
         ("H", "site add a warifu://127.0.0.1:1"),
         ("G", "key generate --site a --bytes 64KiB --courier DRIVE"),

@@ -20,6 +20,10 @@ pub(crate) struct InitArgs {
     /// Where the site keeps shares, file:///PATH; within the vault where not given
     #[arg(long, value_name = "URL", requires = "site")]
     pub(crate) store: Option<String>,
+    /// Persons do not decide here, for this reason: a site releases shares without consent, a
+    /// gateway enrols without cards. For labs; `[consent]` of config.toml, told by doctor
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub(crate) no_consent: Option<String>,
 }
 
 /// `site ...`
@@ -85,6 +89,15 @@ pub(crate) struct AddArgs {
     #[arg(long, value_parser = PossibleValuesParser::new(["otp", "local"])
         .try_map(|text| text.parse::<Channel>()))]
     pub(crate) channel: Option<Channel>,
+}
+
+/// Checks that `text` can be told as a reason.
+fn reason(text: &str) -> Result<String, &'static str> {
+    let is_short = (1..=256).contains(&text.trim().len());
+    match is_short && !text.contains(char::is_control) {
+        true => Ok(text.trim().to_owned()),
+        false => Err("a reason has 1 to 256 bytes, on one line"),
+    }
 }
 
 /// Checks that `text` is HOST:PORT.

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use warifu_vault::{Class, Failure};
 
 const EXITS: &str = include_str!("exits.toml");
-const CODES: [&str; 2] = [include_str!("setup.toml"), include_str!("work.toml")];
+const CODES: [&str; 3] =
+    [include_str!("setup.toml"), include_str!("work.toml"), include_str!("card.toml")];
 
 /// Signals that people meet, by number.
 const SIGNALS: [(u8, &str); 6] = [

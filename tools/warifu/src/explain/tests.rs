@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Classes by the name that sources use.
-const CLASSES: [(&str, Class); 13] = [
+const CLASSES: [(&str, Class); 14] = [
     ("Other", Class::Other),
     ("Usage", Class::Usage),
     ("Damage", Class::Damage),
     ("Unrecoverable", Class::Unrecoverable),
     ("Temporary", Class::Temporary),
     ("Key", Class::Key),
+    ("Card", Class::Card),
     ("NotFound", Class::NotFound),
     ("Busy", Class::Busy),
     ("Authentication", Class::Authentication),

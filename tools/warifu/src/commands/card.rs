@@ -1,0 +1,131 @@
+//! `card ...`, and how other commands get hold of a card
+
+use super::Context;
+use crate::args::{CardArgs, CardCommand, NewLabArgs};
+use crate::exit::Ending;
+use serde::Serialize;
+use std::path::Path;
+use warifu_consent::card::{Card, CardError, CertificateFacts};
+use warifu_consent::lab::{Lab, LabError};
+use warifu_vault::{Class, Failure};
+
+/// Runs one of them.
+pub(super) fn run(context: &Context, command: CardCommand) -> Result<(), Ending> {
+    match command {
+        CardCommand::Show(args) => show(context, &args),
+        CardCommand::NewLab(args) => new_lab(context, &args),
+    }
+}
+
+/// What `card show` answers.
+#[derive(Serialize)]
+struct Shown {
+    v: u32,
+    r#type: &'static str,
+    subject: String,
+    issuer: String,
+    not_after: String,
+    algorithm: &'static str,
+    key: String,
+    software: bool,
+}
+
+fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
+    let mut card = open(args)?;
+    let chain = card.chain().map_err(card_failure)?;
+    let own = chain.first().map_or(&[][..], Vec::as_slice);
+    let facts = CertificateFacts::read(own).map_err(card_failure)?;
+    let not_after = jiff::Timestamp::from_second(facts.not_after_unix_s);
+    let answer = Shown {
+        v: 1,
+        r#type: "card",
+        subject: facts.subject,
+        issuer: facts.issuer,
+        not_after: not_after.map_or_else(|_| "never".to_owned(), |end| end.to_string()),
+        algorithm: facts.algorithm.name(),
+        key: facts.key.to_string(),
+        software: card.is_software(),
+    };
+    context.output.answer(&answer, || {
+        let kind = if answer.software { "a key in a file, for labs" } else { "a card" };
+        let Shown { subject, issuer, not_after, algorithm, key, .. } = &answer;
+        format!(
+            "{kind}\nsubject  {subject}\nissuer   {issuer}\nuntil    {not_after}\n\
+             signs    {algorithm}\nkey      {key}\n"
+        )
+    })
+}
+
+/// What `card new-lab` answers.
+#[derive(Serialize)]
+struct NewLab {
+    v: u32,
+    r#type: &'static str,
+    card: Option<String>,
+    certificate: String,
+    ca: String,
+}
+
+fn new_lab(context: &Context, args: &NewLabArgs) -> Result<(), Ending> {
+    let lab = Lab::open_or_make(&args.ca).map_err(lab_failure)?;
+    let made = match &args.public_key {
+        Some(key) => lab.certify(&args.subject, key, args.days, &args.out),
+        None => lab.new_card(&args.subject, args.algorithm.into(), args.days, &args.out),
+    };
+    let made = made.map_err(lab_failure)?;
+    let show = |path: &Path| path.display().to_string();
+    let (certificate, ca) = (show(&made.certificate), show(lab.certificate()));
+    let card = made.key.as_deref().map(|key| format!("file:{},{certificate}", show(key)));
+    let answer = NewLab { v: 1, r#type: "lab-card", card, certificate, ca };
+    context.output.answer(&answer, || {
+        let card = answer.card.as_ref().unwrap_or(&answer.certificate);
+        format!("made {card}\npin its CA with `warifu trust add {}`\n", answer.ca)
+    })
+}
+
+fn lab_failure(error: LabError) -> Failure {
+    let what = error.to_string();
+    match error {
+        LabError::Exists(_) => Failure::new(Class::Usage, "lab-exists", what)
+            .next("name another --out, or remove what is there yourself"),
+        LabError::Subject | LabError::Days => {
+            Failure::new(Class::Usage, "lab-certificate", what).next("give another")
+        }
+        LabError::Openssl(_) => Failure::new(Class::Other, "lab-openssl", what)
+            .next("install openssl, or make a key of another kind with --algorithm"),
+        other => Failure::new(Class::Other, "lab-failed", "the lab's card can't be made")
+            .next("see the cause that is told")
+            .because(other),
+    }
+}
+
+/// Gets hold of the card that a command names.
+///
+/// # Errors
+/// Where none is named, or it is not there or not fit.
+pub(super) fn open(args: &CardArgs) -> Result<Box<dyn Card>, Failure> {
+    let Some(card) = &args.card else {
+        return Err(Failure::new(Class::Usage, "card-unnamed", "no card is named")
+            .next("name it with --card; `warifu card list` lists those in reach"));
+    };
+    card.open().map_err(card_failure)
+}
+
+/// What a card's failure means for the run.
+pub(super) fn card_failure(error: CardError) -> Failure {
+    let what = error.to_string();
+    match error {
+        CardError::Absent(_) => Failure::new(Class::Card, "card-absent", what)
+            .next("insert it, or name another with --card"),
+        CardError::WrongPin { .. } => Failure::new(Class::Card, "card-pin", what)
+            .next("make sure of the PIN before it is given again: too many tries lock it"),
+        CardError::Locked => Failure::new(Class::Card, "card-locked", what)
+            .next("have it unlocked by whoever issued the card"),
+        CardError::Hangs { .. } => Failure::new(Class::Card, "card-hangs", what)
+            .next("take the card out and put it in again, or restart pcscd"),
+        CardError::Unfit(_) => Failure::new(Class::Card, "card-unfit", what)
+            .next("use another card, or another key of it"),
+        _ => Failure::new(Class::Card, "card-failed", what)
+            .next("take the card out and put it in again; see also `warifu doctor`"),
+    }
+}
