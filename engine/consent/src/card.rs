@@ -2,11 +2,20 @@
 
 mod address;
 mod certificate;
+mod child;
+mod driver;
 mod file;
+mod token;
+mod uri;
+mod words;
 
 pub use address::{CardAddress, NotAnAddress};
 pub use certificate::CertificateFacts;
+pub use child::serve_cards;
 pub use file::FileCard;
+pub use token::{Access, Pin, TokenCard, USUAL_DRIVERS, readers, token_uri};
+pub use uri::{TokenUri, Wanted};
+pub use words::{Bytes, Reader, Shown, Token, Tries};
 
 /// How a card signs, as JWS names it (RFC 7518). The certificate decides it, never the asker.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -54,6 +63,11 @@ pub trait Card {
 
     /// Whether it is a file for labs rather than a card.
     fn is_software(&self) -> bool;
+
+    /// The token that it is on, where it is on one.
+    fn token(&self) -> Option<&Token> {
+        None
+    }
 }
 
 /// Why a card did not do it.
@@ -64,11 +78,17 @@ pub enum CardError {
     #[error("no card: {0}")]
     Absent(String),
     /// The PIN is wrong.
-    #[error("the PIN is wrong{}", tries_left.map_or(String::new(), |left| format!(", {left} tries are left")))]
+    #[error("the PIN is wrong{}", told(*tries_left))]
     WrongPin {
         /// Tries before the card locks, where the card tells.
         tries_left: Option<u32>,
     },
+    /// One try is left, and nobody said that it may be spent.
+    #[error("one try is left before the PIN locks")]
+    LastTry,
+    /// It wants a PIN, and none can be had.
+    #[error("the card wants a PIN: {0}")]
+    NoPin(String),
     /// The card is locked.
     #[error("the PIN is locked: too many wrong tries")]
     Locked,
@@ -87,4 +107,13 @@ pub enum CardError {
     /// A statement that may not be made.
     #[error("the statement is none to sign: {0}")]
     Statement(String),
+}
+
+/// How many tries are left, as a sentence goes on.
+fn told(tries_left: Option<u32>) -> String {
+    match tries_left {
+        None => String::new(),
+        Some(1) => ", 1 try is left".to_owned(),
+        Some(left) => format!(", {left} tries are left"),
+    }
 }

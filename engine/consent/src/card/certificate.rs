@@ -74,6 +74,13 @@ pub struct CertificateFacts {
     pub algorithm: Algorithm,
     /// Its key.
     pub key: KeyFingerprint,
+    /// Whether it says that it may issue others.
+    pub is_authority: bool,
+}
+
+/// Whether it was issued by its own holder, as those of authorities on top are.
+pub(super) fn issued_by_itself(facts: &CertificateFacts) -> bool {
+    facts.subject == facts.issuer
 }
 
 impl CertificateFacts {
@@ -94,6 +101,7 @@ impl CertificateFacts {
             not_after_unix_s: certificate.validity().not_after.timestamp(),
             algorithm: algorithm_of(key)?,
             key: KeyFingerprint(fingerprint),
+            is_authority: certificate.is_ca(),
         })
     }
 }

@@ -6,48 +6,46 @@ use warifu_consent::card::CardError;
 use warifu_consent::trust::TrustError;
 
 /// Codes that a site's refusal may begin with.
-const CODES: &[&str] = &[
-    "consent-missing",
-    "consent-malformed",
-    "consent-forged",
-    "consent-expired",
-    "consent-not-yet",
-    "consent-revoked",
-    "consent-used",
-    "consent-requester",
-    "consent-range",
-    "consent-object",
-    "consent-person",
-    "consent-unbound",
-    "presence-stale",
-    "presence-mismatch",
-    "revocations-stale",
-    "trust-none",
-    "certificate-expired",
-    "certificate-not-yet",
-    "certificate-usage",
-    "certificate-issuer",
-    "certificate-algorithm",
-    "certificate-weak",
-    "certificate-revoked",
-    "certificate-chain",
-    "certificate-unreadable",
-    "revocation-unknown",
-    "break-glass-off",
-    "break-glass-officers",
-    "object-held",
+const CODES: &[(Class, &str)] = &[
+    (Class::Consent, "consent-missing"),
+    (Class::Consent, "consent-malformed"),
+    (Class::Consent, "consent-forged"),
+    (Class::Consent, "consent-expired"),
+    (Class::Consent, "consent-not-yet"),
+    (Class::Consent, "consent-revoked"),
+    (Class::Consent, "consent-used"),
+    (Class::Consent, "consent-requester"),
+    (Class::Consent, "consent-range"),
+    (Class::Consent, "consent-object"),
+    (Class::Consent, "consent-person"),
+    (Class::Consent, "consent-unbound"),
+    (Class::Consent, "presence-stale"),
+    (Class::Consent, "presence-mismatch"),
+    (Class::Consent, "revocations-stale"),
+    (Class::Consent, "trust-none"),
+    (Class::Consent, "certificate-expired"),
+    (Class::Consent, "certificate-not-yet"),
+    (Class::Consent, "certificate-usage"),
+    (Class::Consent, "certificate-issuer"),
+    (Class::Consent, "certificate-algorithm"),
+    (Class::Consent, "certificate-weak"),
+    (Class::Consent, "certificate-revoked"),
+    (Class::Consent, "certificate-chain"),
+    (Class::Consent, "certificate-unreadable"),
+    (Class::Consent, "revocation-unknown"),
+    (Class::Consent, "break-glass-off"),
+    (Class::Consent, "break-glass-officers"),
+    (Class::Consent, "object-held"),
+    (Class::Audit, "audit-unwritable"),
 ];
 
 /// What is said of a refusal whose code is not known here.
-const OTHER: &str = "consent-refused";
+const OTHER: (Class, &str) = (Class::Consent, "consent-refused");
 
 /// Class and code of a site's refusal, from its own words: `code: text`.
 pub(crate) fn refused_code(text: &str) -> (Class, &'static str) {
     let said = text.split(':').next().unwrap_or_default();
-    match CODES.iter().find(|code| **code == said) {
-        Some(code) => (Class::Consent, code),
-        None => (Class::Consent, OTHER),
-    }
+    CODES.iter().find(|(_, code)| *code == said).copied().unwrap_or(OTHER)
 }
 
 /// What to do about a refusal with this code.
@@ -85,20 +83,33 @@ impl From<Untrue> for Failure {
 impl From<CardError> for Failure {
     fn from(error: CardError) -> Self {
         let what = error.to_string();
-        let (code, next) = match error {
-            CardError::Absent(_) => ("card-absent", "insert it, or name another with --card"),
+        let (class, code, next) = match error {
+            CardError::Absent(_) => {
+                (Class::Card, "card-absent", "insert it, or name another with --card")
+            }
             CardError::WrongPin { .. } => (
+                Class::Card,
                 "card-pin",
                 "make sure of the PIN before it is given again: too many tries lock it",
             ),
-            CardError::Locked => ("card-locked", "have it unlocked by whoever issued the card"),
-            CardError::Hangs { .. } => {
-                ("card-hangs", "take the card out and put it in again, or restart pcscd")
+            CardError::Locked => {
+                (Class::Card, "card-locked", "have it unlocked by whoever issued the card")
             }
-            CardError::Unfit(_) => ("card-unfit", "use another card or another key of it"),
-            _ => ("card-failed", "see `warifu doctor`; take the card out and put it in again"),
+            CardError::Hangs { .. } => (
+                Class::Card,
+                "card-hangs",
+                "take the card out and put it in again, or restart pcscd",
+            ),
+            CardError::Unfit(_) => {
+                (Class::Card, "card-unfit", "use another card or another key of it")
+            }
+            _ => (
+                Class::Card,
+                "card-failed",
+                "see `warifu doctor`; take the card out and put it in again",
+            ),
         };
-        Self::new(Class::Card, code, what).next(next)
+        Self::new(class, code, what).next(next)
     }
 }
 
@@ -135,9 +146,9 @@ mod tests {
     fn a_sites_code_is_told_on_and_an_unknown_one_is_not_made_up() {
         assert_eq!(refused_code("consent-expired: it ended"), (Class::Consent, "consent-expired"));
         for text in ["", "nonsense", "consent-expired it ended", "key-short: no"] {
-            assert_eq!(refused_code(text).1, OTHER, "{text}");
+            assert_eq!(refused_code(text), OTHER, "{text}");
         }
-        let codes = CODES.iter().map(|code| next_of(code));
+        let codes = CODES.iter().map(|(_, code)| next_of(code));
         assert!(codes.into_iter().all(|next| !next.is_empty()));
     }
 }

@@ -120,6 +120,9 @@ pub(crate) struct FindArgs {
     /// At most so many, the newest ones
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
+    /// With --card: what the sites hold for this card's holder, whichever gateway stored it
+    #[command(flatten)]
+    pub(crate) card: super::CardArgs,
 }
 
 const CLASSES: [KeyClass; 2] = [KeyClass::InformationTheoretic, KeyClass::Computational];
@@ -191,19 +194,19 @@ pub(crate) struct StatusArgs {
 }
 
 /// Seconds since 1970 at which a day or a time begins.
-fn begin(text: &str) -> Result<u64, DateError> {
+pub(super) fn begin(text: &str) -> Result<u64, DateError> {
     moment(text, Ok)
 }
 
 /// Seconds since 1970 at which a day is over, or of a time.
-fn end(text: &str) -> Result<u64, DateError> {
+pub(super) fn end(text: &str) -> Result<u64, DateError> {
     moment(text, |date| date.tomorrow())
 }
 
 /// Why a text is no date.
 #[derive(Debug, thiserror::Error)]
 #[error("write a day such as 2026-07-01 or a time such as 2026-07-01T12:00:00Z, not before 1970")]
-struct DateError;
+pub(super) struct DateError;
 
 fn moment(text: &str, day: impl Fn(Date) -> Result<Date, jiff::Error>) -> Result<u64, DateError> {
     let time = match text.contains(['T', 't', ' ']) {

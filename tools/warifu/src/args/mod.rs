@@ -1,16 +1,21 @@
 //! What people type: one definition for parsing, help and completions.
 
 mod card;
+mod consent;
 mod daily;
 mod key;
 mod objects;
 pub(crate) mod profile;
+mod records;
 mod simulate;
 mod site;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use card::{CardArgs, CardCommand, NewLabArgs};
+pub(crate) use consent::{
+    ConsentCommand, GrantArgs, RequestArgs, RevokeArgs, TermsArgs, TrustCommand,
+};
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
 pub(crate) use key::{
     ExportArgs, FetchArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs,
@@ -18,12 +23,17 @@ pub(crate) use key::{
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
+pub(crate) use records::{
+    AuditCommand, AuditExportArgs, AuditShowArgs, AuditVerifyArgs, ExportFormat, ForgetArgs,
+    HoldCommand,
+};
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
+use warifu_consent::card::CardAddress;
 use warifu_core::IndividualId;
 use warifu_vault::ObjectPrefix;
 use warifu_vault::config::EXAMPLE;
@@ -41,8 +51,9 @@ Environment:
   NO_COLOR        no colours
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
-5 unrecoverable, 6 try again later, 7 key does not cover it, 9 card or token, 10 not found, 11 busy, 12 not who it \
-should be, 13 forged, 14 rolled back, 15 incompatible, 16 limit reached, 128+N ended by signal N. \
+5 unrecoverable, 6 try again later, 7 key does not cover it, 8 consent missing or refused, 9 card \
+or token, 10 not found, 11 busy, 12 not who it should be, 13 forged, 14 rolled back, 15 \
+incompatible, 16 limit reached, 17 audit log can't be written, 128+N ended by signal N. \
 `warifu explain CODE` tells more.";
 
 /// Keeps genomes secret for a century: shares at several sites, under one-time pads.
@@ -97,6 +108,12 @@ pub(crate) enum Command {
     /// Cards that sign for people
     #[command(subcommand)]
     Card(CardCommand),
+    /// The certificates by which persons' cards are believed
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// What persons agree to, by their cards
+    #[command(subcommand)]
+    Consent(ConsentCommand),
     /// Store files, or standard input, as shares at n sites
     Backup(BackupArgs),
     /// Get a stored object back from any k of its sites
@@ -121,6 +138,14 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
+    /// The audit log of this vault, a gateway's or a site's
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Keep objects from being forgotten
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Delete objects at all their sites, for good
+    Forget(ForgetArgs),
     /// Take sites, key and individuals through months of operation, in seconds
     Simulate(SimulateArgs),
     /// Look for what is wrong with this vault or will be
@@ -157,7 +182,12 @@ pub(crate) enum IndividualCommand {
     Enroll {
         /// Their pseudonymous ID: it is public, so not their name
         individual: IndividualId,
+        #[command(flatten)]
+        card: CardArgs,
     },
+    /// Bind a person to another card: by the old one, or by two registrars whom the sites have
+    /// pinned
+    Rebind(RebindArgs),
     /// List individuals
     List,
     /// Show an individual
@@ -165,6 +195,24 @@ pub(crate) enum IndividualCommand {
         /// Their pseudonymous ID
         individual: IndividualId,
     },
+}
+
+/// `individual rebind`
+#[derive(Args, Debug)]
+pub(crate) struct RebindArgs {
+    /// Their pseudonymous ID
+    pub(crate) individual: IndividualId,
+    #[command(flatten)]
+    pub(crate) card: CardArgs,
+    /// The card so far
+    #[arg(long, value_name = "CARD", required_unless_present = "registrars")]
+    pub(crate) old_card: Option<CardAddress>,
+    /// A registrar's card, where the old one is lost: twice
+    #[arg(long = "registrar", value_name = "CARD", conflicts_with = "old_card")]
+    pub(crate) registrars: Vec<CardAddress>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT", default_value = "the card was renewed")]
+    pub(crate) reason: String,
 }
 
 /// `config ...`

@@ -1,14 +1,17 @@
 //! The commands: each turns arguments into a request, calls the vault, and tells the answer.
 
+mod audit;
 mod backup;
 mod batch;
 mod card;
 mod config;
+mod consent;
 mod doctor;
 mod estimate;
 mod explain;
 mod fetch;
 mod forecast;
+mod forget;
 mod individual;
 mod init;
 mod jobs;
@@ -22,6 +25,7 @@ mod show;
 mod simulate;
 mod site;
 mod status;
+mod trust;
 mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
@@ -48,6 +52,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
+        Command::Trust(command) => trust::run(&context, command),
+        Command::Consent(command) => consent::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),
@@ -59,6 +65,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Worker(args) => worker::worker(&context, &args),
         Command::Status(args) => status::status(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
+        Command::Audit(command) => audit::run(&context, command),
+        Command::Hold(command) => forget::hold(&context, command),
+        Command::Forget(args) => forget::forget(&context, args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
         Command::Explain { code } => explain::explain(&context, code.as_deref()),
