@@ -34,8 +34,7 @@ struct Child<R, W> {
 impl<R: BufRead, W: Write> Child<R, W> {
     fn serve(mut self) -> io::Result<()> {
         while let Some(ask) = self.next()? {
-            let answer =
-                self.answer(ask)?.unwrap_or_else(|trouble| Answer::Refused { trouble });
+            let answer = self.answer(ask)?.unwrap_or_else(|trouble| Answer::Refused { trouble });
             let mut line = serde_json::to_string(&answer)?;
             line.push('\n');
             self.answers.write_all(line.as_bytes())?;
@@ -110,7 +109,10 @@ mod tests {
         let ask = "{\"ask\":\"list\",\"module\":\"/nowhere/at-all.so\"}\n";
         let told = answers(&ask.repeat(2)).unwrap();
         assert_eq!(told.lines().count(), 2);
-        assert!(told.starts_with(r#"{"answer":"refused","trouble":{"absent":"no driver"#), "{told}");
+        assert!(
+            told.starts_with(r#"{"answer":"refused","trouble":{"absent":"no driver"#),
+            "{told}"
+        );
         assert_eq!(answers("").unwrap(), "");
     }
 

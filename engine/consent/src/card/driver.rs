@@ -96,10 +96,7 @@ impl Driver {
     }
 
     /// The one certificate that fits, with its token and those above it.
-    pub(super) fn open(
-        self,
-        wanted: &Wanted,
-    ) -> Result<(OpenToken, Token, Vec<Bytes>), Trouble> {
+    pub(super) fn open(self, wanted: &Wanted) -> Result<(OpenToken, Token, Vec<Bytes>), Trouble> {
         let tokens: Vec<Token> =
             self.readers()?.into_iter().filter_map(|reader| reader.token).collect();
         let (token, own) = chosen(&tokens, wanted)?;
@@ -143,8 +140,7 @@ impl OpenToken {
 
     /// The private key with the ID of the certificate.
     fn key(&self) -> Result<ObjectHandle, Trouble> {
-        let sought =
-            [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(self.id.clone())];
+        let sought = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::Id(self.id.clone())];
         let found = self.session.find_objects(&sought).map_err(|error| trouble(&error))?;
         let [key] = found[..] else {
             let what = format!("{} private keys have the ID of its certificate", found.len());
@@ -211,9 +207,8 @@ fn chain(own: &Bytes, others: &[Shown]) -> Vec<Bytes> {
         let Some(Ok(last)) = facts else { break };
         let above = others.iter().find(|shown| {
             !chain.contains(&shown.certificate)
-                && CertificateFacts::read(&shown.certificate.0).is_ok_and(|facts| {
-                    facts.subject == last.issuer && !issued_by_itself(&facts)
-                })
+                && CertificateFacts::read(&shown.certificate.0)
+                    .is_ok_and(|facts| facts.subject == last.issuer && !issued_by_itself(&facts))
         });
         let Some(above) = above else { break };
         chain.push(above.certificate.clone());

@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// Drivers that are tried where none is named, each where it is installed.
-pub const USUAL_DRIVERS: [&str; 2] =
-    ["opensc-pkcs11.so", "/usr/lib/softhsm/libsofthsm2.so"];
+pub const USUAL_DRIVERS: [&str; 2] = ["opensc-pkcs11.so", "/usr/lib/softhsm/libsofthsm2.so"];
 
 /// How long a child that was told to end may take before it is ended.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
@@ -175,11 +174,8 @@ pub fn readers(module: &Path, access: &Access) -> Result<Vec<Reader>, CardError>
 /// What names exactly this certificate.
 #[must_use]
 pub fn token_uri(module: &Path, token: &Token, id: &[u8]) -> String {
-    let wanted = Wanted {
-        token: Some(token.label.clone()),
-        id: Some(id.to_vec()),
-        ..Wanted::default()
-    };
+    let wanted =
+        Wanted { token: Some(token.label.clone()), id: Some(id.to_vec()), ..Wanted::default() };
     wanted.uri(module)
 }
 
@@ -194,8 +190,7 @@ struct Helper {
 impl Helper {
     fn start(access: &Access) -> Result<Self, CardError> {
         let (program, arguments) = &access.helper;
-        let broken =
-            |what: &str| CardError::Failed(format!("the process for its driver {what}"));
+        let broken = |what: &str| CardError::Failed(format!("the process for its driver {what}"));
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::piped())

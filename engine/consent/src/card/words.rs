@@ -209,9 +209,8 @@ mod tests {
     #[test]
     fn a_label_fits_with_and_without_the_name_of_its_pin() {
         let card = token("JPKI (User Authentication PIN)", Tries::All);
-        let fits = |label: &str| {
-            card.fits(&Wanted { token: Some(label.to_owned()), ..Wanted::default() })
-        };
+        let fits =
+            |label: &str| card.fits(&Wanted { token: Some(label.to_owned()), ..Wanted::default() });
         assert!(fits("JPKI") && fits("JPKI (User Authentication PIN)"));
         assert!(!fits("JPK") && !fits("") && !fits("JPKI (Digital Signature PIN)"));
         assert!(card.fits(&Wanted::default()));

@@ -48,6 +48,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
+        Command::CardHelper => card::help(),
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),
