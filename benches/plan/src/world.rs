@@ -147,6 +147,7 @@ impl World {
                 to_site_fill_bytes_per_day: 0,
                 from_site_fill_bytes_per_day: 0,
                 network_bytes_per_second: None,
+                enforces_consent: true,
             }
         };
         self.spots.iter().enumerate().map(candidate).collect()

@@ -5,9 +5,20 @@
 //! the chain stands beside the lines, so that cutting the end off is seen too. Who can rewrite the
 //! whole file can make a new chain; against him a copy of [`AuditHead`] is kept elsewhere.
 
+pub(crate) mod checkpoints;
+mod export;
+mod signing;
+
+pub use checkpoints::{CheckpointRow, Compared, Shown};
+pub use export::{
+    ExportError, Exported, checkpoint_line, from_hex, hex, read_checkpoint_line, verify_export,
+};
+pub use signing::{AuditKey, is_head_signed, is_report_signed};
+
 use crate::{Catalog, CatalogError, rows};
-use rusqlite::{Row, Transaction};
+use rusqlite::{Connection, Row, Transaction};
 use serde_json::{Value, json};
+use warifu_core::LinkId;
 
 /// The longest event, in bytes of JSON.
 const EVENT_BYTES_MAX: usize = 65_536;
@@ -74,27 +85,8 @@ impl Catalog {
         event: &str,
         at_unix_s: u64,
     ) -> Result<AuditHead, CatalogError> {
-        let refused = |why: String| CatalogError::Invalid { what: "an audit event", why };
-        if event.len() > EVENT_BYTES_MAX || kind.len() > KIND_BYTES_MAX {
-            let why = format!("at most {EVENT_BYTES_MAX} bytes, its kind {KIND_BYTES_MAX}");
-            return Err(refused(why));
-        }
-        let event: Value =
-            serde_json::from_str(event).map_err(|error| refused(format!("no JSON: {error}")))?;
         let writing = self.writing()?;
-        let head = read_head(&writing)?;
-        let sequence = head.entries;
-        let line = json!({"at": at_unix_s, "event": event, "kind": kind, "sequence": sequence});
-        let line = line.to_string();
-        let next = AuditHead { entries: sequence + 1, chain: chained(&head.chain, &line) };
-        writing.execute(
-            "INSERT INTO audit VALUES (?1, ?2, ?3)",
-            (rows::stored(sequence)?, &line, &next.chain),
-        )?;
-        writing.execute(
-            "UPDATE audit_head SET entries = ?1, chain = ?2",
-            (rows::stored(next.entries)?, &next.chain),
-        )?;
+        let next = append(&writing, &Event { kind, json: event, at_unix_s })?;
         writing.commit()?;
         Ok(next)
     }
@@ -104,21 +96,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::AuditBroken`] with the first entry that was edited, removed, added or moved.
     pub fn verify_audit(&self) -> Result<AuditHead, CatalogError> {
-        let reading = self.reading()?;
-        let mut at = AuditHead { entries: 0, chain: [0; 32] };
-        let mut query = reading.prepare_cached("SELECT * FROM audit ORDER BY sequence")?;
-        for entry in query.query_and_then([], AuditEntry::read)? {
-            let entry = entry?;
-            entry.follows(&at)?;
-            at = AuditHead { entries: at.entries + 1, chain: entry.chain };
-        }
-        match read_head(&reading)? == at {
-            true => Ok(at),
-            false => Err(CatalogError::AuditBroken {
-                sequence: at.entries,
-                why: "the log ends elsewhere than its head says",
-            }),
-        }
+        verify(&self.reading()?)
     }
 
     /// Up to `limit` entries from place `from` on.
@@ -126,14 +104,121 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
     pub fn audit(&self, from: u64, limit: u32) -> Result<Vec<AuditEntry>, CatalogError> {
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT * FROM audit WHERE sequence >= ?1 ORDER BY 1 LIMIT ?2")?;
-        query.query_and_then((rows::stored(from)?, limit), AuditEntry::read)?.collect()
+        entries(&self.connection, from, limit)
+    }
+
+    /// Where the log says that it stands.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn audit_head(&self) -> Result<AuditHead, CatalogError> {
+        read_head(&self.reading()?)
+    }
+
+    /// Compares the log with where it once stood.
+    ///
+    /// # Errors
+    /// As [`Catalog::audit_head`].
+    pub fn compare_audit(&self, once: &AuditHead) -> Result<Compared, CatalogError> {
+        let reading = self.reading()?;
+        checkpoints::compare(&reading, &read_head(&reading)?, once)
+    }
+
+    /// Holds another party's checkpoint, received at `now_unix_s`, in seconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// [`CatalogError::Invalid`] where its signature is wrong; [`CatalogError::Busy`],
+    /// [`CatalogError::Full`], [`CatalogError::Storage`].
+    pub fn keep_checkpoint(
+        &self,
+        shown: &CheckpointRow,
+        now_unix_s: u64,
+    ) -> Result<Shown, CatalogError> {
+        let writing = self.writing()?;
+        let fits = checkpoints::keep(&writing, shown, now_unix_s)?;
+        writing.commit()?;
+        Ok(fits)
+    }
+
+    /// The checkpoints that are held of a link, or of all, the oldest first.
+    ///
+    /// # Errors
+    /// As [`Catalog::audit_head`].
+    pub fn checkpoints(&self, link: Option<LinkId>) -> Result<Vec<CheckpointRow>, CatalogError> {
+        checkpoints::held(&self.reading()?, link)
     }
 }
 
-fn read_head(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
+/// Something to be appended to an audit log.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Its kind, such as `backup`.
+    pub kind: &'a str,
+    /// What happened: a JSON document, at most 64 KiB.
+    pub json: &'a str,
+    /// When, in seconds since 1970 UTC.
+    pub at_unix_s: u64,
+}
+
+/// Appends `event` within a transaction: it is in the log where that is committed.
+pub(crate) fn append(
+    writing: &Transaction<'_>,
+    event: &Event<'_>,
+) -> Result<AuditHead, CatalogError> {
+    let refused = |why: String| CatalogError::Invalid { what: "an audit event", why };
+    if event.json.len() > EVENT_BYTES_MAX || event.kind.len() > KIND_BYTES_MAX {
+        let why = format!("at most {EVENT_BYTES_MAX} bytes, its kind {KIND_BYTES_MAX}");
+        return Err(refused(why));
+    }
+    let told: Value =
+        serde_json::from_str(event.json).map_err(|error| refused(format!("no JSON: {error}")))?;
+    let head = read_head(writing)?;
+    let sequence = head.entries;
+    let (at, kind) = (event.at_unix_s, event.kind);
+    let line = json!({"at": at, "event": told, "kind": kind, "sequence": sequence});
+    let line = line.to_string();
+    let next = AuditHead { entries: sequence + 1, chain: chained(&head.chain, &line) };
+    writing.execute(
+        "INSERT INTO audit VALUES (?1, ?2, ?3)",
+        (rows::stored(sequence)?, &line, &next.chain),
+    )?;
+    writing.execute(
+        "UPDATE audit_head SET entries = ?1, chain = ?2",
+        (rows::stored(next.entries)?, &next.chain),
+    )?;
+    Ok(next)
+}
+
+/// Checks the whole log, and says where it stands.
+pub(crate) fn verify(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
+    let mut at = AuditHead { entries: 0, chain: [0; 32] };
+    let mut query = reading.prepare_cached("SELECT * FROM audit ORDER BY sequence")?;
+    for entry in query.query_and_then([], AuditEntry::read)? {
+        let entry = entry?;
+        entry.follows(&at)?;
+        at = AuditHead { entries: at.entries + 1, chain: entry.chain };
+    }
+    match read_head(reading)? == at {
+        true => Ok(at),
+        false => Err(CatalogError::AuditBroken {
+            sequence: at.entries,
+            why: "the log ends elsewhere than its head says",
+        }),
+    }
+}
+
+/// Up to `limit` entries from place `from` on.
+pub(crate) fn entries(
+    connection: &Connection,
+    from: u64,
+    limit: u32,
+) -> Result<Vec<AuditEntry>, CatalogError> {
+    let mut query = connection
+        .prepare_cached("SELECT * FROM audit WHERE sequence >= ?1 ORDER BY 1 LIMIT ?2")?;
+    query.query_and_then((rows::stored(from)?, limit), AuditEntry::read)?.collect()
+}
+
+pub(crate) fn read_head(reading: &Transaction<'_>) -> Result<AuditHead, CatalogError> {
     let mut query = reading.prepare_cached("SELECT entries, chain FROM audit_head")?;
     let found = query
         .query_and_then([], |row| {

@@ -18,22 +18,35 @@ mod audit;
 mod commits;
 mod error;
 mod find;
+mod forgettings;
 mod individuals;
 mod intents;
 mod objects;
+mod persons;
+mod register;
 mod rows;
 mod schema;
 mod settings;
 mod sites;
 
 pub use arrivals::{Arrival, KEPT_DAYS};
-pub use audit::{AuditEntry, AuditHead};
+pub use audit::{
+    AuditEntry, AuditHead, AuditKey, CheckpointRow, Compared, Event, ExportError, Exported, Shown,
+    checkpoint_line, from_hex, hex, is_head_signed, is_report_signed, read_checkpoint_line,
+    verify_export,
+};
 pub use commits::{CommitRecord, CommittedShare};
 pub use error::CatalogError;
 pub use find::{ObjectPrefix, PlannedObject, PrefixError, Resolved, Search};
+pub use forgettings::{Begun, Forgetting, GoneShare, HeldObject};
 pub use individuals::Individual;
 pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};
+pub use persons::{EnrolledCard, KnownConsent, KnownRevocation};
+pub use register::{
+    Admission, Binding, Bindings, Claim, Forgotten, Hold, NewBinding, NewRevocation, Owner,
+    Register, Silence, Standing,
+};
 pub use sites::{KeyBytes, NewSite, Site};
 
 use rusqlite::config::DbConfig;
@@ -61,22 +74,7 @@ impl Catalog {
     /// [`CatalogError::AlreadyExists`] where `path` is taken, [`CatalogError::Storage`] where it
     /// can't be written.
     pub fn create(path: &Path) -> Result<Self, CatalogError> {
-        let taken =
-            || CatalogError::AlreadyExists { what: "catalog", name: path.display().to_string() };
-        if path.try_exists()? {
-            return Err(taken());
-        }
-        let draft = Draft::new(path)?;
-        let connection = connect(&draft.path, Sharing::Many)?;
-        schema::create(&connection)?;
-        connection.close().map_err(|(_, error)| error)?;
-        File::open(&draft.path)?.sync_all()?;
-        fs::hard_link(&draft.path, path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => taken(),
-            _ => error.into(),
-        })?;
-        drop(draft);
-        File::open(folder_of(path))?.sync_all()?;
+        create_file(path, "catalog", schema::create)?;
         Self::open(path)
     }
 
@@ -142,6 +140,30 @@ enum Sharing {
     Many,
     /// This connection alone: the index is in its memory and takes no room.
     Alone,
+}
+
+/// Makes an empty file at `path`, has `make` lay out its tables, and gives it its name when it is
+/// complete and on stable storage.
+fn create_file(
+    path: &Path,
+    what: &'static str,
+    make: impl FnOnce(&Connection) -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
+    let taken = || CatalogError::AlreadyExists { what, name: path.display().to_string() };
+    if path.try_exists()? {
+        return Err(taken());
+    }
+    let draft = Draft::new(path)?;
+    let connection = connect(&draft.path, Sharing::Many)?;
+    make(&connection)?;
+    connection.close().map_err(|(_, error)| error)?;
+    File::open(&draft.path)?.sync_all()?;
+    fs::hard_link(&draft.path, path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => taken(),
+        _ => error.into(),
+    })?;
+    drop(draft);
+    Ok(File::open(folder_of(path))?.sync_all()?)
 }
 
 fn connect(path: &Path, sharing: Sharing) -> Result<Connection, CatalogError> {

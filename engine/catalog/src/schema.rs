@@ -4,6 +4,7 @@
 //! object is worth to a thief is its padded length, its times, its individual's pseudonym and the
 //! label that the operator declared public.
 
+use crate::audit::checkpoints;
 use crate::error::CatalogError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -11,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(crate) const APPLICATION_ID: i64 = 0x5752_4655;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1, FORMAT_2];
+const STEPS: &[&str] = &[FORMAT_1, FORMAT_2, PERSONS, checkpoints::TABLE, HOLDS];
 
 const FORMAT_1: &str = "
 CREATE TABLE individuals (
@@ -121,6 +122,65 @@ CREATE TABLE arrivals (
     unix_s INTEGER NOT NULL,
     bytes_total INTEGER NOT NULL,
     PRIMARY KEY (pool, direction, unix_s)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What must stay, and what is on its way to be gone for good.
+const HOLDS: &str = "
+CREATE TABLE holds (
+    object BLOB PRIMARY KEY CHECK (length(object) = 16),
+    reason TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE forgettings (
+    object BLOB PRIMARY KEY CHECK (length(object) = 16),
+    reason TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE forgotten_shares (
+    object BLOB NOT NULL REFERENCES forgettings ON DELETE CASCADE,
+    x INTEGER NOT NULL,
+    at_unix_s INTEGER NOT NULL,
+    evidence TEXT NOT NULL,
+    PRIMARY KEY (object, x)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Persons' cards, and what they agreed to.
+const PERSONS: &str = "
+CREATE TABLE cards (
+    individual TEXT PRIMARY KEY REFERENCES individuals,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    evidence TEXT NOT NULL,
+    is_software INTEGER NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cards_held (
+    site TEXT NOT NULL REFERENCES sites ON DELETE CASCADE,
+    individual TEXT NOT NULL REFERENCES individuals,
+    key BLOB NOT NULL CHECK (length(key) = 32),
+    PRIMARY KEY (site, individual)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE consents (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    individual TEXT NOT NULL,
+    token TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revocations (
+    id BLOB PRIMARY KEY CHECK (length(id) = 16),
+    individual TEXT NOT NULL,
+    token TEXT NOT NULL,
+    at_unix_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE revocations_told (
+    revocation BLOB NOT NULL REFERENCES revocations,
+    site TEXT NOT NULL REFERENCES sites ON DELETE CASCADE,
+    PRIMARY KEY (revocation, site)
 ) STRICT, WITHOUT ROWID;
 ";
 

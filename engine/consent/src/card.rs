@@ -104,6 +104,9 @@ pub enum CardError {
     /// A key or certificate that is not fit.
     #[error("the card's key is not fit: {0}")]
     Unfit(String),
+    /// A statement that may not be made.
+    #[error("the statement is none to sign: {0}")]
+    Statement(String),
 }
 
 /// How many tries are left, as a sentence goes on.

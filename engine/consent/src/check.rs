@@ -1,11 +1,19 @@
 //! What follows from statements: whether a site may release, bind or forget. Pure: statements,
 //! what the site holds, anchors and a time go in; a decision comes out.
 
+mod binding;
+mod glass;
+
+pub use binding::{Rebound, enrolment, rebinding};
+pub use glass::break_glass;
+
+use crate::jws;
 use crate::statement::{
-    BreakGlass, Consent, Enrolment, KeyFingerprint, Nonce, Rebinding, Revocation, StatementId,
+    Consent, KeyFingerprint, Locator, Nonce, Presence, PresenceKind, Revocation, StatementId,
 };
 use crate::trust::{TrustStore, Verified};
-use crate::untrue::Untrue;
+use crate::untrue::{Unbound, Untrue};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use warifu_core::{IndividualId, ObjectId, SiteName};
 
@@ -77,19 +85,6 @@ pub struct Finder {
     pub nonce: Nonce,
 }
 
-/// A change of binding.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rebound {
-    /// The new card's enrolment.
-    pub enrolment: Enrolment,
-    /// What was signed about the change.
-    pub rebinding: Rebinding,
-    /// The new key.
-    pub key: KeyFingerprint,
-    /// The keys that signed the change: the old card's, or two registrars'.
-    pub signers: Vec<KeyFingerprint>,
-}
-
 /// Whether `consent` and `presence` suffice to release.
 ///
 /// # Errors
@@ -101,11 +96,38 @@ pub fn release(
     asked: &Asked,
     trust: &TrustStore,
 ) -> Result<Release, Untrue> {
-    let _ = (consent, presence, held, asked, trust);
-    todo!()
+    let given = self::consent(consent, held, asked, trust)?;
+    let shown = present(presence, PresenceKind::Restore, asked, trust)?;
+    let (Verified { statement: consent, .. }, Verified { statement: presence, .. }) =
+        (&given, &shown.verified);
+    if shown.verified.key != given.key {
+        return Err(person(&consent.individual));
+    }
+    if presence.consent != Some(consent.id) {
+        return Err(Untrue::Mismatch("consent"));
+    }
+    if presence.object != asked.object {
+        return Err(Untrue::Mismatch("object"));
+    }
+    // What serves once serves one session; the other sites of that session come later.
+    if consent.single_use && held.used_in.is_some_and(|session| session != presence.session) {
+        return Err(Untrue::Used);
+    }
+    let ranges = narrowed(&named(consent, asked)?.ranges, &presence.ranges)?;
+    Ok(Release {
+        consent: consent.id,
+        session: presence.session,
+        individual: consent.individual.clone(),
+        purpose: consent.purpose.clone(),
+        ranges,
+        until_unix_s: consent.expires.min(asked.at_unix_s.saturating_add(PERMIT_S_MAX)),
+        is_single_use: consent.single_use,
+        is_software: given.is_software || shown.verified.is_software,
+        nonce: shown.nonce,
+    })
 }
 
-/// Whether `token` is a consent that holds for what is asked, presence apart.
+/// Whether `token` is a consent that holds for what is asked, presence and use apart.
 ///
 /// # Errors
 /// The first reason why not.
@@ -115,8 +137,45 @@ pub fn consent(
     asked: &Asked,
     trust: &TrustStore,
 ) -> Result<Verified<Consent>, Untrue> {
-    let _ = (token, held, asked, trust);
-    todo!()
+    let owner = held.owner.as_ref().ok_or(Untrue::Unbound(Unbound::Owner))?;
+    let key = held.key.ok_or(Untrue::Unbound(Unbound::Card))?;
+    let verified = trust.verify::<Consent>(token, asked.at_unix_s)?;
+    let consent = &verified.statement;
+    if verified.key != key || consent.individual != *owner {
+        return Err(person(owner));
+    }
+    if consent.requester != asked.requester {
+        return Err(Untrue::Requester {
+            named: consent.requester.to_string(),
+            asking: asked.requester.to_string(),
+        });
+    }
+    named(consent, asked)?;
+    not_ahead(consent.at, asked.at_unix_s)?;
+    if asked.at_unix_s < consent.not_before {
+        return Err(Untrue::NotYet {
+            from_unix_s: consent.not_before,
+            now_unix_s: asked.at_unix_s,
+        });
+    }
+    if asked.at_unix_s >= consent.expires {
+        return Err(Untrue::Expired {
+            expired_unix_s: consent.expires,
+            now_unix_s: asked.at_unix_s,
+        });
+    }
+    if held.revocations.iter().any(|revocation| is_revoked(consent, revocation)) {
+        return Err(Untrue::Revoked);
+    }
+    Ok(verified)
+}
+
+/// Whether `revocation`, which was accepted, takes back `consent`.
+#[must_use]
+pub fn is_revoked(consent: &Consent, revocation: &Revocation) -> bool {
+    let is_named = revocation.consents.contains(&consent.id);
+    let is_all = revocation.consents.is_empty() && consent.at <= revocation.at;
+    revocation.individual == consent.individual && (is_named || is_all)
 }
 
 /// Whether `presence` suffices to list what is here for its card's holder.
@@ -124,22 +183,13 @@ pub fn consent(
 /// # Errors
 /// The first reason why not.
 pub fn find(presence: &str, asked: &Asked, trust: &TrustStore) -> Result<Finder, Untrue> {
-    let _ = (presence, asked, trust);
-    todo!()
-}
-
-/// Whether `token` is an enrolment to be held: by the gateway that brings it, signed by the key
-/// that it brings. Its chain is judged when it is used.
-///
-/// # Errors
-/// The first reason why not.
-pub fn enrolment(
-    token: &str,
-    gateway: &SiteName,
-    at_unix_s: u64,
-) -> Result<(Enrolment, KeyFingerprint), Untrue> {
-    let _ = (token, gateway, at_unix_s);
-    todo!()
+    let shown = present(presence, PresenceKind::Find, asked, trust)?;
+    Ok(Finder {
+        key: shown.verified.key,
+        session: shown.verified.statement.session,
+        is_software: shown.verified.is_software,
+        nonce: shown.nonce,
+    })
 }
 
 /// Whether `token` revokes consents of `individual`, whose card has `key`. Its chain is not
@@ -153,38 +203,85 @@ pub fn revocation(
     key: &KeyFingerprint,
     at_unix_s: u64,
 ) -> Result<Revocation, Untrue> {
-    let _ = (token, individual, key, at_unix_s);
-    todo!()
+    let possessed = jws::possesses::<Revocation>(token)?;
+    if possessed.key != *key || possessed.statement.individual != *individual {
+        return Err(person(individual));
+    }
+    not_ahead(possessed.statement.at, at_unix_s)?;
+    Ok(possessed.statement)
 }
 
-/// Whether `enrolment` and `rebindings` (one of the old card, or two of registrars) change the
-/// binding of the individual from `bound`.
-///
-/// # Errors
-/// The first reason why not.
-pub fn rebinding(
-    enrolment: &str,
-    rebindings: &[&str],
-    gateway: &SiteName,
-    bound: &KeyFingerprint,
-    at_unix_s: u64,
-    trust: &TrustStore,
-) -> Result<Rebound, Untrue> {
-    let _ = (enrolment, rebindings, gateway, bound, at_unix_s, trust);
-    todo!()
+/// A presence that was shown for this, and the challenge that it answers.
+struct Shown {
+    verified: Verified<Presence>,
+    nonce: Nonce,
 }
 
-/// Whether `tokens` of officers suffice, where `need` of them must sign (none: it is off).
-///
-/// # Errors
-/// The first reason why not.
-pub fn break_glass(
-    tokens: &[&str],
-    need: Option<usize>,
-    held: &Held,
+fn present(
+    token: &str,
+    kind: PresenceKind,
     asked: &Asked,
     trust: &TrustStore,
-) -> Result<(Release, Vec<Verified<BreakGlass>>), Untrue> {
-    let _ = (tokens, need, held, asked, trust);
-    todo!()
+) -> Result<Shown, Untrue> {
+    let verified = trust.verify::<Presence>(token, asked.at_unix_s)?;
+    let presence = &verified.statement;
+    if presence.kind != kind {
+        return Err(Untrue::Mismatch("kind"));
+    }
+    if presence.requester != asked.requester {
+        return Err(Untrue::Mismatch("requester"));
+    }
+    let nonce = answered(&presence.nonces, asked)?;
+    Ok(Shown { verified, nonce })
+}
+
+/// The open challenge that is among `nonces`. They are random, so whose they are need not be said.
+fn answered(nonces: &BTreeMap<String, Nonce>, asked: &Asked) -> Result<Nonce, Untrue> {
+    let open = |nonce: &&Nonce| asked.nonces.contains(nonce);
+    nonces.values().find(open).copied().ok_or(Untrue::Stale)
+}
+
+/// What `consent` says about the object asked for.
+fn named<'a>(consent: &'a Consent, asked: &Asked) -> Result<&'a Locator, Untrue> {
+    let mut objects = consent.objects.iter();
+    objects.find(|locator| Some(locator.object) == asked.object).ok_or(Untrue::Object)
+}
+
+type Ranges = Option<Vec<Range<u64>>>;
+
+/// `wanted`, where all of it lies within `allowed`; all that is allowed, where nothing is said.
+fn narrowed(allowed: &Ranges, wanted: &Ranges) -> Result<Ranges, Untrue> {
+    let (Some(within), Some(ranges)) = (allowed, wanted) else {
+        return Ok(wanted.clone().or_else(|| allowed.clone()));
+    };
+    let joined = joined(within);
+    let is_within = |range: &Range<u64>| {
+        joined.iter().any(|whole| whole.start <= range.start && range.end <= whole.end)
+    };
+    if ranges.iter().all(is_within) { Ok(wanted.clone()) } else { Err(Untrue::Range) }
+}
+
+/// The same bytes, with ranges that touch made one.
+fn joined(ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+    let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => joined.push(range.clone()),
+        }
+    }
+    joined
+}
+
+/// That `signed_unix_s` is not in the future, a little apart: "all consents until now" is to mean
+/// something.
+fn not_ahead(signed_unix_s: u64, at_unix_s: u64) -> Result<(), Untrue> {
+    if signed_unix_s > at_unix_s.saturating_add(AHEAD_S_MAX) {
+        return Err(Untrue::NotYet { from_unix_s: signed_unix_s, now_unix_s: at_unix_s });
+    }
+    Ok(())
+}
+
+fn person(individual: &IndividualId) -> Untrue {
+    Untrue::Person { individual: individual.to_string() }
 }

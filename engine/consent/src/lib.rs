@@ -9,12 +9,17 @@
 
 pub mod bounds;
 pub mod card;
+mod certificate;
+mod chain;
 pub mod check;
 pub mod jws;
+mod key;
 pub mod lab;
+mod revocation;
 pub mod statement;
 pub mod trust;
 mod untrue;
 mod wire;
 
+pub use certificate::Certificate;
 pub use untrue::{Fault, Unbound, Untrue};

@@ -1,8 +1,18 @@
 //! Whose word counts: pinned anchors, certificate chains, revocation.
 
+mod folder;
+
+pub use crate::revocation::{Responder, Revocations, Standing};
+pub use folder::TrustError;
+
 use crate::card::Algorithm;
+use crate::certificate::Certificate;
+use crate::chain;
+use crate::jws::{self, Possessed};
+use crate::revocation::{self, RevocationList};
 use crate::statement::{KeyFingerprint, Statement};
-use crate::untrue::Untrue;
+use crate::untrue::{Fault, Untrue};
+use ring::digest::{SHA256, digest};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -29,6 +39,17 @@ impl Role {
             Self::CardCa => "card-ca",
             Self::Registrar => "registrar",
             Self::Officer => "officer",
+        }
+    }
+}
+
+impl Role {
+    /// Whose certificate it is, for people.
+    const fn holder(self) -> &'static str {
+        match self {
+            Self::CardCa => "an authority of cards",
+            Self::Registrar => "a registrar",
+            Self::Officer => "an officer",
         }
     }
 }
@@ -80,9 +101,19 @@ pub struct RevocationPolicy {
     pub ocsp_url: Option<String>,
 }
 
-/// The anchors and lists of a vault's folder `trust/`.
+/// The anchors and lists of a vault's folder `trust/`, as they were when it was opened.
 pub struct TrustStore {
     anchors: Vec<Anchor>,
+    /// Those of `anchors`, in the same order, taken apart.
+    certificates: Vec<Certificate>,
+    is_required: bool,
+    sources: Vec<Box<dyn Revocations>>,
+}
+
+/// An anchor and its certificate.
+struct Pinned {
+    anchor: Anchor,
+    certificate: Certificate,
 }
 
 /// A statement under a chain to an anchor.
@@ -98,50 +129,14 @@ pub struct Verified<S> {
     pub is_software: bool,
 }
 
-/// Why the folder of anchors could not be read or changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TrustError {
-    /// A file or folder fails.
-    #[error("{what} {path}", path = path.display())]
-    Io {
-        /// What failed.
-        what: &'static str,
-        /// Where.
-        path: std::path::PathBuf,
-        /// The system's word.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is no PEM of that kind.
-    #[error("{path} is not a PEM file of one {what}", path = path.display())]
-    Pem {
-        /// What it should be.
-        what: &'static str,
-        /// Where.
-        path: std::path::PathBuf,
-    },
-    /// The certificate is not one to pin.
-    #[error("the certificate can't be pinned")]
-    Unfit(#[source] Untrue),
-    /// There is none by that name, or several begin so.
-    #[error("{found} pinned certificates have a fingerprint that begins with {prefix}")]
-    NoSuch {
-        /// What was asked for.
-        prefix: String,
-        /// How many there are.
-        found: usize,
-    },
-}
-
 impl TrustStore {
     /// What `folder` holds now; nothing where there is no such folder.
     ///
     /// # Errors
     /// Where it can't be read, or something in it is no anchor or list: then nothing is trusted.
     pub fn open(folder: &Path) -> Result<Self, TrustError> {
-        let _ = folder;
-        todo!()
+        let (anchors, lists) = folder::read(folder)?;
+        Ok(Self::with(anchors, lists))
     }
 
     /// A store without a folder: these anchors and revocation lists (DER) only.
@@ -149,14 +144,40 @@ impl TrustStore {
     /// # Errors
     /// [`TrustError::Unfit`].
     pub fn of(anchors: &[(Role, Vec<u8>)], lists: &[Vec<u8>]) -> Result<Self, TrustError> {
-        let _ = (anchors, lists);
-        todo!()
+        let anchors = anchors
+            .iter()
+            .map(|(role, der)| Pinned::new(*role, der))
+            .collect::<Result<_, _>>()
+            .map_err(TrustError::Unfit)?;
+        let lists = lists
+            .iter()
+            .map(|der| RevocationList::read(der))
+            .collect::<Result<_, _>>()
+            .map_err(|fault| TrustError::Unfit(crate::certificate::nameless(fault)))?;
+        Ok(Self::with(anchors, lists))
+    }
+
+    fn with(mut anchors: Vec<Pinned>, lists: Vec<RevocationList>) -> Self {
+        anchors.sort_by_key(|pinned| (pinned.anchor.role, pinned.anchor.fingerprint));
+        let (anchors, certificates) =
+            anchors.into_iter().map(|pinned| (pinned.anchor, pinned.certificate)).unzip();
+        Self { anchors, certificates, is_required: false, sources: vec![Box::new(lists)] }
     }
 
     /// The same with `policy`; otherwise lists that are there are heeded and nothing is required.
     #[must_use]
-    pub fn with_policy(self, policy: RevocationPolicy) -> Self {
-        let _ = policy;
+    pub fn with_policy(mut self, policy: RevocationPolicy) -> Self {
+        self.is_required = policy.is_required;
+        match policy.ocsp_url {
+            Some(url) => self.with_revocations(Box::new(Responder::new(&url))),
+            None => self,
+        }
+    }
+
+    /// The same with one more that is asked about revocation.
+    #[must_use]
+    pub fn with_revocations(mut self, source: Box<dyn Revocations>) -> Self {
+        self.sources.push(source);
         self
     }
 
@@ -165,8 +186,7 @@ impl TrustStore {
     /// # Errors
     /// As [`TrustStore::open`]; [`TrustError::Unfit`] where it is none for that role.
     pub fn add(folder: &Path, role: Role, pem: &[u8]) -> Result<Anchor, TrustError> {
-        let _ = (folder, role, pem);
-        todo!()
+        folder::add(folder, role, pem)
     }
 
     /// Takes back trust in the certificate whose fingerprint begins with `prefix` (hexadecimal),
@@ -175,8 +195,7 @@ impl TrustStore {
     /// # Errors
     /// As [`TrustStore::open`]; [`TrustError::NoSuch`].
     pub fn remove(folder: &Path, prefix: &str) -> Result<Anchor, TrustError> {
-        let _ = (folder, prefix);
-        todo!()
+        folder::remove(folder, prefix)
     }
 
     /// Takes in a revocation list (PEM or DER), durably, in place of an older one of its issuer.
@@ -184,8 +203,7 @@ impl TrustStore {
     /// # Errors
     /// As [`TrustStore::open`]; [`TrustError::Unfit`] where no pinned authority signed it.
     pub fn add_crl(folder: &Path, list: &[u8]) -> Result<(), TrustError> {
-        let _ = (folder, list);
-        todo!()
+        folder::add_list(folder, list)
     }
 
     /// All anchors, by role and fingerprint.
@@ -199,8 +217,23 @@ impl TrustStore {
     /// # Errors
     /// The first reason not to.
     pub fn verify<S: Statement>(&self, token: &str, at_unix_s: u64) -> Result<Verified<S>, Untrue> {
-        let _ = (token, at_unix_s);
-        todo!()
+        let anchors: Vec<_> = self.of_role(Role::CardCa).collect();
+        if anchors.is_empty() {
+            return Err(Untrue::NoTrust(Role::CardCa.holder()));
+        }
+        let possessed = jws::possesses::<S>(token)?;
+        let card = &possessed.certificate;
+        card.fits_card(at_unix_s)?;
+        let between = possessed.chain[1..]
+            .iter()
+            .map(|der| Certificate::read(der))
+            .collect::<Result<Vec<_>, _>>()?;
+        let path = chain::path(card, &between, &anchors, at_unix_s)?;
+        for pair in path.certificates.windows(2) {
+            self.is_good(pair[0], pair[1], at_unix_s)?;
+        }
+        let is_software = path.certificates.iter().any(|certificate| certificate.is_lab);
+        Ok(Verified::new(possessed, is_software))
     }
 
     /// Believes a statement of one who is pinned for `role` by his or her own certificate.
@@ -213,7 +246,73 @@ impl TrustStore {
         token: &str,
         at_unix_s: u64,
     ) -> Result<Verified<S>, Untrue> {
-        let _ = (role, token, at_unix_s);
-        todo!()
+        if self.of_role(role).next().is_none() {
+            return Err(Untrue::NoTrust(role.holder()));
+        }
+        let possessed = jws::possesses::<S>(token)?;
+        // The operator pinned a certificate, not a key: that one says until when.
+        let mut pinned = self.of_role(role);
+        let mine = &possessed.certificate;
+        let Some(pinned) = pinned.find(|pinned| pinned.der == mine.der) else {
+            return Err(
+                mine.not(Fault::Chain(format!("it is not pinned as that of {}", role.holder())))
+            );
+        };
+        pinned.fits_card(at_unix_s)?;
+        for issuer in self.of_role(Role::CardCa) {
+            if mine.is_issued_by(issuer)? {
+                self.is_good(mine, issuer, at_unix_s)?;
+            }
+        }
+        let is_software = mine.is_lab;
+        Ok(Verified::new(possessed, is_software))
+    }
+
+    /// Whether `certificate` of `issuer` was not revoked.
+    fn is_good(
+        &self,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        at_unix_s: u64,
+    ) -> Result<(), Untrue> {
+        revocation::judge(&self.sources, self.is_required, certificate, issuer, at_unix_s)
+            .map_err(|fault| certificate.not(fault))
+    }
+
+    fn of_role(&self, role: Role) -> impl Iterator<Item = &Certificate> {
+        let pinned = self.anchors.iter().zip(&self.certificates);
+        pinned.filter(move |(anchor, _)| anchor.role == role).map(|(_, certificate)| certificate)
+    }
+}
+
+impl Pinned {
+    /// The certificate `der`, where it is one to pin for `role`.
+    fn new(role: Role, der: &[u8]) -> Result<Self, Untrue> {
+        let certificate = Certificate::read(der)?;
+        // What has ended or not yet begun may be pinned, and is refused when it is used.
+        let at_unix_s = certificate.not_after_unix_s;
+        match role {
+            Role::CardCa => certificate.fits_authority(0, at_unix_s)?,
+            Role::Registrar | Role::Officer => certificate.fits_card(at_unix_s)?,
+        }
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, der).as_ref());
+        let anchor = Anchor {
+            role,
+            fingerprint,
+            key: certificate.key(),
+            subject: certificate.subject_text.clone(),
+            not_after_unix_s: certificate.not_after_unix_s,
+            is_lab: certificate.is_lab,
+            certificate: der.to_vec(),
+        };
+        Ok(Self { anchor, certificate })
+    }
+}
+
+impl<S> Verified<S> {
+    fn new(possessed: Possessed<S>, is_software: bool) -> Self {
+        let Possessed { statement, key, algorithm, .. } = possessed;
+        Self { statement, key, algorithm, is_software }
     }
 }

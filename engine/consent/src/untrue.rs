@@ -79,7 +79,7 @@ pub enum Untrue {
         allowed_h: u64,
     },
     /// There is no anchor of that role.
-    #[error("no {0} certificate is trusted here")]
+    #[error("no certificate of {0} is pinned here")]
     NoTrust(&'static str),
     /// What is wrong with a certificate.
     #[error("{subject}: {fault}")]

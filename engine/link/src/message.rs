@@ -88,6 +88,24 @@ numbered!(
         Adopt = 15,
         /// Forget what was offered.
         Withdraw = 16,
+        /// Hold this card's key as an individual's.
+        Bind = 17,
+        /// This object is that individual's.
+        Own = 18,
+        /// Draw a nonce for a card to sign.
+        Challenge = 19,
+        /// See what cards have signed, and release what follows from it.
+        Present = 20,
+        /// Tell which shares belong to the holder of a card that was present.
+        Find = 21,
+        /// Consents no longer hold.
+        Revoke = 22,
+        /// That is all I know; and where the audit logs of both ends stand.
+        Contact = 23,
+        /// Delete a completed share for good.
+        Forget = 24,
+        /// Keep an object from being forgotten, or no longer.
+        Hold = 25,
     }
 );
 
@@ -114,6 +132,8 @@ numbered!(
         Limit = 8,
         /// Key is missing, used, or not as it should be.
         Key = 9,
+        /// The person has not agreed, or what says so does not hold. The text begins with a code.
+        Consent = 10,
     }
 );
 
@@ -329,9 +349,21 @@ impl Message {
             (Op::Offer, false) => body::OFFER_BYTES_MIN..=body::OFFER_BYTES_MAX,
             (Op::Offer, true) => body::OFFERED_HEAD_BYTES..=body::OFFERED_BYTES_MAX,
             (Op::Compare, true) | (Op::Adopt, false) => body::ADOPT_BYTES..=body::ADOPT_BYTES,
+            (Op::Bind | Op::Present, false) => 1..=body::TOKENS_BYTES_MAX,
+            (Op::Bind, true) => 0..=FAILURE_BYTES_MAX,
+            (Op::Own, false) => 1..=body::INDIVIDUAL_BYTES_MAX,
+            (Op::Challenge, true) => body::NONCE_BYTES..=body::NONCE_BYTES,
+            (Op::Find, false) => body::SESSION_BYTES..=body::SESSION_BYTES,
+            (Op::Find, true) => 0..=body::FOUND_MAX * body::SHARE_STAT_BYTES,
+            (Op::Revoke, false) => 1..=body::TOKEN_BYTES_MAX,
+            (Op::Contact, false) => 0..=body::CHECKPOINT_BYTES,
+            (Op::Contact, true) => 0..=body::CHECKPOINTS_MAX * body::CHECKPOINT_BYTES,
+            (Op::Forget | Op::Hold, false) => 1..=body::REASON_BYTES_MAX,
             (Op::Discard | Op::Withdraw, _)
             | (Op::Store | Op::Commit | Op::Adopt, true)
-            | (Op::Begin | Op::Keep | Op::Read | Op::Stat | Op::Ping | Op::Compare, false) => 0..=0,
+            | (Op::Own | Op::Present | Op::Revoke | Op::Forget | Op::Hold, true)
+            | (Op::Begin | Op::Keep | Op::Read | Op::Stat, false)
+            | (Op::Ping | Op::Compare | Op::Challenge, false) => 0..=0,
         }
     }
 }
@@ -341,3 +373,4 @@ impl Message {
 const _: () = assert!(CONTENT_BYTES_MAX + body::KEEP_FOOT_BYTES <= KEPT_BYTES_MAX);
 const _: () = assert!(BLIND_BYTES + CONTENT_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(body::RELEASED_RANGES_MAX * body::RANGE_BYTES <= BODY_BYTES_MAX);
+const _: () = assert!(body::TOKENS_BYTES_MAX <= BODY_BYTES_MAX);

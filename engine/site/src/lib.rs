@@ -13,7 +13,9 @@ mod desk;
 mod drafts;
 mod greeting;
 mod limit;
+mod office;
 mod server;
 
 pub use conversation::{Conversation, Turn};
+pub use office::{ConsentRules, Enforcement, Notary};
 pub use server::{Site, SiteError};

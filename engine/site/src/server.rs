@@ -3,12 +3,14 @@
 use crate::desk::pairing::GATHERING_KEPT;
 use crate::drafts::Drafts;
 use crate::limit::HelloLimit;
+use crate::office::{Enforcement, Office};
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use warifu_backend::{ShareStore, TransportError};
+use warifu_catalog::Register;
 use warifu_core::{LinkId, SegmentId, SiteName};
 use warifu_kernels::Isa;
 use warifu_keystore::{Deliverer, Deliveries, Entropy, Gathering, KeyError, KeyStore};
@@ -101,6 +103,7 @@ pub struct Site {
     deliveries: Option<Arc<dyn Deliveries>>,
     /// Segments of delivered key that are not whole yet.
     gatherings: Mutex<Gatherings>,
+    office: Option<Office>,
 }
 
 /// By link, and when each was last worked on.
@@ -131,6 +134,7 @@ impl Site {
             numbered: AtomicU64::new(0),
             deliveries: None,
             gatherings: Mutex::default(),
+            office: None,
         }
     }
 
@@ -156,6 +160,18 @@ impl Site {
     #[must_use]
     pub fn with_delivery(self, deliveries: Arc<dyn Deliveries>) -> Self {
         Self { deliveries: Some(deliveries), ..self }
+    }
+
+    /// Keeps this register of persons and, where the settings say so, releases what is theirs only
+    /// as they agree.
+    #[must_use]
+    pub fn with_register(self, register: Register, enforcement: Enforcement) -> Self {
+        Self { office: Some(Office::new(register, enforcement)), ..self }
+    }
+
+    /// Whether it releases what is a person's only as they agree.
+    pub(crate) fn enforces(&self) -> bool {
+        self.office.as_ref().is_some_and(|office| office.rules().enforces)
     }
 
     /// The deliverer that this site shares with `gateway`.
@@ -213,6 +229,15 @@ impl Site {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+
+    pub(crate) fn entropy(&self) -> &dyn Entropy {
+        self.entropy.as_ref()
+    }
+
+    /// What it knows of persons, if it keeps a register.
+    pub(crate) fn office(&self) -> Option<&Office> {
+        self.office.as_ref()
     }
 
     pub(crate) fn isa(&self) -> Isa {

@@ -1,5 +1,6 @@
 //! How failures of the parts become failures of an operation.
 
+use crate::consent::refused_code;
 use crate::failure::{Class, Failure};
 use crate::journal::JournalError;
 use std::io::ErrorKind;
@@ -94,6 +95,7 @@ impl From<Refusal> for Failure {
             Refusal::UnknownSite(_) => (Class::NotFound, "site-unknown"),
             Refusal::NotEnoughSites { .. } => (Class::Usage, "sites-too-few"),
             Refusal::ZoneLoss { .. } => (Class::Usage, "zone-rule"),
+            Refusal::ConsentReach { .. } => (Class::Usage, "consent-rule"),
             Refusal::DomainReach { .. } | Refusal::ZoneAndDomain { .. } => {
                 (Class::Usage, "domain-rule")
             }
@@ -143,12 +145,13 @@ pub(crate) fn peer_class(error: &PeerError) -> (Class, &'static str) {
             (Class::Authentication, "site-not-genuine")
         }
         PeerError::Key(error) => (key_class(error), "key-store"),
-        PeerError::Refused { status, .. } => match status {
+        PeerError::Refused { status, text } => match status {
             Status::NoSpace => (Class::Limit, "site-full"),
             Status::Limit => (Class::Limit, "site-limit"),
             Status::Key => (Class::Key, "key-short"),
             Status::NoSuchShare => (Class::Unrecoverable, "share-missing"),
             Status::Damaged => (Class::Damage, "share-damaged"),
+            Status::Consent => refused_code(text),
             _ => (Class::Other, "site-refuses"),
         },
         _ => (Class::Other, "site"),

@@ -105,7 +105,8 @@ impl Vault {
         let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
         let (world, clock) = (self.world.clone(), self.clock.clone());
         let mark = self.rollback_mark(link);
-        let connect = move || {
+        let mut tidings = self.tidings(site)?;
+        let mut connect = move || {
             if let Some(known) = noticed_rollback(&mark) {
                 return Err(PeerError::OwnRollback { known });
             }
@@ -113,7 +114,10 @@ impl Vault {
             let mut nonce = [0; 16];
             entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
             let nonce = Nonce::from_bytes(nonce);
-            let peer = Peer::connect(transport, keys.clone(), link, nonce, isa, settings);
+            let mut peer = Peer::connect(transport, keys.clone(), link, nonce, isa, settings);
+            if let (Ok(peer), Some(tidings)) = (&mut peer, &mut tidings) {
+                tidings.tell(peer)?;
+            }
             if let Err(PeerError::OwnRollback { known }) = &peer {
                 // Noticed once, it stays so until a person decides, whatever is opened meanwhile.
                 std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
@@ -122,7 +126,7 @@ impl Vault {
             }
             peer
         };
-        Ok(Box::new(move || with_patience(&connect, clock.as_ref(), patience)))
+        Ok(Box::new(move || with_patience(&mut connect, clock.as_ref(), patience)))
     }
 
     /// Where it is noted that a site has seen a later opening of this vault.
@@ -152,7 +156,7 @@ fn noticed_rollback(mark: &Path) -> Option<u64> {
 }
 
 fn with_patience(
-    connect: &impl Fn() -> Result<Peer, PeerError>,
+    connect: &mut impl FnMut() -> Result<Peer, PeerError>,
     clock: &dyn Clock,
     patience: Patience,
 ) -> Result<Peer, PeerError> {

@@ -53,6 +53,8 @@ classes!(
     Temporary = 6 "temporary" true,
     /// The key budget does not cover it.
     Key = 7 "key-budget" true,
+    /// There is no consent, or it does not suffice.
+    Consent = 8 "consent" false,
     /// A card or token failed.
     Card = 9 "card" false,
     /// A vault, site, object or individual is not there.
@@ -69,6 +71,8 @@ classes!(
     Incompatible = 15 "incompatible" false,
     /// A limit is reached.
     Limit = 16 "limit" false,
+    /// The audit log can't be written.
+    Audit = 17 "audit-log" true,
 );
 
 /// An operation that failed: what, why (its source), and what to do next.

@@ -303,6 +303,7 @@ mod tests {
             to_site_fill_bytes_per_day: 0,
             from_site_fill_bytes_per_day: 0,
             network_bytes_per_second: None,
+            enforces_consent: true,
         }
     }
 

@@ -7,12 +7,14 @@
 
 mod adopt;
 mod alarms;
+mod audit;
 mod backup;
 mod batch;
 mod causes;
 mod collect;
 mod complete;
 pub mod config;
+mod consent;
 mod dial;
 mod doctor;
 mod estimate;
@@ -20,6 +22,8 @@ mod failure;
 mod fetch;
 mod find;
 mod foretell;
+mod forget;
+mod hold;
 mod jobs;
 mod journal;
 mod keys;
@@ -41,14 +45,21 @@ mod short;
 pub mod simulate;
 mod sites;
 mod status;
+mod trust;
 pub mod world;
 
+pub use audit::{
+    AuditCheck, AuditExport, AuditFormat, AuditLine, AuditQuery, AuditReport, verify_audit_file,
+};
 pub use backup::{BackupRequest, PlanReport, PlannedRow, Source};
 pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
     Refused, SiteSum, Waiting,
 };
 pub use config::Config;
+pub use consent::{
+    CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, Terms,
+};
 pub use doctor::{Finding, Severity};
 pub use estimate::{
     Estimate, EstimateReport, EstimateRequest, Shortfall, SiteEstimate, TimeEstimate,
@@ -56,6 +67,10 @@ pub use estimate::{
 pub use failure::{Class, Failure};
 pub use fetch::{FetchGoal, FetchReport, FetchRequest, FetchedRow};
 pub use foretell::{KeyForecast, Point, PoolForecast};
+pub use forget::{
+    ErasedKey, ForgetReport, ForgetRequest, ForgottenObject, ForgottenShare, SignedReport,
+};
+pub use hold::{HoldReport, HoldRow};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
 pub use kme::{KmeCheck, KmeSettings, KmeTestReport, KmeTestRequest, PeerKme};
@@ -72,10 +87,13 @@ pub use serve::Server;
 pub use short::about;
 pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 pub use status::{NextBackup, SiteStatus, StatusReport};
+pub use trust::AnchorRow;
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};
 
 use config::{CONFIG_FILE, ConsentPolicy, SiteConfig};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -90,6 +108,9 @@ use world::{ThisMachine, World};
 
 /// The folder of the key store within a vault.
 const KEYS: &str = "keys";
+
+/// The file of a gateway's catalog within a vault.
+const CATALOG: &str = "catalog.db";
 
 /// How far a long operation is.
 #[derive(Clone, Copy, Default, Debug)]
@@ -119,6 +140,8 @@ pub struct Vault {
     catalog: Option<Catalog>,
     world: Arc<dyn World>,
     in_hand: Arc<jobs::InHand>,
+    /// Whether each site that was asked enforces consent.
+    enforcing: RefCell<BTreeMap<SiteName, bool>>,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
     isa: Isa,
@@ -162,7 +185,7 @@ impl Vault {
         make_dir(&dir.join(KEYS))?;
         KeyStore::create(world.key_medium(&dir.join(KEYS)), world.entropy())?;
         if is_gateway {
-            Catalog::create(&dir.join("catalog.db"))?;
+            Catalog::create(&dir.join(CATALOG))?;
         }
         write_config(dir, &config)?;
         Self::open_in(dir, world)
@@ -186,7 +209,7 @@ impl Vault {
         let (entropy, clock) = (world.entropy(), world.clock());
         let keys = KeyStore::open(world.key_medium(&dir.join(KEYS)), entropy.clone())?;
         let catalog = match config.site {
-            None => Some(Catalog::open(&dir.join("catalog.db"))?),
+            None => Some(Catalog::open(&dir.join(CATALOG))?),
             Some(_) => None,
         };
         let wanted = std::env::var("WARIFU_ISA").ok().filter(|name| !name.is_empty());
@@ -208,6 +231,7 @@ impl Vault {
             catalog,
             world,
             in_hand,
+            enforcing: RefCell::default(),
             entropy,
             clock,
             isa,
@@ -239,11 +263,17 @@ impl Vault {
         self.isa
     }
 
-    /// Enrols an individual by their pseudonymous ID.
+    /// Enrols an individual by their pseudonymous ID, without a card.
     ///
     /// # Errors
-    /// Where the ID is there already, or this is a site's vault.
+    /// Where the ID is there already, persons decide here, or this is a site's vault.
     pub fn enroll(&self, individual: &IndividualId) -> Result<IndividualRow, Failure> {
+        if self.catalog()?.individual(individual).is_err() && self.config.consent.enforce {
+            let what = format!("{individual} would be enrolled without a card");
+            return Err(Failure::new(Class::Usage, "card-unnamed", what).next(
+                "name the card with --card; only where `[consent] enforce = false` none is needed",
+            ));
+        }
         let created = self.now_unix_s();
         self.catalog()?.enroll(individual, created)?;
         self.individual(individual)

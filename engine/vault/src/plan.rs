@@ -13,7 +13,7 @@ use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteNa
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
 use warifu_pipeline::backup::remote::Dial;
-use warifu_pipeline::peer::{Peer, PeerError};
+use warifu_pipeline::peer::{Peer, PeerError, Pinged};
 
 /// What a placement is asked for.
 pub(crate) struct Wanted<'a> {
@@ -39,6 +39,7 @@ pub(crate) struct Reached {
     pub(crate) peer: Peer,
     pub(crate) name: SiteName,
     pub(crate) room_bytes: u64,
+    pub(crate) enforces: bool,
 }
 
 impl Vault {
@@ -140,7 +141,18 @@ impl Vault {
             dials.push((dial, kept.remove(&site.site)));
         }
         let reached = self.world.driver().at_each(dials, |(mut dial, kept)| ask(&mut dial, kept));
-        Ok(names.into_iter().zip(reached).collect())
+        let reached: BTreeMap<_, _> = names.into_iter().zip(reached).collect();
+        for (site, reached) in &reached {
+            if let Ok(reached) = reached {
+                self.enforcing.borrow_mut().insert(site.clone(), reached.enforces);
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Whether a site daemon enforces consent, as it said; one that was not asked is taken to.
+    pub(crate) fn enforces(&self, site: &SiteName) -> bool {
+        self.enforcing.borrow().get(site).copied().unwrap_or(true)
     }
 
     /// What the planner needs to know of a site.
@@ -162,8 +174,10 @@ impl Vault {
             to_site_fill_bytes_per_day: 0,
             from_site_fill_bytes_per_day: 0,
             network_bytes_per_second: self.config.placement.speed_of(&site.site),
+            enforces_consent: !self.config.consent.enforce || self.enforces(&site.site),
         };
         if site.channel == Channel::Local {
+            candidate.enforces_consent = !self.config.consent.enforce;
             match self.local_store(site).and_then(|store| Ok(store.room_bytes()?)) {
                 Ok(room_bytes) => candidate.room_bytes = room_bytes,
                 Err(error) => candidate.health = Health::Down(error.to_string()),
@@ -253,13 +267,15 @@ fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {
     if let Some(mut peer) = kept {
         peer.count_anew();
         match peer.ping() {
-            Ok((name, room_bytes)) => return Ok(Reached { peer, name, room_bytes }),
+            Ok(Pinged { site: name, room_bytes, enforces }) => {
+                return Ok(Reached { peer, name, room_bytes, enforces });
+            }
             Err(_) => hang_up(peer),
         }
     }
     let mut peer = dial()?;
-    let (name, room_bytes) = peer.ping()?;
-    Ok(Reached { peer, name, room_bytes })
+    let Pinged { site: name, room_bytes, enforces } = peer.ping()?;
+    Ok(Reached { peer, name, room_bytes, enforces })
 }
 
 /// An error with its causes, on one line.

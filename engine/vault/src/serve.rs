@@ -1,13 +1,23 @@
 //! `site serve`: a site's daemon.
 
+use crate::config::CertificateRule;
 use crate::failure::{Class, Failure};
 use crate::world::TIMEOUTS;
 use crate::{Vault, make_dir};
+use std::path::PathBuf;
 use std::sync::Arc;
 use warifu_backend::{Transport, TransportError};
+use warifu_catalog::Register;
+use warifu_consent::trust::RevocationPolicy;
 use warifu_pipeline::clock::Clock;
 use warifu_remote::Listener;
-use warifu_site::{Site, SiteError};
+use warifu_site::{ConsentRules, Enforcement, Site, SiteError};
+
+/// The file of a site's register within its vault.
+const REGISTER_FILE: &str = "register.sqlite";
+
+/// The folder of pinned certificates within a vault.
+const TRUST_DIR: &str = "trust";
 
 /// A site that listens, not yet taking connections.
 pub struct Server {
@@ -49,8 +59,47 @@ impl Vault {
         let site =
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
         let site = site.with_clock(self.clock.clone());
-        let site = Arc::new(site.with_delivery(self.deliveries_to_serve()));
+        let site = site.with_delivery(self.deliveries_to_serve());
+        let site = Arc::new(site.with_register(self.register()?, self.enforcement()));
         Ok(Server { site, listener, address, clock: self.clock.clone() })
+    }
+}
+
+impl Vault {
+    /// A site's register of persons; made where there is none yet.
+    ///
+    /// # Errors
+    /// Where this is no site's vault, or the register can't be opened.
+    pub fn register(&self) -> Result<Register, Failure> {
+        if self.config.site.is_none() {
+            let what = format!("{} is a gateway's vault", self.dir.display());
+            return Err(Failure::new(Class::Usage, "vault-is-gateway", what)
+                .next("name a site's vault with --vault DIR"));
+        }
+        Ok(Register::open_or_create(&self.dir.join(REGISTER_FILE))?)
+    }
+
+    /// Where the certificates are that this vault trusts.
+    #[must_use]
+    pub fn trust_dir(&self) -> PathBuf {
+        self.dir.join(TRUST_DIR)
+    }
+
+    fn enforcement(&self) -> Enforcement {
+        let consent = &self.config.consent;
+        let rules = ConsentRules {
+            enforces: consent.enforce,
+            revocation_hours: consent.revocation_hours,
+            officers: match consent.break_glass {
+                0 => None,
+                officers => Some(usize::from(officers)),
+            },
+            certificates: RevocationPolicy {
+                is_required: consent.certificates == CertificateRule::Required,
+                ocsp_url: consent.ocsp.clone(),
+            },
+        };
+        Enforcement { rules, trust_dir: self.trust_dir(), notary: self.notary() }
     }
 }
 

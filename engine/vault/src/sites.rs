@@ -6,6 +6,7 @@ use crate::{Vault, config};
 use serde::Serialize;
 use warifu_catalog::Site;
 use warifu_core::{Channel, PoolId, SiteName};
+use warifu_pipeline::peer::Pinged;
 
 /// What it means that a site is the witness.
 pub const WITNESS_MEANS: &str =
@@ -212,7 +213,7 @@ impl Vault {
             Channel::Otp => {
                 let mut dial = self.dialer(&site, Purpose::Store, Patience::Once)?;
                 let mut peer = dial()?;
-                let (answered, room_bytes) = peer.ping()?;
+                let Pinged { site: answered, room_bytes, .. } = peer.ping()?;
                 if answered != site.site {
                     let what = format!("the site at {} is {answered}, not {name}", site.url);
                     return Err(Failure::new(Class::Authentication, "site-other", what));

@@ -102,6 +102,8 @@ const TABLE: &[Row] = &[
         &[
             "warifu-backend",
             "warifu-buffers",
+            "warifu-catalog",
+            "warifu-consent",
             "warifu-core",
             "warifu-kernels",
             "warifu-keystore",
@@ -118,6 +120,7 @@ const TABLE: &[Row] = &[
             "warifu-backend-local",
             "warifu-buffers",
             "warifu-catalog",
+            "warifu-consent",
             "warifu-core",
             "warifu-kernels",
             "warifu-keystore",

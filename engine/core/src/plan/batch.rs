@@ -118,7 +118,8 @@ struct Convoy<'a> {
 impl<'a> Batch<'a> {
     fn place(&mut self, at: usize) -> Result<Plan, Refusal> {
         let item = self.items[at];
-        let convoy = (item.pins.is_empty() && item.overrides.is_empty())
+        let is_free = self.candidates.iter().all(|site| site.enforces_consent);
+        let convoy = (is_free && item.pins.is_empty() && item.overrides.is_empty())
             .then(|| self.convoy(&item))
             .filter(|_| refusal::check_names(&self.request(&item)).is_ok());
         let Some(convoy) = convoy else {

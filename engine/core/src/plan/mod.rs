@@ -3,7 +3,8 @@
 //! [`plan`] takes what is known of every site and answers with `n` sites and their roles, or with
 //! a [`Refusal`] before anything is spent. What it never breaks, unless the operator names the
 //! rule: losing any one zone leaves `k` shares; no two shares lie in one domain; no share goes
-//! over `tls`. What it never breaks at all: key, random bytes and room cover the whole backup with
+//! over `tls`; fewer than `k` shares lie at sites that release without consent. What it never
+//! breaks at all: key, random bytes and room cover the whole backup with
 //! the restore reserve kept, and at most `k - 1` shares go over `tls`.
 //!
 //! Among the sets that keep the rules it takes one with the fewest shares outside one-time pad
@@ -126,6 +127,9 @@ pub struct Candidate {
     pub from_site_fill_bytes_per_day: u64,
     /// How fast its network is; `None` where that isn't known.
     pub network_bytes_per_second: Option<u64>,
+    /// Whether it releases shares to their person's consent only. True of all where nobody's
+    /// consent is asked for.
+    pub enforces_consent: bool,
 }
 
 impl Candidate {
@@ -162,6 +166,8 @@ pub enum Rule {
     Domain,
     /// No share goes over `tls`.
     Channel,
+    /// Fewer than `k` shares lie at sites that release them without consent.
+    Consent,
 }
 
 impl Rule {
@@ -172,6 +178,7 @@ impl Rule {
             Self::Zone => "zone",
             Self::Domain => "domain",
             Self::Channel => "channel",
+            Self::Consent => "consent",
         }
     }
 }
@@ -184,7 +191,7 @@ impl fmt::Display for Rule {
 
 /// A word that names no placement rule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("no placement rule is called {text:?}: the rules are zone, domain and channel")]
+#[error("no placement rule is called {text:?}: the rules are zone, domain, channel and consent")]
 pub struct RuleError {
     /// What was given, shortened to 64 characters.
     text: String,
@@ -194,7 +201,7 @@ impl FromStr for Rule {
     type Err = RuleError;
 
     fn from_str(text: &str) -> Result<Self, RuleError> {
-        [Self::Zone, Self::Domain, Self::Channel]
+        [Self::Zone, Self::Domain, Self::Channel, Self::Consent]
             .into_iter()
             .find(|rule| rule.as_str() == text)
             .ok_or_else(|| RuleError { text: text.chars().take(64).collect() })
@@ -391,8 +398,9 @@ fn overridden(sites: &[&Candidate], request: &PlanRequest<'_>) -> Vec<Override> 
         }
         Rule::Domain => select::largest_group(sites, |site| &site.domain) > 1,
         Rule::Channel => sites.iter().any(|site| site.channel == Channel::Tls),
+        Rule::Consent => select::without_consent(sites) >= request.threshold.k(),
     };
-    [Rule::Zone, Rule::Domain, Rule::Channel]
+    [Rule::Zone, Rule::Domain, Rule::Channel, Rule::Consent]
         .into_iter()
         .filter(|rule| broken(*rule))
         .filter_map(|rule| request.overrides.iter().find(|named| named.rule == rule))

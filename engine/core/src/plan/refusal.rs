@@ -101,6 +101,21 @@ pub enum Refusal {
         /// `k - 1`.
         limit: usize,
     },
+    /// Too many shares would lie where they are released without consent.
+    #[error(
+        "fewer than {k} of {n} shares may lie at sites that release them without their person's \
+         consent, and these do: {}; have site daemons enforce it (`[consent]` in their \
+         config.toml), add others, or go against it by name: --override consent=REASON",
+        joined(sites, ", ", |text, site| text.push_str(site.as_str()))
+    )]
+    ConsentReach {
+        /// Shares needed to rebuild.
+        k: usize,
+        /// Shares to be placed.
+        n: usize,
+        /// Usable sites that release without consent.
+        sites: Vec<SiteName>,
+    },
     /// The links' key doesn't cover the object with its restore reserve.
     #[error(
         "key left does not cover the object with its restore reserve:\n{}\nbring key, such as:\n{}",
@@ -299,7 +314,10 @@ fn broken_rule(sites: &[&Candidate], request: &PlanRequest<'_>, relaxed: Relaxed
     };
     let zones = owned(select::groups(sites, |site| &site.zone));
     let domains = owned(select::groups(sites, |site| &site.domain));
-    if fits(sites, request, Relaxed { zone: true, ..relaxed }) {
+    if fits(sites, request, Relaxed { consent: true, ..relaxed }) {
+        let released = sites.iter().filter(|site| !site.enforces_consent);
+        Refusal::ConsentReach { k, n, sites: released.map(|site| site.site.clone()).collect() }
+    } else if fits(sites, request, Relaxed { zone: true, ..relaxed }) {
         Refusal::ZoneLoss { k, n, zones }
     } else if fits(sites, request, Relaxed { domain: true, ..relaxed }) {
         Refusal::DomainReach { needed: n, domains }

@@ -19,13 +19,19 @@ pub(super) struct Relaxed {
     pub(super) zone: bool,
     pub(super) domain: bool,
     pub(super) tls: bool,
+    pub(super) consent: bool,
 }
 
 impl Relaxed {
     /// All rules that the overrides name.
     pub(super) fn all(overrides: &[Override]) -> Self {
         let named = |rule| overrides.iter().any(|one| one.rule == rule);
-        Self { zone: named(Rule::Zone), domain: named(Rule::Domain), tls: named(Rule::Channel) }
+        Self {
+            zone: named(Rule::Zone),
+            domain: named(Rule::Domain),
+            tls: named(Rule::Channel),
+            consent: named(Rule::Consent),
+        }
     }
 
     /// Every part of what the overrides allow, the fewest rules first; among equals durability
@@ -34,17 +40,22 @@ impl Relaxed {
         let allowed = Self::all(overrides);
         let switch = |on: bool| if on { vec![false, true] } else { vec![false] };
         let mut parts = Vec::new();
-        for tls in switch(allowed.tls) {
+        for (consent, tls) in switch(allowed.consent)
+            .into_iter()
+            .flat_map(|consent| switch(allowed.tls).into_iter().map(move |tls| (consent, tls)))
+        {
             for domain in switch(allowed.domain) {
                 parts.extend(switch(allowed.zone).into_iter().map(|zone| Self {
                     zone,
                     domain,
                     tls,
+                    consent,
                 }));
             }
         }
         parts.sort_by_key(|part| {
-            [part.zone, part.domain, part.tls].map(usize::from).iter().sum::<usize>()
+            let set_aside = [part.zone, part.domain, part.tls, part.consent];
+            set_aside.map(usize::from).iter().sum::<usize>()
         });
         parts
     }
@@ -57,20 +68,27 @@ pub(super) enum Preference {
     FewestUnlinked,
     /// As few `tls` shares as the rules allow, then as many links.
     FewestTls,
+    /// As few shares without consent as the rules allow, then as many links.
+    FewestWithoutConsent,
 }
 
 /// In the order in which they are tried. Only where `tls` is admitted, and both its limit and the
 /// `random` pool bind, may a set that lies between the two be missed; then the plan is refused.
-pub(super) const PREFERENCES: [Preference; 2] = [Preference::FewestUnlinked, Preference::FewestTls];
+pub(super) const PREFERENCES: [Preference; 3] =
+    [Preference::FewestUnlinked, Preference::FewestTls, Preference::FewestWithoutConsent];
 
 impl Preference {
-    const fn cost(self, channel: Channel) -> i64 {
-        match (channel, self) {
+    const fn cost(self, site: &Candidate) -> i64 {
+        if matches!(self, Self::FewestWithoutConsent) {
+            let unlinked = if matches!(site.channel, Channel::Otp) { 0 } else { UNIT };
+            return if site.enforces_consent { unlinked } else { MANY + unlinked };
+        }
+        match (site.channel, self) {
             (Channel::Otp, _) => 0,
             (Channel::Local, Self::FewestUnlinked) => MANY,
-            (Channel::Local, Self::FewestTls) => UNIT,
+            (Channel::Local, _) => UNIT,
             (Channel::Tls, Self::FewestUnlinked) => MANY + UNIT,
-            (Channel::Tls, Self::FewestTls) => MANY,
+            (Channel::Tls, _) => MANY,
         }
     }
 }
@@ -142,7 +160,7 @@ pub(super) fn places(sites: &[&Candidate], shares: impl Fn(&Candidate) -> u64) -
 }
 
 /// The best `n` of `sites`, in their order, or `None` where no `n` keep the rules, hold all pins,
-/// and leave fewer than `k` shares to `tls`.
+/// and leave fewer than `k` shares to `tls`, and to sites without consent.
 pub(super) fn select<'a>(
     sites: &[&'a Candidate],
     request: &PlanRequest<'_>,
@@ -152,7 +170,7 @@ pub(super) fn select<'a>(
 ) -> Option<Vec<&'a Candidate>> {
     let pinned = |site: &Candidate| request.pins.contains(&site.site);
     let (mut network, arcs) = network(sites, limits(request, relaxed), wishes, |at| {
-        let cost = preference.cost(sites[at].channel) + wishes.cost_of_site(at);
+        let cost = preference.cost(sites[at]) + wishes.cost_of_site(at);
         if pinned(sites[at]) { cost - PIN_GAIN } else { cost }
     });
     for _ in 0..request.threshold.n() {
@@ -167,7 +185,14 @@ pub(super) fn select<'a>(
         .collect();
     let tls = chosen.iter().filter(|site| site.channel == Channel::Tls).count();
     let pins = chosen.iter().filter(|site| pinned(site)).count();
-    (pins == request.pins.len() && tls < request.threshold.k()).then_some(chosen)
+    let k = request.threshold.k();
+    let heeds_consent = relaxed.consent || without_consent(&chosen) < k;
+    (pins == request.pins.len() && tls < k && heeds_consent).then_some(chosen)
+}
+
+/// How many of these sites release shares without consent.
+pub(super) fn without_consent(sites: &[&Candidate]) -> usize {
+    sites.iter().filter(|site| !site.enforces_consent).count()
 }
 
 /// How many shares may lie together, with these rules set aside.

@@ -1,10 +1,13 @@
 //! The bodies that are more than bytes: what confirm, lease, release, begin, commit, stat, ping,
-//! witness, offer, compare and adopt say. All of it is control, none of it key or share.
+//! witness, offer, compare, adopt, and what cards sign say. All of it is control, none of it key or
+//! share.
 
+mod consent;
 mod keys;
 mod pairing;
 mod shares;
 
+pub use consent::{Checkpoint, decode_individual, decode_reason, decode_tokens, encode_tokens};
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
 pub use pairing::{Adopt, Compared, Offer, Offered, OfferedState};
 pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
@@ -52,6 +55,26 @@ pub const OFFERED_BYTES_MAX: usize = OFFERED_HEAD_BYTES + FAILURE_BYTES_MAX;
 pub const COMPARE_KEY_BYTES: usize = 32;
 /// Bytes of an adopt request, and of the answer to compare.
 pub const ADOPT_BYTES: usize = 24;
+/// Longest statement of a card in bytes.
+pub const TOKEN_BYTES_MAX: usize = 64 << 10;
+/// Most statements that one request carries.
+pub const TOKENS_MAX: usize = 8;
+/// Bytes of as many statements as there may be, and of what stands between them.
+pub const TOKENS_BYTES_MAX: usize = TOKENS_MAX * TOKEN_BYTES_MAX + TOKENS_MAX - 1;
+/// Bytes of a nonce for a card to sign.
+pub const NONCE_BYTES: usize = 32;
+/// Bytes of the name of a restore or search.
+pub const SESSION_BYTES: usize = 16;
+/// Most shares in one answer to find.
+pub const FOUND_MAX: usize = 256;
+/// Longest name of an individual in bytes.
+pub const INDIVIDUAL_BYTES_MAX: usize = 64;
+/// Bytes of a signed head of an audit log.
+pub const CHECKPOINT_BYTES: usize = 144;
+/// Most checkpoints in one answer.
+pub const CHECKPOINTS_MAX: usize = 64;
+/// Longest reason in bytes that is given for something that people will ask about.
+pub const REASON_BYTES_MAX: usize = 1024;
 /// Longest site name in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 

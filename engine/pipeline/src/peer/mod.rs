@@ -4,14 +4,17 @@
 //! beforehand that this end has key to ask and the other end key to answer.
 
 mod connect;
+mod consent;
 mod error;
 mod leases;
 mod pairing;
 mod requests;
 
+pub use consent::{Bound, TELL_HELD};
 pub use error::PeerError;
 pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_lease};
 pub use pairing::Withdrawal;
+pub use requests::Pinged;
 
 use crate::backup::weave::CONTENT_OFFSET;
 use leases::{AnswerKey, CONTROL_KEY_BYTES};

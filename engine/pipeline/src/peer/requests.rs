@@ -24,6 +24,20 @@ const RUNS_AT_A_TIME: usize = 2048;
 /// Runs of slots that a share can have and still be completed: a commit names no more attempts.
 const RUNS_MAX: usize = 2 * ATTEMPTS_MAX + RUNS_AT_A_TIME;
 
+/// Second argument of an answer to ping: the site releases what is a person's only where they agree.
+const ENFORCES: u64 = 1;
+
+/// What a site tells of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pinged {
+    /// Its name.
+    pub site: SiteName,
+    /// Bytes free in its store.
+    pub room_bytes: u64,
+    /// Whether it enforces consent.
+    pub enforces: bool,
+}
+
 impl Peer {
     /// Begins a share, or takes it up again; answers what the site holds of it.
     ///
@@ -214,13 +228,17 @@ impl Peer {
         self.call(Message { argument0, ..addressed(Op::Discard, address) }, &[], 0).map(drop)
     }
 
-    /// The site's name and the bytes free in its store.
+    /// The site's name, the bytes free in its store, and whether it enforces consent.
     ///
     /// # Errors
     /// Where the site is lost or refuses.
-    pub fn ping(&mut self) -> Result<(SiteName, u64), PeerError> {
+    pub fn ping(&mut self) -> Result<Pinged, PeerError> {
         let reply = self.call(Message::request(Op::Ping, 0), &[], 0)?;
-        Ok((decode_site_name(reply.body())?, reply.message.argument0))
+        Ok(Pinged {
+            site: decode_site_name(reply.body())?,
+            room_bytes: reply.message.argument0,
+            enforces: reply.message.argument1 & ENFORCES != 0,
+        })
     }
 
     /// Has the site, as the witness of this vault's `random` pool, grant `bytes` positions of it

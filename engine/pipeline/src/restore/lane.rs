@@ -134,6 +134,12 @@ impl RemoteReadLane {
         let asked = VecDeque::new();
         Self { site, address, expected, dial, peer: None, asked, losses: 0, key_before_bytes: 0 }
     }
+
+    /// Reads over a connection that is there already, if one is.
+    #[must_use]
+    pub fn with_peer(self, peer: Option<Peer>) -> Self {
+        Self { peer, ..self }
+    }
 }
 
 impl RemoteReadLane {

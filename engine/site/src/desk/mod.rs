@@ -1,7 +1,11 @@
 //! Answers the requests of one connection, one by one.
 
+mod keeping;
 mod keys;
 pub(crate) mod pairing;
+mod persons;
+mod present;
+mod releasing;
 mod shares;
 
 use crate::greeting::{Greeted, Opened, open};
@@ -21,13 +25,13 @@ use warifu_pipeline::share::ShareError;
 pub(crate) const BODY_OFFSET: usize = FRAME_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 
 /// A request that was refused: how, and in what words.
-struct Declined {
+pub(crate) struct Declined {
     status: Status,
     text: String,
 }
 
 impl Declined {
-    fn new(status: Status, text: impl Into<String>) -> Self {
+    pub(crate) fn new(status: Status, text: impl Into<String>) -> Self {
         Self { status, text: text.into() }
     }
 }
@@ -37,6 +41,7 @@ impl Declined {
 struct Answer {
     attempt: u32,
     argument0: u64,
+    argument1: u64,
     body: Vec<u8>,
     content: Option<Content>,
 }
@@ -113,6 +118,7 @@ impl Desk {
         };
         let mut message = asked.answer(status);
         message.argument0 = answer.argument0;
+        message.argument1 = answer.argument1;
         message.attempt = answer.attempt.max(asked.attempt);
         if let Some(Content { mut frame }) = answer.content {
             let body_bytes = frame.len() - BODY_OFFSET - TAG_BYTES;
@@ -142,6 +148,15 @@ impl Desk {
             Op::Compare => self.compare(&opened),
             Op::Adopt => self.adopt(&message, opened.body()),
             Op::Withdraw => self.withdraw(&message),
+            Op::Bind => self.bind(opened.body()),
+            Op::Own => self.own(&message, opened.body()),
+            Op::Challenge => self.challenge(&message),
+            Op::Present => self.present(&message, opened.body()),
+            Op::Find => self.found(&message, opened.body()),
+            Op::Revoke => self.revoke(opened.body()),
+            Op::Contact => self.contact(&message, opened.body()),
+            Op::Forget => self.forget(&message, opened.body()),
+            Op::Hold => self.hold(&message, opened.body()),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }
@@ -151,7 +166,8 @@ impl Desk {
     fn ping(&self) -> Result<Answer, Declined> {
         let room = self.site.store().room_bytes().map_err(|error| declined(error.into()))?;
         let body = self.site.name().as_str().as_bytes().to_vec();
-        Ok(Answer { argument0: room.unwrap_or(u64::MAX), body, ..Answer::default() })
+        let argument1 = u64::from(self.site.enforces());
+        Ok(Answer { argument0: room.unwrap_or(u64::MAX), argument1, body, ..Answer::default() })
     }
 }
 

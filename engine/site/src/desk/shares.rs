@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use warifu_backend::ShareName;
 use warifu_buffers::{Block, Bytes};
 use warifu_core::geometry::CHUNK_BYTES;
-use warifu_core::share_file::{CapsuleShape, PAGE_BYTES, parse_share_file_name};
+use warifu_core::share_file::{CapsuleShape, PAGE_BYTES, ShareHeader, parse_share_file_name};
 use warifu_core::sharing::chunk_hash;
 use warifu_core::{Geometry, Role, Threshold};
 use warifu_kernels::PolyHash;
@@ -31,6 +31,7 @@ impl Desk {
             return Err(bad());
         }
         let link = self.greeted.link;
+        self.expect_owned(address.object)?;
         let draft =
             Draft { object: address.object, x: address.x, threshold, role, link: Some(link) };
         self.site.drafts().settle_held_by(self.connection);
@@ -121,6 +122,7 @@ impl Desk {
             .collect();
         let capsule_generation = message.attempt >> 16;
         let attempts = &attempts;
+        self.note_stored(message.object)?;
         let order = CommitOrder { geometry, masks, capsule, capsule_generation, attempts };
         let address = address(message)?;
         // The lock is held until the share is durable: a commit that is asked again waits for this
@@ -180,7 +182,7 @@ impl Desk {
 
     pub(super) fn read(&self, message: &Message) -> Result<Answer, Declined> {
         let name = share_name(address(message)?).map_err(declined)?;
-        let reader = self.open_own(&name)?;
+        let reader = self.open_released(&name, message)?;
         if message.class == ShareClass::Capsule {
             let bytes = usize::try_from(message.argument1).unwrap_or(usize::MAX);
             if bytes > CHUNK_BYTES as usize {
@@ -204,7 +206,7 @@ impl Desk {
     }
 
     /// A committed share that came over this very link; others' are as if they were not there.
-    fn open_own(&self, name: &ShareName) -> Result<ShareReader<'_>, Declined> {
+    pub(super) fn open_own(&self, name: &ShareName) -> Result<ShareReader<'_>, Declined> {
         let reader = ShareReader::open(self.site.store(), name).map_err(declined)?;
         match reader.header().link == Some(self.greeted.link) {
             true => Ok(reader),
@@ -221,25 +223,18 @@ impl Desk {
             if !all && object != message.object {
                 continue;
             }
-            let reader = match self.open_own(&entry.name) {
+            let opened = match all {
+                true => self.open_own(&entry.name),
+                false => self.open_known(&entry.name),
+            };
+            let reader = match opened {
                 Ok(reader) => reader,
                 Err(Declined { status: Status::NoSuchShare, .. }) => continue,
                 // What can't be read is not the same as what is not there.
                 Err(declined) if !all => return Err(declined),
                 Err(_) => continue,
             };
-            let header = reader.header();
-            let stat = ShareStat {
-                object,
-                x: header.x,
-                threshold: header.threshold,
-                computed: header.role == Role::Computed,
-                committed: true,
-                payload_bytes: header.geometry.payload_bytes(),
-                masks: header.masks,
-                head_bytes: header.capsule.head_bytes,
-                verdict_bytes: header.capsule.verdict_bytes,
-            };
+            let stat = stat_of(reader.header());
             stat.encode(&mut body);
             if body.len() / warifu_link::body::SHARE_STAT_BYTES >= SHARE_STATS_MAX.min(256) {
                 break;
@@ -268,7 +263,10 @@ impl Desk {
             Ok(_) if message.argument0 == UNFINISHED_ONLY => {
                 return Err(Declined::new(Status::ExistsAlready, "this share is complete"));
             }
-            Ok(_) => self.site.store().delete(&name).map_err(|error| declined(error.into()))?,
+            Ok(_) => {
+                self.expect_discardable(address)?;
+                self.site.store().delete(&name).map_err(|error| declined(error.into()))?;
+            }
             Err(Declined { status: Status::NoSuchShare, .. }) => {
                 let draft = Draft::abandon_left(self.site.store(), &name, self.greeted.link);
                 draft.map_err(declined)?;
@@ -279,7 +277,22 @@ impl Desk {
     }
 }
 
-fn address(message: &Message) -> Result<ShareAddress, Declined> {
+/// What is told of a completed share.
+pub(super) fn stat_of(header: &ShareHeader) -> ShareStat {
+    ShareStat {
+        object: header.object,
+        x: header.x,
+        threshold: header.threshold,
+        computed: header.role == Role::Computed,
+        committed: true,
+        payload_bytes: header.geometry.payload_bytes(),
+        masks: header.masks,
+        head_bytes: header.capsule.head_bytes,
+        verdict_bytes: header.capsule.verdict_bytes,
+    }
+}
+
+pub(super) fn address(message: &Message) -> Result<ShareAddress, Declined> {
     let x = message.x.ok_or_else(|| Declined::new(Status::BadRequest, "x is 0"))?;
     Ok(ShareAddress { object: message.object, x })
 }

@@ -152,6 +152,7 @@ impl Vault {
         wish: Wish,
     ) -> Result<ObjectReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
+        self.expect_card(&request.individual)?;
         self.collect_litter()?;
         let mut asked = vec![request.clone()];
         // A journal tells what was done, and not whether just that was asked for.
@@ -177,6 +178,7 @@ impl Vault {
     ) -> Result<ObjectReport, Failure> {
         let started = self.clock.elapsed();
         self.catalog()?.individual(&request.individual)?;
+        self.expect_card(&request.individual)?;
         self.expect_not_own(request)?;
         let mut source = source::open(request, watch.stop)?;
         let found = self.interrupted(request, &source, wish)?;
@@ -286,6 +288,7 @@ impl Vault {
     /// As [`backup`](Self::backup), before anything is stored.
     pub fn dry_run(&self, request: &BackupRequest) -> Result<PlanReport, Failure> {
         self.catalog()?.individual(&request.individual)?;
+        self.expect_card(&request.individual)?;
         self.expect_not_own(request)?;
         let never = AtomicBool::new(false);
         let mut source = source::open(request, &never)?;

@@ -312,6 +312,7 @@ impl Vault {
     ) -> Result<(Held, Option<ShareWriter>), Failure> {
         if let Some(peer) = peers.get_mut(&share.site) {
             let address = ShareAddress { object: header.object, x: share.x };
+            self.entitle(peer, &share.site, header.object, &header.individual)?;
             return Ok((peer.begin(address, header.threshold, share.role)?, None));
         }
         let site = sites.get(&share.site);

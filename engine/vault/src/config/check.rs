@@ -205,6 +205,7 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
         | Kind::FolderUrl
         | Kind::Scheme
         | Kind::KmeUrl
+        | Kind::ResponderUrl
         | Kind::File
         | Kind::KmeParty
         | Kind::Reason
@@ -286,6 +287,9 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         Kind::KmeUrl if !warifu_keystore::etsi014::is_url(text) => {
             wrong(format!("is {text:?}, which is no URL of a KME"), kind)
         }
+        Kind::ResponderUrl if !text.strip_prefix("http://").is_some_and(is_host) => {
+            wrong(format!("is {text:?}, which is no URL of a responder"), kind)
+        }
         Kind::File if text.is_empty() || text.contains('\0') => wrong("is no path of a file", kind),
         Kind::KmeParty if text.is_empty() || text.len() > 255 => {
             wrong("must have 1 to 255 bytes", kind)
@@ -301,6 +305,12 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a URL goes on with a host, and has nothing in it that no URL has.
+fn is_host(rest: &str) -> bool {
+    rest.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn plain_name(name: &str) -> Result<(), Wrong> {
@@ -340,6 +350,7 @@ fn sample(kind: Kind) -> String {
         Kind::OneOf(words) => format!("{:?}", words.first().copied().unwrap_or_default()),
         Kind::Sites => "[\"sendai\", \"kyoto\"]".to_owned(),
         Kind::KmeUrl => "\"https://kme.example:8443\"".to_owned(),
+        Kind::ResponderUrl => "\"http://ocsp.example/\"".to_owned(),
         Kind::File => "\"kme/sae.pem\"".to_owned(),
         Kind::KmeParty => "\"sae-gateway\"".to_owned(),
         Kind::KmeParties => "{ sendai = \"sae-sendai\" }".to_owned(),

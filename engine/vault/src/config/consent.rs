@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const REASON_BYTES_MAX: usize = 256;
 
 /// Hours for which a site goes by the revocations that it has heard of, unless it says otherwise.
-const REVOCATION_HOURS: u64 = 72;
+const REVOCATION_HOURS: u32 = 72;
 
 /// Whether persons decide here. At a site: whether it releases shares to their consent only. At a
 /// gateway: whether persons are enrolled with their cards, and nothing is restored without consent.
@@ -20,7 +20,25 @@ pub struct ConsentPolicy {
     pub reason: Option<String>,
     /// How long ago a site may last have been told, by anybody but who asks, that it knows of all
     /// revocations, in hours.
-    pub revocation_hours: u64,
+    pub revocation_hours: u32,
+    /// At a site: how many officers together open an object without its person; 0: nobody does.
+    pub break_glass: u8,
+    /// Whether a certificate is refused where nobody tells whether it was revoked.
+    pub certificates: CertificateRule,
+    /// An OCSP responder, `http://HOST[:PORT]/PATH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<String>,
+}
+
+/// What must be known of a certificate's revocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateRule {
+    /// A list or responder that is there is heeded.
+    #[default]
+    IfKnown,
+    /// A list or responder must tell that it was not.
+    Required,
 }
 
 impl ConsentPolicy {
@@ -40,6 +58,13 @@ impl ConsentPolicy {
 
 impl Default for ConsentPolicy {
     fn default() -> Self {
-        Self { enforce: true, reason: None, revocation_hours: REVOCATION_HOURS }
+        Self {
+            enforce: true,
+            reason: None,
+            revocation_hours: REVOCATION_HOURS,
+            break_glass: 0,
+            certificates: CertificateRule::default(),
+            ocsp: None,
+        }
     }
 }

@@ -12,7 +12,7 @@ mod settings;
 mod show;
 mod value;
 
-pub use consent::ConsentPolicy;
+pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Sites,
     /// `https://HOST[:PORT]`.
     KmeUrl,
+    /// `http://HOST[:PORT][/PATH]`.
+    ResponderUrl,
     /// The path of a file.
     File,
     /// A name that a KME knows.
@@ -100,7 +102,10 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("consent", "enforce", Kind::Switch),
     optional("consent", "reason", Kind::Reason),
-    optional("consent", "revocation_hours", Kind::Count(1, 8760, 72)),
+    optional("consent", "revocation_hours", Kind::Count(1, 87_600, 72)),
+    optional("consent", "break_glass", Kind::Count(0, 16, 2)),
+    optional("consent", "certificates", Kind::OneOf(&["if-known", "required"])),
+    optional("consent", "ocsp", Kind::ResponderUrl),
     optional("profile", "scheme", Kind::Scheme),
     optional("profile", "compress", Kind::OneOf(&["auto", "none", "zstd"])),
     optional("profile", "pad", Kind::Switch),

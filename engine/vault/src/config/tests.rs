@@ -53,7 +53,10 @@ order = \"smallest\"
 [consent]
 enforce = false
 reason = \"a lab\"
-revocation_hours = 5
+revocation_hours = 24
+break_glass = 2
+certificates = \"required\"
+ocsp = \"http://[::1]:2560/x\"
 [profile.night]
 scheme = \"2/3\"
 compress = \"zstd\"
@@ -98,11 +101,11 @@ fn every_setting_can_be_written_read_and_shown() {
         let words = format!("\n{} = ", setting.key);
         assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
     }
-    assert!(shown.contains("# line 31\n") && !shown.contains("default\n"), "{shown}");
+    assert!(shown.contains("# line 34\n") && !shown.contains("default\n"), "{shown}");
     let fewer = "v = 1\nname = \"g\"\n";
     let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
     assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (9, 2));
+    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (12, 2));
 }
 
 #[test]

@@ -1,19 +1,23 @@
 //! `restore`: k good shares become the object again, or part of it, or no output at all.
 
 mod place;
+mod source;
 mod told;
 
 use crate::backup::share_name;
+use crate::consent::Proof;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::memory::{Need, Room};
 use crate::output::TargetFile;
-use crate::plan::leasable_bytes;
+use crate::plan::{hang_up, leasable_bytes};
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
 use place::{Place, expect_replaceable};
+use source::Source;
 use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -25,10 +29,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use told::{DELIVER, failure, is_missing, rejection};
 use warifu_catalog::{Object, ShareState, StoredShare};
+use warifu_core::capsule::Verdict;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::Attributes;
 use warifu_core::{Channel, Direction, ObjectId, SiteName, XCoord};
-use warifu_pipeline::peer::ShareAddress;
+use warifu_pipeline::peer::{Peer, ShareAddress};
 use warifu_pipeline::restore::driver::{Rejected, RestoreError, RestoreJob};
 use warifu_pipeline::restore::lane::{Expected, LocalReadLane, ReadLane, RemoteReadLane};
 use warifu_pipeline::sink::{Held, PayloadSink, Restored, SinkError, Wanted};
@@ -80,31 +85,42 @@ struct Offer {
 }
 
 impl Vault {
-    /// Rebuilds an object, or a range of it, from k good shares. On failure no output file is left,
-    /// a resumable restore's part aside.
+    /// Rebuilds an object, or a range of it, from k good shares that their sites let go. On failure
+    /// no output file is left, a resumable restore's part aside.
     ///
     /// # Errors
-    /// Where there is no such object, fewer than k shares are good or reachable, key does not
-    /// cover it, or the output can't be written.
-    pub fn restore(
+    /// Where there is no such object, consent or card do not suffice, fewer than k shares are good
+    /// or reachable, key does not cover it, or the output can't be written.
+    pub(crate) fn deliver_object(
         &self,
         request: &RestoreRequest,
+        proof: Option<Proof<'_>>,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
         let started = self.clock.elapsed();
         expect_sense(request)?;
-        let object = self.catalog()?.object(&request.object)?;
         let place = Place::of(request, watch.stop)?;
-        let (offers, short) = self.offers(&object, &reading(&object, request))?;
+        let Source { object, offers, mut peers, mut verdicts, short } =
+            self.readable(request, proof)?;
         let need = Need::of_restore(object.threshold, object.geometry, offers.len());
-        let room = self.reserve(&need, watch.stop)?;
+        let room = match self.reserve(&need, watch.stop) {
+            Ok(room) => room,
+            Err(failure) => {
+                peers.into_values().for_each(hang_up);
+                return Err(failure);
+            }
+        };
         let mut lanes = Vec::new();
         for offer in &offers {
-            lanes.push(self.read_lane(&object, &offer.share)?);
+            let peer = peers.remove(&offer.share.site);
+            lanes.push(self.read_lane(&object, &offer.share, peer, verdicts.as_mut())?);
         }
+        peers.into_values().for_each(hang_up);
+        let is_foreign = verdicts.is_some();
         let xs: Vec<XCoord> = offers.iter().map(|offer| offer.share.x).collect();
         let short = &short;
-        let run = Run { vault: self, object: &object, request, xs: &xs, short, room: &room };
+        let run =
+            Run { vault: self, object: &object, is_foreign, request, xs: &xs, short, room: &room };
         let delivered = match place {
             Place::Stream { to, path } => run.to_stream(&mut lanes, to, path, watch),
             Place::File { file, folder, path } => {
@@ -184,8 +200,16 @@ impl Vault {
         &self,
         object: &Object,
         share: &StoredShare,
+        peer: Option<Peer>,
+        verdicts: Option<&mut BTreeMap<XCoord, Verdict>>,
     ) -> Result<Box<dyn ReadLane>, Failure> {
-        let mut verdict = self.catalog()?.verdict(&object.object, share.x)?;
+        let mut verdict = match verdicts.map(|verdicts| verdicts.remove(&share.x)) {
+            None => self.catalog()?.verdict(&object.object, share.x)?,
+            Some(verdict) => verdict.ok_or_else(|| {
+                let what = format!("the capsule tells nothing of share {}", share.x.get());
+                Failure::new(Class::Forged, "object-disputed", what)
+            })?,
+        };
         let hashes = std::mem::take(&mut verdict.hashes);
         let expected = Expected::new(self.isa, &verdict.r, hashes);
         let site = self.site_row(&share.site)?;
@@ -199,7 +223,8 @@ impl Vault {
         let patience = Patience::For(REACH_PATIENCE);
         let dial = self.dialer(&site, Purpose::Read, patience)?;
         let address = ShareAddress { object: object.object, x: share.x };
-        Ok(Box::new(RemoteReadLane::new(share.site.clone(), address, expected, dial)))
+        let lane = RemoteReadLane::new(share.site.clone(), address, expected, dial);
+        Ok(Box::new(lane.with_peer(peer)))
     }
 
     /// Notes what was seen of the shares, for listings and the next choice.
@@ -222,6 +247,8 @@ impl Vault {
 struct Run<'a> {
     vault: &'a Vault,
     object: &'a Object,
+    /// Whether another gateway stored it: then the catalog does not know it.
+    is_foreign: bool,
     request: &'a RestoreRequest,
     /// The x of each lane.
     xs: &'a [XCoord],
@@ -338,7 +365,9 @@ impl Run<'_> {
         };
         let mut rejected = Vec::new();
         let outcome = job.run(lanes, &mut sink, &mut rejected, &mut done);
-        vault.remember(object, &rejected)?;
+        if !self.is_foreign {
+            vault.remember(object, &rejected)?;
+        }
         Ok(match outcome.and_then(|()| Ok(sink.finish()?)) {
             Ok((_, restored)) => Ok((restored, rejected)),
             Err(error) => Err((error, rejected)),

@@ -34,7 +34,7 @@ pub(crate) struct EstimateArgs {
     /// that it can take
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    /// Go against a placement rule (zone, domain, channel or consent), as `backup` would
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share
@@ -70,7 +70,7 @@ pub(crate) struct PlanArgs {
     /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
     #[arg(long, value_name = "K/N")]
     pub(crate) scheme: Option<Threshold>,
-    /// Go against a placement rule (zone, domain or channel), as `backup` would
+    /// Go against a placement rule (zone, domain, channel or consent), as `backup` would
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = super::named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share
@@ -120,6 +120,9 @@ pub(crate) struct FindArgs {
     /// At most so many, the newest ones
     #[arg(long, value_name = "COUNT")]
     pub(crate) limit: Option<usize>,
+    /// With --card: what the sites hold for this card's holder, whichever gateway stored it
+    #[command(flatten)]
+    pub(crate) card: super::CardArgs,
 }
 
 const CLASSES: [KeyClass; 2] = [KeyClass::InformationTheoretic, KeyClass::Computational];
@@ -191,7 +194,7 @@ pub(crate) struct StatusArgs {
 }
 
 /// Seconds since 1970 at which a day or a time begins.
-fn begin(text: &str) -> Result<u64, DateError> {
+pub(super) fn begin(text: &str) -> Result<u64, DateError> {
     moment(text, Ok)
 }
 
@@ -203,7 +206,7 @@ fn end(text: &str) -> Result<u64, DateError> {
 /// Why a text is no date.
 #[derive(Debug, thiserror::Error)]
 #[error("write a day such as 2026-07-01 or a time such as 2026-07-01T12:00:00Z, not before 1970")]
-struct DateError;
+pub(super) struct DateError;
 
 fn moment(text: &str, day: impl Fn(Date) -> Result<Date, jiff::Error>) -> Result<u64, DateError> {
     let time = match text.contains(['T', 't', ' ']) {

@@ -1,6 +1,7 @@
 //! What people type: one definition for parsing, help and completions.
 
 mod card;
+mod consent;
 mod daily;
 mod key;
 mod objects;
@@ -11,6 +12,9 @@ mod site;
 mod tests;
 
 pub(crate) use card::{CardArgs, CardCommand, NewLabArgs};
+pub(crate) use consent::{
+    ConsentCommand, GrantArgs, RequestArgs, RevokeArgs, TermsArgs, TrustCommand,
+};
 pub(crate) use daily::{EstimateArgs, FindArgs, JobsCommand, PlanArgs, StatusArgs, WorkerArgs};
 pub(crate) use key::{
     ExportArgs, FetchArgs, ForecastArgs, GenerateArgs, ImportArgs, KeyCommand, TestArgs,
@@ -24,6 +28,7 @@ pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
+use warifu_consent::card::CardAddress;
 use warifu_core::IndividualId;
 use warifu_vault::ObjectPrefix;
 use warifu_vault::config::EXAMPLE;
@@ -41,7 +46,7 @@ Environment:
   NO_COLOR        no colours
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
-5 unrecoverable, 6 try again later, 7 key does not cover it, 9 card or token, 10 not found, 11 busy, 12 not who it \
+5 unrecoverable, 6 try again later, 7 key does not cover it, 8 consent missing or refused, 9 card or token, 10 not found, 11 busy, 12 not who it \
 should be, 13 forged, 14 rolled back, 15 incompatible, 16 limit reached, 128+N ended by signal N. \
 `warifu explain CODE` tells more.";
 
@@ -97,6 +102,12 @@ pub(crate) enum Command {
     /// Cards that sign for people
     #[command(subcommand)]
     Card(CardCommand),
+    /// The certificates by which persons' cards are believed
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// What persons agree to, by their cards
+    #[command(subcommand)]
+    Consent(ConsentCommand),
     /// Store files, or standard input, as shares at n sites
     Backup(BackupArgs),
     /// Get a stored object back from any k of its sites
@@ -160,7 +171,12 @@ pub(crate) enum IndividualCommand {
     Enroll {
         /// Their pseudonymous ID: it is public, so not their name
         individual: IndividualId,
+        #[command(flatten)]
+        card: CardArgs,
     },
+    /// Bind a person to another card: by the old one, or by two registrars whom the sites have
+    /// pinned
+    Rebind(RebindArgs),
     /// List individuals
     List,
     /// Show an individual
@@ -168,6 +184,24 @@ pub(crate) enum IndividualCommand {
         /// Their pseudonymous ID
         individual: IndividualId,
     },
+}
+
+/// `individual rebind`
+#[derive(Args, Debug)]
+pub(crate) struct RebindArgs {
+    /// Their pseudonymous ID
+    pub(crate) individual: IndividualId,
+    #[command(flatten)]
+    pub(crate) card: CardArgs,
+    /// The card so far
+    #[arg(long, value_name = "CARD", required_unless_present = "registrars")]
+    pub(crate) old_card: Option<CardAddress>,
+    /// A registrar's card, where the old one is lost: twice
+    #[arg(long = "registrar", value_name = "CARD", conflicts_with = "old_card")]
+    pub(crate) registrars: Vec<CardAddress>,
+    /// Why, for people
+    #[arg(long, value_name = "TEXT", default_value = "the card was renewed")]
+    pub(crate) reason: String,
 }
 
 /// `config ...`

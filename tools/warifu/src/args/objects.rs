@@ -32,7 +32,7 @@ pub(crate) struct BackupArgs {
     /// A label. It is public: it stands in the catalog and at every site
     #[arg(long, value_name = "LABEL")]
     pub(crate) name: Option<String>,
-    /// Go against a placement rule (zone, domain or channel) for a reason, which is recorded
+    /// Go against a placement rule (zone, domain, channel or consent) for a reason, which is recorded
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share
@@ -123,11 +123,17 @@ pub(crate) struct RestoreArgs {
     /// one is, it leaves what it has in .warifu-restore-OBJECT.part there
     #[arg(long, conflicts_with = "range")]
     pub(crate) resume: bool,
+    /// The person's consent, as `consent grant` wrote it. An object that another gateway stored is
+    /// found by it alone
+    #[arg(long, value_name = "FILE", requires = "card")]
+    pub(crate) consent: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) card: super::CardArgs,
 }
 
 /// Why a text is no range.
 #[derive(Debug, thiserror::Error)]
-enum RangeError {
+pub(super) enum RangeError {
     /// Without a dash.
     #[error("write A-B, such as 0-1MiB: B is not included; or A-, up to the end")]
     NoDash,
@@ -139,7 +145,7 @@ enum RangeError {
     Empty,
 }
 
-fn byte_range(text: &str) -> Result<ByteRange, RangeError> {
+pub(super) fn byte_range(text: &str) -> Result<ByteRange, RangeError> {
     let (from, to) = text.split_once('-').ok_or(RangeError::NoDash)?;
     let size = |text: &str| text.parse().map(|size: Size| size.bytes).map_err(RangeError::NoSize);
     let from = size(from)?;

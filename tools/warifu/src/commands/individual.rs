@@ -1,19 +1,28 @@
 //! `individual ...`
 
-use super::Context;
-use crate::args::IndividualCommand;
+use super::{Context, card};
+use crate::args::{CardArgs, IndividualCommand, RebindArgs};
 use crate::exit::Ending;
 use crate::output::versioned;
 use crate::table::{Table, numbers, words};
-use warifu_vault::IndividualRow;
+use warifu_consent::card::CardAddress;
+use warifu_vault::{Class, Failure, IndividualRow, Rebinder, Vault};
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: IndividualCommand) -> Result<(), Ending> {
     let vault = context.open()?;
     match command {
-        IndividualCommand::Enroll { individual } => {
-            let row = vault.enroll(&individual)?;
+        IndividualCommand::Enroll { individual, card } => {
+            let row = match card.card {
+                Some(_) => vault.enroll_with(&individual, card::open(&card)?.as_mut())?,
+                None => vault.enroll(&individual)?,
+            };
             let human = || format!("enrolled {}\n", row.individual);
+            context.output.answer(&versioned(&row), human)
+        }
+        IndividualCommand::Rebind(args) => {
+            let row = rebind(&vault, &args)?;
+            let human = || format!("bound {} to another card\n", row.individual);
             context.output.answer(&versioned(&row), human)
         }
         IndividualCommand::List => {
@@ -28,6 +37,25 @@ pub(super) fn run(context: &Context, command: IndividualCommand) -> Result<(), E
             context.output.answer(&versioned(&row), || table([&row]))
         }
     }
+}
+
+fn rebind(vault: &Vault, args: &RebindArgs) -> Result<IndividualRow, Failure> {
+    let mut new = card::open(&args.card)?;
+    let other = |address: &CardAddress| {
+        card::open(&CardArgs { card: Some(address.clone()), ..args.card.clone() })
+    };
+    if let Some(old) = &args.old_card {
+        let mut old = other(old)?;
+        let by = Rebinder::OldCard(old.as_mut());
+        return vault.rebind(&args.individual, new.as_mut(), by, &args.reason);
+    }
+    let [first, second] = &args.registrars[..] else {
+        return Err(Failure::new(Class::Usage, "usage", "two registrars are needed")
+            .next("give --registrar CARD twice, or --old-card CARD"));
+    };
+    let (mut first, mut second) = (other(first)?, other(second)?);
+    let by = Rebinder::Registrars([first.as_mut(), second.as_mut()]);
+    vault.rebind(&args.individual, new.as_mut(), by, &args.reason)
 }
 
 fn table<'a>(rows: impl IntoIterator<Item = &'a IndividualRow>) -> String {

@@ -1,7 +1,7 @@
 //! `list` and `find`
 
-use super::Context;
-use crate::args::FindArgs;
+use super::{Context, card};
+use crate::args::{CardArgs, FindArgs};
 use crate::exit::Ending;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
@@ -18,11 +18,35 @@ pub(super) fn list(context: &Context) -> Result<(), Ending> {
 
 /// Lists those that fit.
 pub(super) fn find(context: &Context, args: FindArgs) -> Result<(), Ending> {
+    if args.card.card.is_some() {
+        return find_by_card(context, &args.card);
+    }
     let rows = context.open()?.find(&search(args))?;
     if rows.is_empty() {
         context.output.note("nothing stored fits; file names are inside the shares, unsearchable");
     }
     context.output.answer(&rows, || table(&rows))
+}
+
+/// Lists what the sites hold for a card's holder.
+fn find_by_card(context: &Context, args: &CardArgs) -> Result<(), Ending> {
+    let vault = context.open()?;
+    let mut card = card::open(args)?;
+    let (rows, silent) = vault.find_by_card(card.as_mut())?;
+    for site in &silent {
+        context.output.warn(&format!("warning: {site}"));
+    }
+    if rows.is_empty() {
+        context.output.note("no site holds anything for this card's holder");
+    }
+    context.output.answer(&rows, || {
+        let columns = [words("object"), numbers("stored"), words("scheme"), words("sites")];
+        Table::new(columns, &rows, |row| {
+            let sites = row.sites.join(",");
+            [row.object.clone(), human(row.bytes), format!("{}/{}", row.k, row.n), sites]
+        })
+        .to_string()
+    })
 }
 
 fn search(args: FindArgs) -> Search {

@@ -4,6 +4,7 @@ mod backup;
 mod batch;
 mod card;
 mod config;
+mod consent;
 mod doctor;
 mod estimate;
 mod explain;
@@ -22,6 +23,7 @@ mod show;
 mod simulate;
 mod site;
 mod status;
+mod trust;
 mod worker;
 
 use crate::args::{Cli, Command, Global, profile};
@@ -49,6 +51,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
         Command::CardHelper => card::help(),
+        Command::Trust(command) => trust::run(&context, command),
+        Command::Consent(command) => consent::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),
         Command::Restore(args) => restore::restore(&context, args),
         Command::Estimate(args) => estimate::estimate(&context, args),

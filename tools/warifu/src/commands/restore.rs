@@ -1,6 +1,6 @@
 //! `restore`
 
-use super::Context;
+use super::{Context, card, consent};
 use crate::args::RestoreArgs;
 use crate::exit::Ending;
 use crate::progress::watched;
@@ -9,7 +9,7 @@ use crate::size::{human, human_rate};
 use std::error::Error;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use warifu_vault::{Failure, Output, RestoreReport, RestoreRequest, Watch};
+use warifu_vault::{Failure, Output, Proof, RestoreReport, RestoreRequest, Watch};
 
 /// Gets an object back. What it says goes to standard error where the data goes to standard
 /// output.
@@ -25,7 +25,13 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
     let (range, resume) = (args.range, args.resume);
     let object = vault.resolve(&args.object)?;
     let request = RestoreRequest { object, output, range, resume };
-    let work = |watch: Watch<'_>| vault.restore(&request, watch);
+    let consent = args.consent.as_deref().map(consent::token).transpose()?;
+    let mut card = consent.as_ref().map(|_| card::open(&args.card)).transpose()?;
+    let work = |watch: Watch<'_>| {
+        let proof = consent.as_deref().zip(card.as_deref_mut());
+        let proof = proof.map(|(consent, card)| Proof { consent, card });
+        vault.restore_with(&request, proof, watch)
+    };
     let outcome = watched(context.output, &stop, "restore", work);
     let report = match outcome {
         Err(Ending::Failed(failure)) if is_aside && is_reader_gone(&failure) => {

@@ -1,6 +1,7 @@
 //! The planner against hand-made worlds, and (in `oracle`) against brute force.
 
 mod batch;
+mod consent;
 mod costs;
 mod explain;
 mod forecast;
@@ -41,6 +42,7 @@ fn linked(site: &str, key_bytes: u64) -> Candidate {
         to_site_fill_bytes_per_day: 0,
         from_site_fill_bytes_per_day: 0,
         network_bytes_per_second: None,
+        enforces_consent: true,
     }
 }
 

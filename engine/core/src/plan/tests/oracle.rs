@@ -110,6 +110,7 @@ fn candidate(at: usize, threshold: Threshold) -> impl Strategy<Value = Candidate
             to_site_fill_bytes_per_day: 0,
             from_site_fill_bytes_per_day: 0,
             network_bytes_per_second: None,
+            enforces_consent: true,
         },
     )
 }
@@ -285,6 +286,7 @@ fn check_refusal(refusal: &Refusal, request: &PlanRequest<'_>) -> Result<(), Tes
         Refusal::NotEnoughSites { needed, admissible, .. } => prop_assert!(admissible < needed),
         Refusal::PinUnusable { site, .. } => prop_assert!(request.pins.contains(site)),
         Refusal::TlsReach { .. } => prop_assert!(!with(&["zone", "domain", "channel"])),
+        Refusal::ConsentReach { .. } => prop_assert!(false, "all of them ask for consent"),
         Refusal::TooManyPins { .. } | Refusal::UnknownSite(_) | Refusal::NamedTwice(_) => {
             prop_assert!(false, "no such name is made here: {refusal}");
         }

@@ -1,0 +1,224 @@
+//! What was proved lately: challenges that are open, permits, searches. All of it is gone when the
+//! daemon ends.
+
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
+use std::time::Duration;
+use warifu_consent::statement::{KeyFingerprint, Nonce};
+use warifu_core::geometry::CHUNK_BYTES;
+use warifu_core::{Geometry, IndividualId, LinkId, ObjectId};
+use warifu_link::ShareClass;
+
+/// How long a challenge can be answered, and a search be asked for its results.
+pub(crate) const PROOF_KEPT: Duration = Duration::from_secs(600);
+
+/// Challenges of one link that are open at a time. The oldest gives way.
+const NONCES_OF_LINK_MAX: usize = 64;
+
+/// Links that have challenges, permits or searches at a time.
+const LINKS_MAX: usize = 4096;
+
+/// Permits of one link at a time. The one that ends first gives way.
+const PERMITS_OF_LINK_MAX: usize = 1024;
+
+/// Searches of one link at a time. The oldest gives way.
+const SEARCHES_OF_LINK_MAX: usize = 16;
+
+/// What a link has proved.
+#[derive(Default)]
+struct OfLink {
+    nonces: VecDeque<(Nonce, Option<ObjectId>, Duration)>,
+    permits: HashMap<(ObjectId, LinkId), Permit>,
+    searches: VecDeque<([u8; 16], KeyFingerprint, Duration)>,
+}
+
+/// That shares of an object which came over one link go to whoever asks over another, or the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Permit {
+    /// Whose card it goes by; none where officers opened the object.
+    pub(crate) consent: Option<Given>,
+    /// Ranges of payload bytes in stored offsets; none: all.
+    pub(crate) ranges: Option<Vec<Range<u64>>>,
+    /// When it ends, by the site's steady clock.
+    pub(crate) until: Duration,
+}
+
+/// The consent that a permit goes by.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) key: KeyFingerprint,
+    pub(crate) consent: [u8; 16],
+    pub(crate) individual: IndividualId,
+    pub(crate) made_unix_s: u64,
+}
+
+impl Permit {
+    /// Whether it covers this part of a share. The chunk that a range begins or ends in goes whole,
+    /// as it can't be judged in pieces; the last one is always in, as it tells where all else lies.
+    pub(crate) fn covers(&self, class: ShareClass, index: u64, geometry: Geometry) -> bool {
+        let Some(ranges) = &self.ranges else { return true };
+        match class {
+            ShareClass::Capsule => true,
+            ShareClass::Mask => false,
+            ShareClass::Data => {
+                let start = index.saturating_mul(u64::from(CHUNK_BYTES));
+                let end = start.saturating_add(u64::from(CHUNK_BYTES));
+                index + 1 == geometry.chunk_count()
+                    || ranges.iter().any(|range| range.start < end && start < range.end)
+            }
+        }
+    }
+}
+
+/// Whether a link has a permit.
+pub(crate) enum Found {
+    Permit(Permit),
+    /// It had one.
+    Ended,
+    None,
+}
+
+/// All that was proved.
+#[derive(Default)]
+pub(crate) struct Proofs {
+    links: HashMap<LinkId, OfLink>,
+}
+
+impl Proofs {
+    /// What `link` has proved; `None` where too many others have.
+    fn of(&mut self, link: LinkId, now: Duration) -> Option<&mut OfLink> {
+        if !self.links.contains_key(&link) && self.links.len() >= LINKS_MAX {
+            self.links.retain(|_, of| !of.is_over(now));
+            if self.links.len() >= LINKS_MAX {
+                return None;
+            }
+        }
+        Some(self.links.entry(link).or_default())
+    }
+
+    /// Keeps a challenge open. False where there are too many.
+    pub(crate) fn challenge(
+        &mut self,
+        link: LinkId,
+        object: Option<ObjectId>,
+        nonce: Nonce,
+        now: Duration,
+    ) -> bool {
+        let Some(of) = self.of(link, now) else { return false };
+        of.nonces.retain(|(_, _, drawn)| is_fresh(*drawn, now));
+        if of.nonces.len() >= NONCES_OF_LINK_MAX {
+            of.nonces.pop_front();
+        }
+        of.nonces.push_back((nonce, object, now));
+        true
+    }
+
+    /// The open challenges for this object that are among `answered`: they are open no longer,
+    /// whatever comes of the answer.
+    pub(crate) fn answer<'a>(
+        &mut self,
+        link: LinkId,
+        object: Option<ObjectId>,
+        answered: impl Iterator<Item = &'a Nonce>,
+        now: Duration,
+    ) -> Vec<Nonce> {
+        let Some(of) = self.links.get_mut(&link) else { return Vec::new() };
+        of.nonces.retain(|(_, _, drawn)| is_fresh(*drawn, now));
+        let mut taken = Vec::new();
+        for nonce in answered {
+            let open = |(open, about, _): &(Nonce, Option<ObjectId>, Duration)| {
+                open == nonce && *about == object
+            };
+            if let Some(at) = of.nonces.iter().position(open) {
+                of.nonces.remove(at);
+                taken.push(*nonce);
+            }
+        }
+        taken
+    }
+
+    /// Gives `link` a permit for shares that came over `stored_by`. False where too many have any.
+    pub(crate) fn permit(
+        &mut self,
+        link: LinkId,
+        (object, stored_by): (ObjectId, LinkId),
+        permit: Permit,
+        now: Duration,
+    ) -> bool {
+        let Some(of) = self.of(link, now) else { return false };
+        if of.permits.len() >= PERMITS_OF_LINK_MAX && !of.permits.contains_key(&(object, stored_by))
+        {
+            let first = of.permits.iter().min_by_key(|(_, permit)| permit.until);
+            if let Some(first) = first.map(|(address, _)| *address) {
+                of.permits.remove(&first);
+            }
+        }
+        of.permits.insert((object, stored_by), permit);
+        true
+    }
+
+    /// What `link` may have of the shares of an object that came over `stored_by`.
+    pub(crate) fn find(
+        &self,
+        link: LinkId,
+        object: ObjectId,
+        stored_by: LinkId,
+        now: Duration,
+    ) -> Found {
+        let of = self.links.get(&link);
+        match of.and_then(|of| of.permits.get(&(object, stored_by))) {
+            Some(permit) if now < permit.until => Found::Permit(permit.clone()),
+            Some(_) => Found::Ended,
+            None => Found::None,
+        }
+    }
+
+    /// Takes back all permits that go by a consent for which `is_gone`.
+    pub(crate) fn take_back(&mut self, is_gone: impl Fn(LinkId, &Given) -> bool) {
+        for of in self.links.values_mut() {
+            of.permits.retain(|(_, stored_by), permit| {
+                !permit.consent.as_ref().is_some_and(|given| is_gone(*stored_by, given))
+            });
+        }
+    }
+
+    /// Remembers whose card was present for a search. False where too many have any.
+    pub(crate) fn search(
+        &mut self,
+        link: LinkId,
+        session: [u8; 16],
+        key: KeyFingerprint,
+        now: Duration,
+    ) -> bool {
+        let Some(of) = self.of(link, now) else { return false };
+        if of.searches.len() >= SEARCHES_OF_LINK_MAX {
+            of.searches.pop_front();
+        }
+        of.searches.push_back((session, key, now));
+        true
+    }
+
+    /// Whose card was present for this search of `link`'s.
+    pub(crate) fn searcher(
+        &self,
+        link: LinkId,
+        session: [u8; 16],
+        now: Duration,
+    ) -> Option<KeyFingerprint> {
+        let mut searches = self.links.get(&link)?.searches.iter().rev();
+        let found = searches.find(|(named, _, at)| *named == session && is_fresh(*at, now));
+        found.map(|(_, key, _)| *key)
+    }
+}
+
+impl OfLink {
+    fn is_over(&self, now: Duration) -> bool {
+        self.nonces.iter().all(|(_, _, drawn)| !is_fresh(*drawn, now))
+            && self.permits.values().all(|permit| permit.until <= now)
+            && self.searches.iter().all(|(_, _, at)| !is_fresh(*at, now))
+    }
+}
+
+fn is_fresh(since: Duration, now: Duration) -> bool {
+    now.saturating_sub(since) < PROOF_KEPT
+}
