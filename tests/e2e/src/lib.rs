@@ -10,6 +10,7 @@ mod cards;
 mod kme;
 mod lab;
 mod ledgers;
+mod persons;
 mod process;
 mod proxy;
 mod samples;
@@ -18,6 +19,7 @@ pub use cards::{CardLab, OPENSC, Reader, SOFTHSM, jpki_lacks, pins_given, sofths
 pub use kme::Kme;
 pub use lab::{Backup, Lab, LabShape, NO_CONSENT_INIT, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;
+pub use persons::{Gateway, Persons};
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
 pub use samples::{Dice, sample, seed};

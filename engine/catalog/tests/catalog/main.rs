@@ -7,6 +7,7 @@ mod audit;
 mod damage;
 mod find;
 mod lifecycle;
+mod persons;
 mod processes;
 mod sites;
 

@@ -9,8 +9,11 @@ use warifu_catalog::{
 use warifu_consent::statement::{Enrolment, KeyFingerprint, Revocation};
 use warifu_consent::{Unbound, Untrue, check, jws};
 use warifu_core::{ObjectId, SiteName};
-use warifu_link::body::{Checkpoint, NONCE_BYTES, decode_individual, decode_tokens};
+use warifu_link::body::{
+    CHECKPOINTS_MAX, Checkpoint, NONCE_BYTES, decode_individual, decode_tokens,
+};
 use warifu_link::{Message, Status};
+use warifu_pipeline::peer::TELL_HELD;
 
 /// First arguments of the answer to bind.
 const TRUSTED: u64 = 1;
@@ -234,6 +237,9 @@ impl Desk {
     /// The other end has told all that it knows; both keep each other's checkpoints.
     pub(super) fn contact(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
         let (office, who, now) = (self.office()?, self.requester()?, self.now_unix_s());
+        if message.argument1 == TELL_HELD {
+            return self.checkpoints_held(office);
+        }
         let shown = Checkpoint::decode(body).map_err(bad_request)?;
         let link = self.greeted.link;
         if let Some(shown) = shown {
@@ -247,6 +253,26 @@ impl Desk {
             if let Some(own) = notary.sign(&head, now) {
                 own.encode(&mut body);
             }
+        }
+        Ok(Answer { body, ..Answer::default() })
+    }
+
+    /// The checkpoints of the asker's own log that are held here: where there are many, the first
+    /// and the last of them and some between.
+    fn checkpoints_held(&self, office: &Office) -> Result<Answer, Declined> {
+        let held = office.register().checkpoints(Some(self.greeted.link)).map_err(unreadable)?;
+        let told = held.len().min(CHECKPOINTS_MAX);
+        let mut body = Vec::new();
+        for at in 0..told {
+            let row = &held[at * (held.len() - 1) / (told - 1).max(1)];
+            let checkpoint = Checkpoint {
+                entries: row.entries,
+                chain: row.chain,
+                at_unix_s: row.at_unix_s,
+                signature: row.signature,
+                public_key: row.public_key,
+            };
+            checkpoint.encode(&mut body);
         }
         Ok(Answer { body, ..Answer::default() })
     }

@@ -11,7 +11,7 @@ mod witnesses;
 pub use export::{AuditExport, AuditFormat};
 pub use query::{AuditLine, AuditQuery};
 pub use verify::{AuditCheck, AuditReport, verify_audit_file};
-pub(crate) use witnesses::checkpoint_line_of;
+pub(crate) use witnesses::{Meeting, checkpoint_line_of};
 
 use crate::Vault;
 use crate::failure::{Class, Failure};

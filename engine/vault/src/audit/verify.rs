@@ -129,7 +129,8 @@ impl Vault {
         let mut report = AuditReport::new(&head, &public_key);
         report.conflicts = self
             .audit_lines(&super::AuditQuery {
-                kind: Some(witnesses::CONFLICT.to_owned()),
+                kind: Some(witnesses::CHECKPOINT.to_owned()),
+                result: Some(witnesses::CONFLICT.to_owned()),
                 ..super::AuditQuery::default()
             })?
             .len();
@@ -158,14 +159,14 @@ impl Vault {
         Ok(report)
     }
 
-    /// What a site holds of this vault's log; then both show each other where they stand now.
+    /// What a site holds of this vault's log, where it stands now included.
     fn held_at(&self, site: &Site) -> Result<Vec<Checkpoint>, Failure> {
         let mut peer = self.dialer(site, Purpose::Pair, Patience::Once)?()?;
-        let held = peer.checkpoints_held()?;
         let met = self.meet(site, &mut peer);
+        let held = peer.checkpoints_held();
         hang_up(peer);
         met?;
-        Ok(held)
+        Ok(held?)
     }
 
     /// The checkpoints that this vault holds of the party called `name`: a line of JSON for each.

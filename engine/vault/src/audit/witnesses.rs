@@ -15,8 +15,9 @@ use warifu_link::body::Checkpoint;
 use warifu_pipeline::peer::{Peer, PeerError};
 use warifu_site::Notary;
 
-/// The kind of entry that tells that another's log is not what it was.
-pub(super) const CONFLICT: &str = "checkpoint-conflict";
+/// The kind of entry that tells that another's log is not what it was, and its result.
+pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const CONFLICT: &str = "conflict";
 
 /// Signs for a site's daemon.
 struct SiteNotary {
@@ -72,7 +73,7 @@ impl Vault {
             site: site.clone(),
             link,
             own: own.ok(),
-            catalog: self.dir.join("catalog.db"),
+            catalog: self.dir.join(crate::CATALOG),
             now_unix_s: self.now_unix_s(),
         }
     }
@@ -128,8 +129,8 @@ fn keep(log: &Log<'_>, peer: &SiteName, shown: &CheckpointRow, now: u64) -> Resu
     tracing::warn!(%peer, how = fits.as_str(), "its audit log is not what it was");
     let note = format!("{peer} showed an audit log that is not what it was: {}", fits.as_str());
     let told = Told { who: peer.to_string(), ..Told::default() };
-    let json = told.result("conflict").code(fits.as_str()).site(peer).note(note).json()?;
-    log.append(&Event { kind: CONFLICT, json: &json, at_unix_s: now })?;
+    let json = told.result(CONFLICT).code(fits.as_str()).site(peer).note(note).json()?;
+    log.append(&Event { kind: CHECKPOINT, json: &json, at_unix_s: now })?;
     Ok(())
 }
 

@@ -92,6 +92,16 @@ impl From<CardError> for Failure {
                 "card-pin",
                 "make sure of the PIN before it is given again: too many tries lock it",
             ),
+            CardError::LastTry => (
+                Class::Card,
+                "card-last-try",
+                "make sure of the PIN, then say --last-try: a wrong one locks the card",
+            ),
+            CardError::NoPin(_) => (
+                Class::Card,
+                "card-no-pin",
+                "give it with --pin-file or --pin-fd, or run this at a terminal",
+            ),
             CardError::Locked => {
                 (Class::Card, "card-locked", "have it unlocked by whoever issued the card")
             }
@@ -101,7 +111,7 @@ impl From<CardError> for Failure {
                 "take the card out and put it in again, or restart pcscd",
             ),
             CardError::Unfit(_) => {
-                (Class::Card, "card-unfit", "use another card or another key of it")
+                (Class::Card, "card-unfit", "use another card, or another key of it")
             }
             _ => (
                 Class::Card,

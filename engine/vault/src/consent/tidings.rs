@@ -1,6 +1,7 @@
 //! What a site is told whenever it is reached: what persons took back, and that this is all.
 
 use crate::Vault;
+use crate::audit::Meeting;
 use crate::failure::Failure;
 use std::path::PathBuf;
 use warifu_catalog::{Catalog, Site};
@@ -15,6 +16,8 @@ pub(crate) struct Tidings {
     revocations: Vec<([u8; 16], String)>,
     /// Revocations in all.
     known: u64,
+    /// Where the audit logs of both ends stand.
+    meeting: Meeting,
 }
 
 impl Vault {
@@ -30,6 +33,7 @@ impl Vault {
             catalog: self.dir.join(crate::CATALOG),
             revocations: untold.into_iter().map(|one| (one.id, one.token)).collect(),
             known,
+            meeting: self.meeting(&site.site, self.link_of(site)?),
         }))
     }
 }
@@ -56,11 +60,7 @@ impl Tidings {
         if !all_told {
             return Ok(());
         }
-        match peer.contact(None, self.known) {
-            // It has nothing to keep that with.
-            Ok(_) | Err(PeerError::Refused { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.meeting.hold(peer, self.known).map(drop)
     }
 
     fn note(&mut self, told: &[[u8; 16]]) {

@@ -1,6 +1,6 @@
 //! Going to every site, one after the other, and having it delete its shares.
 
-use super::{ForgetRequest, is_held};
+use super::ForgetRequest;
 use crate::Vault;
 use crate::audit::checkpoint_line_of;
 use crate::backup::share_name;
@@ -147,7 +147,7 @@ impl Vault {
 
 /// Why a share was not deleted.
 enum Refusal {
-    /// A hold lies on its object at the site.
+    /// The site keeps it, and says why: a hold lies on its object there, or a backup runs.
     Held(String),
     Failed(Failure),
 }
@@ -155,9 +155,7 @@ enum Refusal {
 fn forget(peer: &mut Peer, address: ShareAddress, reason: &str) -> Result<(), Refusal> {
     match peer.forget(address, reason) {
         Ok(()) | Err(PeerError::Refused { status: Status::NoSuchShare, .. }) => Ok(()),
-        Err(PeerError::Refused { status: Status::Refused, text }) => {
-            Err(Refusal::Held(is_held(&address.object, &text).to_string()))
-        }
+        Err(PeerError::Refused { status: Status::Refused, text }) => Err(Refusal::Held(text)),
         Err(error) => Err(Refusal::Failed(error.into())),
     }
 }

@@ -32,15 +32,16 @@ impl Vault {
         request: &RestoreRequest,
         proof: Option<Proof<'_>>,
     ) -> Result<Source, Failure> {
-        let known = match self.catalog()?.object(&request.object) {
+        let catalog = self.catalog()?;
+        if proof.is_none() && self.config.consent.enforce {
+            return Err(missing());
+        }
+        let known = match catalog.object(&request.object) {
             Ok(object) => Some(object),
             Err(CatalogError::NotFound { .. }) if proof.is_some() => None,
             Err(error) => return Err(error.into()),
         };
         let Some(proof) = proof else {
-            if self.config.consent.enforce {
-                return Err(missing());
-            }
             let Some(object) = known else { return Err(missing()) };
             let (offers, short) = self.offers(&object, &reading(&object, request))?;
             let (peers, verdicts) = (BTreeMap::new(), None);

@@ -8,6 +8,7 @@ mod batch_stops;
 mod budget;
 mod card;
 mod compression;
+mod consent;
 mod copies;
 mod daily;
 mod full_disk;

@@ -199,7 +199,7 @@ pub(super) fn begin(text: &str) -> Result<u64, DateError> {
 }
 
 /// Seconds since 1970 at which a day is over, or of a time.
-fn end(text: &str) -> Result<u64, DateError> {
+pub(super) fn end(text: &str) -> Result<u64, DateError> {
     moment(text, |date| date.tomorrow())
 }
 

@@ -6,6 +6,7 @@ mod daily;
 mod key;
 mod objects;
 pub(crate) mod profile;
+mod records;
 mod simulate;
 mod site;
 #[cfg(test)]
@@ -21,6 +22,10 @@ pub(crate) use key::{
 };
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
+};
+pub(crate) use records::{
+    AuditCommand, AuditExportArgs, AuditShowArgs, AuditVerifyArgs, ExportFormat, ForgetArgs,
+    HoldCommand,
 };
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
@@ -46,8 +51,9 @@ Environment:
   NO_COLOR        no colours
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
-5 unrecoverable, 6 try again later, 7 key does not cover it, 8 consent missing or refused, 9 card or token, 10 not found, 11 busy, 12 not who it \
-should be, 13 forged, 14 rolled back, 15 incompatible, 16 limit reached, 128+N ended by signal N. \
+5 unrecoverable, 6 try again later, 7 key does not cover it, 8 consent missing or refused, 9 card \
+or token, 10 not found, 11 busy, 12 not who it should be, 13 forged, 14 rolled back, 15 \
+incompatible, 16 limit reached, 17 audit log can't be written, 128+N ended by signal N. \
 `warifu explain CODE` tells more.";
 
 /// Keeps genomes secret for a century: shares at several sites, under one-time pads.
@@ -132,6 +138,14 @@ pub(crate) enum Command {
     Worker(WorkerArgs),
     /// Tell which sites can be lost now, how long the key lasts, and what to look at
     Status(StatusArgs),
+    /// The audit log of this vault, a gateway's or a site's
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Keep objects from being forgotten
+    #[command(subcommand)]
+    Hold(HoldCommand),
+    /// Delete objects at all their sites, for good
+    Forget(ForgetArgs),
     /// Take sites, key and individuals through months of operation, in seconds
     Simulate(SimulateArgs),
     /// Look for what is wrong with this vault or will be

@@ -1,5 +1,6 @@
 //! The commands: each turns arguments into a request, calls the vault, and tells the answer.
 
+mod audit;
 mod backup;
 mod batch;
 mod card;
@@ -10,6 +11,7 @@ mod estimate;
 mod explain;
 mod fetch;
 mod forecast;
+mod forget;
 mod individual;
 mod init;
 mod jobs;
@@ -64,6 +66,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Worker(args) => worker::worker(&context, &args),
         Command::Status(args) => status::status(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
+        Command::Audit(command) => audit::run(&context, command),
+        Command::Hold(command) => forget::hold(&context, command),
+        Command::Forget(args) => forget::forget(&context, args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
         Command::Explain { code } => explain::explain(&context, code.as_deref()),

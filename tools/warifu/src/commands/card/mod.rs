@@ -11,7 +11,7 @@ use crate::args::{CardArgs, CardCommand, NewLabArgs};
 use crate::exit::Ending;
 use serde::Serialize;
 use std::path::Path;
-use warifu_consent::card::{CardError, CertificateFacts, Token, serve_cards};
+use warifu_consent::card::{CertificateFacts, Token, serve_cards};
 use warifu_consent::lab::{Lab, LabError};
 use warifu_vault::{Class, Failure};
 
@@ -50,9 +50,9 @@ struct Shown {
 
 fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
     let mut card = open(args)?;
-    let chain = card.chain().map_err(card_failure)?;
+    let chain = card.chain().map_err(Failure::from)?;
     let own = chain.first().map_or(&[][..], Vec::as_slice);
-    let facts = CertificateFacts::read(own).map_err(card_failure)?;
+    let facts = CertificateFacts::read(own).map_err(Failure::from)?;
     let not_after = jiff::Timestamp::from_second(facts.not_after_unix_s);
     let answer = Shown {
         v: 1,
@@ -120,28 +120,5 @@ fn lab_failure(error: LabError) -> Failure {
         other => Failure::new(Class::Other, "lab-failed", "the lab's card can't be made")
             .next("see the cause that is told")
             .because(other),
-    }
-}
-
-/// What a card's failure means for the run.
-pub(super) fn card_failure(error: CardError) -> Failure {
-    let what = error.to_string();
-    match error {
-        CardError::Absent(_) => Failure::new(Class::Card, "card-absent", what)
-            .next("insert it, or name another with --card"),
-        CardError::WrongPin { .. } => Failure::new(Class::Card, "card-pin", what)
-            .next("make sure of the PIN before it is given again: too many tries lock it"),
-        CardError::LastTry => Failure::new(Class::Card, "card-last-try", what)
-            .next("make sure of the PIN, then say --last-try: a wrong one locks the card"),
-        CardError::NoPin(_) => Failure::new(Class::Card, "card-no-pin", what)
-            .next("give it with --pin-file or --pin-fd, or run this at a terminal"),
-        CardError::Locked => Failure::new(Class::Card, "card-locked", what)
-            .next("have it unlocked by whoever issued the card"),
-        CardError::Hangs { .. } => Failure::new(Class::Card, "card-hangs", what)
-            .next("take the card out and put it in again, or restart pcscd"),
-        CardError::Unfit(_) => Failure::new(Class::Card, "card-unfit", what)
-            .next("use another card, or another key of it"),
-        _ => Failure::new(Class::Card, "card-failed", what)
-            .next("take the card out and put it in again; see also `warifu doctor`"),
     }
 }
