@@ -8,6 +8,7 @@ mod damage;
 mod find;
 mod lifecycle;
 mod processes;
+mod register;
 mod sites;
 
 use std::path::PathBuf;

@@ -149,8 +149,8 @@ impl Desk {
         }
     }
 
-    /// Those whose the object is, and what is held for each: one for each link that brought it. This
-    /// very link's comes first.
+    /// Those whose the object is, and what is held for each: one for each link that brought it.
+    /// This very link's comes first.
     fn owners(&self, office: &Office, object: ObjectId) -> Result<Vec<(Owner, Held)>, Declined> {
         let register = office.register();
         let mut owners = register.owners(object).map_err(unreadable)?;

@@ -1,4 +1,5 @@
-//! What a site that enforces consent asks of whoever stores or reads, beyond that a share is theirs.
+//! What a site that enforces consent asks of whoever stores or reads, besides that a share is
+//! theirs.
 
 use super::{Declined, Desk, declined};
 use crate::office::{Found, Moment, Told, unreadable, unwritable};
@@ -34,8 +35,8 @@ impl Desk {
     }
 
     /// A completed share of which the part asked for may be released to this link: by the person's
-    /// consent or officers', and capsules to whoever stored them. Others' shares are as if they were
-    /// not there, unless a permit says otherwise.
+    /// consent or officers', and capsules to whoever stored them. Others' shares are as if they
+    /// were not there, unless a permit says otherwise.
     pub(super) fn open_released(
         &self,
         name: &ShareName,
