@@ -351,18 +351,19 @@ mod tests {
     fn a_range_covers_chunks_that_it_touches_and_the_last() {
         const MIB: u64 = 1 << 20;
         let geometry = Geometry::new(4 * MIB).unwrap();
-        let covered = |ranges: &[Range<u64>]| -> Vec<u64> {
-            let permit = Permit { ranges: Some(ranges.to_vec()), ..permit(at(S, 1)) };
+        let covered = |ranges: &[(u64, u64)]| -> Vec<u64> {
+            let ranges = ranges.iter().map(|(start, end)| *start..*end).collect();
+            let permit = Permit { ranges: Some(ranges), ..permit(at(S, 1)) };
             assert!(!permit.covers(ShareClass::Mask, 0, geometry));
             assert!(permit.covers(ShareClass::Capsule, 7, geometry));
             (0..5).filter(|index| permit.covers(ShareClass::Data, *index, geometry)).collect()
         };
-        assert_eq!(covered(&[0..1]), [0, 3]);
-        assert_eq!(covered(&[MIB - 1..MIB]), [0, 3]);
-        assert_eq!(covered(&[MIB..MIB + 1]), [1, 3]);
-        assert_eq!(covered(&[MIB - 1..MIB + 1]), [0, 1, 3]);
-        assert_eq!(covered(&[0..1, 2 * MIB..3 * MIB]), [0, 2, 3]);
-        assert_eq!(covered(&[u64::MAX - 1..u64::MAX]), [3]);
+        assert_eq!(covered(&[(0, 1)]), [0, 3]);
+        assert_eq!(covered(&[(MIB - 1, MIB)]), [0, 3]);
+        assert_eq!(covered(&[(MIB, MIB + 1)]), [1, 3]);
+        assert_eq!(covered(&[(MIB - 1, MIB + 1)]), [0, 1, 3]);
+        assert_eq!(covered(&[(0, 1), (2 * MIB, 3 * MIB)]), [0, 2, 3]);
+        assert_eq!(covered(&[(u64::MAX - 1, u64::MAX)]), [3]);
         let all = permit(at(S, 1));
         assert!(all.covers(ShareClass::Mask, u64::MAX, geometry));
     }

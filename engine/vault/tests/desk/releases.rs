@@ -106,8 +106,8 @@ fn whatever_does_not_fit_releases_nothing_and_is_told() {
         ("consent-person", &|consent, _| consent.individual = named("P2")),
         ("presence-stale", &|_, presence| presence.nonces = nonces([7; 32])),
         ("consent-range", &|consent, presence| {
-            consent.objects[0].ranges = Some(vec![0..100]);
-            presence.ranges = Some(vec![0..101]);
+            consent.objects[0].ranges = one_range(0..100);
+            presence.ranges = one_range(0..101);
         }),
         ("consent-person", &|consent, _| consent.individual = named("P3")),
     ];
@@ -204,7 +204,7 @@ fn a_range_opens_its_chunks_and_the_last_and_no_other() {
     field.enrol(OURS, "P1", &mut person);
     let address = field.store(OURS, "P1");
     let mut narrow = consent(OURS, address);
-    narrow.objects[0].ranges = Some(vec![100..200]);
+    narrow.objects[0].ranges = one_range(100..200);
     let mut peer = field.peer(OURS);
     present(&mut peer, &mut person, &narrow).unwrap();
     assert!(read(&mut peer, address, 0).is_ok());
@@ -214,7 +214,7 @@ fn a_range_opens_its_chunks_and_the_last_and_no_other() {
     let nonce = peer.challenge(Some(address.object)).unwrap();
     let whole = consent(OURS, address);
     let mut less = presence(&whole, nonce);
-    less.ranges = Some(vec![(1 << 20)..(1 << 20) + 1]);
+    less.ranges = one_range(1 << 20..(1 << 20) + 1);
     let tokens = [person.sign(&whole), person.sign(&less)];
     peer.present(Some(address.object), &[&tokens[0], &tokens[1]]).unwrap();
     assert_eq!(refused(read(&mut peer, address, 0)), "consent-range");
