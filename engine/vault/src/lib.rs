@@ -10,6 +10,7 @@ mod alarms;
 mod audit;
 mod backup;
 mod batch;
+mod break_glass;
 mod causes;
 mod collect;
 mod complete;
@@ -56,6 +57,7 @@ pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
     Refused, SiteSum, Waiting,
 };
+pub use break_glass::{Case, OpenedCase};
 pub use config::Config;
 pub use consent::{
     CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, Terms,

@@ -311,7 +311,7 @@ impl Vault {
     }
 }
 
-fn locator_of(object: &Object) -> Locator {
+pub(crate) fn locator_of(object: &Object) -> Locator {
     let place =
         |share: &warifu_catalog::StoredShare| Place { site: share.site.clone(), x: share.x };
     Locator {

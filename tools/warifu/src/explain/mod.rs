@@ -9,7 +9,7 @@ use warifu_vault::{Class, Failure};
 
 const EXITS: &str = include_str!("exits.toml");
 const CODES: [&str; 3] =
-    [include_str!("setup.toml"), include_str!("work.toml"), include_str!("card.toml")];
+    [include_str!("setup.toml"), include_str!("work.toml"), include_str!("card.toml"), include_str!("records.toml")];
 
 /// Signals that people meet, by number.
 const SIGNALS: [(u8, &str); 6] = [
