@@ -1,6 +1,7 @@
 //! Certificates, taken apart once: all that anything here asks of them.
 
 use crate::key::{PublicKey, Signing};
+use crate::lab::ORGANIZATION;
 use crate::statement::KeyFingerprint;
 use crate::untrue::{Fault, Untrue};
 use x509_parser::extensions::{ExtendedKeyUsage, ParsedExtension};
@@ -9,9 +10,6 @@ use x509_parser::time::ASN1Time;
 
 /// The longest certificate in bytes.
 pub(crate) const CERTIFICATE_BYTES_MAX: usize = 16 << 10;
-
-/// The organisation in the name of a lab's authority. What it certifies is no card.
-pub(crate) const LAB_ORGANIZATION: &str = "warifu lab";
 
 /// A certificate (X.509 version 3) whose key is of an allowed kind. Nothing else of it was
 /// judged.
@@ -273,7 +271,7 @@ pub(crate) fn name_text(name: &X509Name<'_>) -> String {
 }
 
 fn is_lab(name: &X509Name<'_>) -> bool {
-    name.iter_organization().any(|organization| organization.as_str() == Ok(LAB_ORGANIZATION))
+    name.iter_organization().any(|organization| organization.as_str() == Ok(ORGANIZATION))
 }
 
 /// Whether its key is for answers about revocation: by name, "any" does not do.

@@ -1,9 +1,11 @@
 //! Whose word counts: pinned anchors, certificate chains, revocation.
 
 mod folder;
+mod kept;
 
 pub use crate::revocation::{Responder, Revocations, Standing};
 pub use folder::TrustError;
+pub use kept::TrustFolder;
 
 use crate::card::Algorithm;
 use crate::certificate::Certificate;

@@ -67,8 +67,8 @@ pub enum Untrue {
     /// No nonce in it was drawn here for this and is still good.
     #[error("the presence answers none of the challenges that are open here")]
     Stale,
-    /// Presence and consent are not about the same.
-    #[error("the presence does not fit: its {0} is another")]
+    /// Statements that belong together are not about the same.
+    #[error("the statements do not fit together, or not what is asked: the {0} is another")]
     Mismatch(&'static str),
     /// Revocations may have been missed.
     #[error("nobody has told of revocations for {silent_h} hours, and {allowed_h} are allowed")]
@@ -212,7 +212,7 @@ impl Untrue {
             Self::Registrars => "have the old card sign, or two registrars pinned at the site",
             Self::Unbound(_) => "enrol the person's card: warifu individual enroll --card",
             Self::Stale => "ask again: a presence serves one session within ten minutes",
-            Self::Mismatch(_) => "sign the presence for this very consent, object and session",
+            Self::Mismatch(_) => "have all of them signed anew, for this very object and session",
             Self::RevocationsStale { .. } => {
                 "connect the gateway that stored the object, or let the site's operator accept it: \
                  warifu consent accept-silence"

@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use warifu_core::id::Incarnation;
 use warifu_core::{KeyRange, ObjectId, RangeSet, Threshold, XCoord};
 use warifu_link::body::{
-    ATTEMPTS_MAX, Adopt, Attempt, Commit, Compared, Confirm, Confirmed, Grant, HELD_RUNS_MAX,
-    HeldRun, Offer, Offered, RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX, ShareStat, Witness,
-    decode_failure_text, decode_site_name, failure_text,
+    ATTEMPTS_MAX, Adopt, Attempt, Checkpoint, Commit, Compared, Confirm, Confirmed, Grant,
+    HELD_RUNS_MAX, HeldRun, Offer, Offered, RELEASED_RANGES_MAX, Release, SHARE_STATS_MAX,
+    ShareStat, TOKENS_BYTES_MAX, Witness, decode_failure_text, decode_individual, decode_reason,
+    decode_site_name, decode_tokens, encode_tokens, failure_text,
 };
 use warifu_link::hello::{HelloEcho, Marks, Nonce, PoolEnds};
 use warifu_link::message::BODY_BYTES_MAX;
@@ -71,7 +72,7 @@ proptest! {
                 assert_eq!(again, body);
             }
         }
-        for len in [8, 16, 24, 44, 48, 88, 104, 112, body.len()] {
+        for len in [8, 16, 24, 44, 48, 88, 104, 112, 144, body.len()] {
             let Some(body) = body.get(..len) else { continue };
             same(body, Confirm::decode(body), Confirm::encode);
             same(body, Confirmed::decode(body), Confirmed::encode);
@@ -88,6 +89,13 @@ proptest! {
             same(body, Offered::decode(body), Offered::encode);
             same(body, Compared::decode(body), Compared::encode);
             same(body, Adopt::decode(body), Adopt::encode);
+            same(body, Checkpoint::decode(body), |shown, target| {
+                shown.iter().for_each(|shown| shown.encode(target));
+            });
+            same(body, decode_tokens(body), |tokens, target| {
+                target.extend(encode_tokens(tokens).unwrap());
+            });
+            let _ = (decode_individual(body), decode_reason(body));
             let _ = (Release::decode(body), decode_failure_text(body), decode_site_name(body));
         }
         if let Some(head) = body.first_chunk() {
@@ -184,10 +192,10 @@ proptest! {
 #[test]
 fn every_number_is_the_one_of_the_format() {
     let numbers: Vec<u16> = Op::ALL.iter().map(|op| op.number()).collect();
-    assert_eq!(numbers, (1..=16).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
     let numbers: Vec<u16> = Status::ALL.iter().map(|status| status.number()).collect();
-    assert_eq!(numbers, (0..=9).collect::<Vec<_>>());
-    for number in [0, 17, 0x7FFF] {
+    assert_eq!(numbers, (0..=10).collect::<Vec<_>>());
+    for number in [0, 26, 0x7FFF] {
         assert_eq!(Op::from_number(number), None);
         let mut bytes = Message::request(Op::Ping, 0).encode(0).unwrap();
         bytes[..2].copy_from_slice(&number.to_le_bytes());
@@ -215,6 +223,15 @@ fn bodies_have_the_lengths_of_the_format_and_no_other() {
         (Op::Compare, 0..=0, 24..=24),
         (Op::Adopt, 24..=24, 0..=0),
         (Op::Withdraw, 0..=0, 0..=0),
+        (Op::Bind, 1..=TOKENS_BYTES_MAX, 0..=256),
+        (Op::Own, 1..=64, 0..=0),
+        (Op::Challenge, 0..=0, 32..=32),
+        (Op::Present, 1..=TOKENS_BYTES_MAX, 0..=0),
+        (Op::Find, 16..=16, 0..=256 * 44),
+        (Op::Revoke, 1..=65_536, 0..=0),
+        (Op::Contact, 0..=144, 0..=64 * 144),
+        (Op::Forget, 1..=1024, 0..=0),
+        (Op::Hold, 1..=1024, 0..=0),
     ];
     assert_eq!(cases.len(), Op::ALL.len());
     for (op, asked, answered) in cases {
@@ -315,4 +332,54 @@ fn texts_and_names_are_short_and_whole() {
     for bad in [&b""[..], b"../x", b"UP", &[0xFF], &[b'a'; 65]] {
         assert!(decode_site_name(bad).is_err());
     }
+}
+
+#[test]
+fn statements_come_one_a_line_and_nothing_else() {
+    let long = "a".repeat(65_536);
+    let eight = ["e30.e30.x-_", "b", "c", "d", "e", "f", "g", long.as_str()];
+    let body = encode_tokens(&eight).unwrap();
+    assert_eq!(&body[..14], b"e30.e30.x-_\nb\n");
+    assert_eq!(decode_tokens(&body).unwrap(), eight);
+    let too_long = "a".repeat(65_537);
+    let nine = ["x"; 9];
+    for bad in [&[][..], &[""], &["a", ""], &["a b"], &["a\nb"], &["é"], &[&too_long], &nine] {
+        assert!(encode_tokens(bad).is_err(), "{bad:.20?}");
+    }
+    for bad in [&b""[..], b"\n", b"a\n", b"\na", b"a\n\nb", b"a\r\nb", b"\0", &[0xFF]] {
+        assert!(decode_tokens(bad).is_err(), "{bad:?}");
+    }
+    assert!(decode_tokens(&b"x\n".repeat(8)[..15]).is_ok());
+    assert!(decode_tokens(&b"x\n".repeat(9)[..17]).is_err());
+}
+
+#[test]
+fn who_why_and_how_far_are_read_whole_or_not_at_all() {
+    assert_eq!(decode_individual(b"P1").unwrap().as_str(), "P1");
+    for bad in [&b""[..], b"P 1", b"../x", &[0xFF], &[b'a'; 65]] {
+        assert!(decode_individual(bad).is_err(), "{bad:?}");
+    }
+    assert_eq!(decode_reason("雨".as_bytes()), Ok("雨"));
+    for bad in [&b""[..], b"a\nb", b"\x1b[2J", &[0xC3], &[b'a'; 1025]] {
+        assert!(decode_reason(bad).is_err(), "{bad:.20?}");
+    }
+    let shown = Checkpoint {
+        entries: 0x0102_0304,
+        chain: [7; 32],
+        at_unix_s: 5,
+        signature: [8; 64],
+        public_key: [9; 32],
+    };
+    let mut body = Vec::new();
+    shown.encode(&mut body);
+    assert_eq!(body[..8], [4, 3, 2, 1, 0, 0, 0, 0]);
+    assert_eq!((body[8..40] == [7; 32], body[40], body[48], body[143]), (true, 5, 8, 9));
+    assert_eq!(Checkpoint::decode(&body), Ok(Some(shown)));
+    assert_eq!(Checkpoint::decode(&[]), Ok(None));
+    assert_eq!(Checkpoint::decode_all(&body.repeat(64)).unwrap(), [shown; 64]);
+    assert!(Checkpoint::decode_all(&body.repeat(65)).is_err());
+    assert!(
+        Checkpoint::decode(&body[..143]).is_err() && Checkpoint::decode_all(&body[1..]).is_err()
+    );
+    assert!(Checkpoint::decode(&[body, vec![0]].concat()).is_err());
 }

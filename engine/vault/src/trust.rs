@@ -1,6 +1,7 @@
 //! `trust`: the certificates that this vault's operator has pinned.
 
 use crate::Vault;
+use crate::audit::Told;
 use crate::failure::Failure;
 use serde::Serialize;
 use warifu_consent::trust::{Anchor, Role, TrustStore};
@@ -26,6 +27,7 @@ impl Vault {
     /// # Errors
     /// Where it is no certificate, or not fit for the role.
     pub fn trust_add(&self, role: Role, pem: &[u8]) -> Result<AnchorRow, Failure> {
+        self.note("trust", &Told::operator().note(format!("pins a {role}")).result("begun"))?;
         Ok(row(&TrustStore::add(&self.trust_dir(), role, pem)?))
     }
 
@@ -50,6 +52,8 @@ impl Vault {
     /// # Errors
     /// Where none or several begin so.
     pub fn trust_remove(&self, prefix: &str) -> Result<AnchorRow, Failure> {
+        let told = Told::operator().note(format!("no longer pins {prefix}"));
+        self.note("trust", &told.result("begun"))?;
         Ok(row(&TrustStore::remove(&self.trust_dir(), prefix)?))
     }
 

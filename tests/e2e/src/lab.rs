@@ -25,6 +25,8 @@ pub struct LabShape {
     pub lease_bytes: Option<u64>,
     /// Whether the network between gateway and sites is a [`Proxy`].
     pub proxied: bool,
+    /// Whether persons decide: then nobody is enrolled yet.
+    pub is_consent_asked: bool,
 }
 
 impl Default for LabShape {
@@ -35,6 +37,7 @@ impl Default for LabShape {
             random_bytes: 1 << 20,
             lease_bytes: Some(4 << 20),
             proxied: false,
+            is_consent_asked: false,
         }
     }
 }
@@ -153,7 +156,7 @@ impl Lab {
         let root = tempfile::tempdir().unwrap();
         let gateway = root.path().join("g");
         let mut lab = Self { root, gateway, sites: Vec::new() };
-        let _made = lab.run(&NO_CONSENT_INIT).ok();
+        let _made = lab.run(init(&shape)).ok();
         if let Some(bytes) = shape.lease_bytes {
             for limit in ["lease_bytes", "answer_lease_bytes"] {
                 set_limit(&lab.gateway, limit, bytes);
@@ -164,7 +167,9 @@ impl Lab {
         }
         let random = shape.random_bytes.to_string();
         let _made = lab.run(&["key", "generate", "--random", "--bytes", &random]).ok();
-        let _made = lab.run(&["individual", "enroll", "P1"]).ok();
+        if !shape.is_consent_asked {
+            let _made = lab.run(&["individual", "enroll", "P1"]).ok();
+        }
         lab
     }
 
@@ -182,7 +187,7 @@ impl Lab {
         let name = format!("s{}", self.sites.len());
         let vault = self.path(&name);
         let site = ["--site", &name, "--listen", "127.0.0.1:0"];
-        let _made = Running::start(&vault, &[&NO_CONSENT_INIT[..], &site].concat()).wait().ok();
+        let _made = Running::start(&vault, &[init(shape), &site].concat()).wait().ok();
         let proxy = shape.proxied.then(|| Proxy::start(&self.path(&format!("wire-{name}"))));
         let mut site = Site { name, vault, proxy, daemon: None };
         if site.proxy.is_none() {
@@ -213,6 +218,12 @@ impl Lab {
         let _made = self.run(&words).ok();
         let _taken = Running::start(&site.vault, &["key", "import", drive_text]).wait().ok();
         let _gone = fs::remove_dir_all(&drive);
+    }
+
+    /// The URL of a site, over its network.
+    #[must_use]
+    pub fn url(&self, site: usize) -> String {
+        format!("warifu://{}", address(&self.sites[site]))
     }
 
     /// A path in the lab's folder.
@@ -359,6 +370,10 @@ impl Lab {
         }
         self.ledgers().is_clean()
     }
+}
+
+fn init(shape: &LabShape) -> &'static [&'static str] {
+    if shape.is_consent_asked { &["init"] } else { &NO_CONSENT_INIT }
 }
 
 fn address(site: &Site) -> String {

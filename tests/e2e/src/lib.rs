@@ -9,6 +9,7 @@
 mod kme;
 mod lab;
 mod ledgers;
+mod persons;
 mod process;
 mod proxy;
 mod samples;
@@ -16,6 +17,7 @@ mod samples;
 pub use kme::Kme;
 pub use lab::{Backup, Lab, LabShape, NO_CONSENT_INIT, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;
+pub use persons::{Gateway, Persons};
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
 pub use samples::{Dice, sample, seed};

@@ -150,6 +150,7 @@ const TABLE: &[Row] = &[
         &["warifu-backend", "warifu-backend-local", "warifu-buffers"],
         &[],
     ),
+    row("warifu-bench-consent", "benches/consent", &["warifu-consent", "warifu-core"], &[]),
     row("warifu-bench-plan", "benches/plan", &["warifu-core"], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),

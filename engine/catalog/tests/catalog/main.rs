@@ -10,6 +10,7 @@ mod exports;
 mod find;
 mod forgettings;
 mod lifecycle;
+mod persons;
 mod processes;
 mod sites;
 

@@ -3,8 +3,10 @@
 use super::{Revocations, Standing};
 use crate::certificate::{Certificate, name_text, seconds, whole_bytes};
 use crate::key::Signing;
+use crate::statement::KeyFingerprint;
 use crate::untrue::Fault;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use x509_parser::prelude::{
     CertificateRevocationList, FromDer as _, ParsedExtension, X509Extension,
 };
@@ -22,6 +24,8 @@ pub(crate) struct RevocationList {
     pub(crate) from_unix_s: u64,
     until_unix_s: u64,
     serials: HashSet<Vec<u8>>,
+    /// The key that was found to have signed it, so that it is found once.
+    signer: OnceLock<KeyFingerprint>,
 }
 
 impl RevocationList {
@@ -67,15 +71,22 @@ impl RevocationList {
                 .ok_or_else(|| unreadable("its signature is no whole bytes"))?,
             from_unix_s: seconds(inner.this_update),
             until_unix_s: seconds(until),
+            signer: OnceLock::new(),
             serials: entries.iter().map(|entry| entry.raw_serial().to_vec()).collect(),
         })
     }
 
     /// Whether `issuer` signed it and might.
     pub(crate) fn is_of(&self, issuer: &Certificate) -> bool {
-        self.issuer == issuer.subject
-            && issuer.may_list()
-            && issuer.key.signed(self.signing, &self.signed, &self.signature)
+        let may = self.issuer == issuer.subject && issuer.may_list();
+        if may && self.signer.get() == Some(&issuer.key()) {
+            return true;
+        }
+        let is_signed = may && issuer.key.signed(self.signing, &self.signed, &self.signature);
+        if is_signed {
+            self.signer.get_or_init(|| issuer.key());
+        }
+        is_signed
     }
 }
 

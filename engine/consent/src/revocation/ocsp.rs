@@ -34,17 +34,28 @@ const SHA1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.14.3.2.26");
 const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.2");
 const BASIC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1.1");
 
-/// A responder by its address.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// How a question reaches a responder: its answer, or why there is none.
+type Way = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync>;
+
+/// A responder in reach.
 pub struct Responder {
-    url: String,
+    way: Way,
 }
 
 impl Responder {
     /// The responder at `url`, which begins with `http://`.
     #[must_use]
     pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned() }
+        let url = url.to_owned();
+        Self::reached_by(Box::new(move |question| {
+            post(&url, question).map_err(|why| why.to_string())
+        }))
+    }
+
+    /// A responder that is reached in another way: a question (DER) in, an answer out.
+    #[must_use]
+    pub fn reached_by(way: Way) -> Self {
+        Self { way }
     }
 }
 
@@ -56,31 +67,25 @@ impl Revocations for Responder {
         at_unix_s: u64,
     ) -> Result<Standing, Fault> {
         let asked = Question::new(certificate, issuer)?;
-        let answer = self.ask(&asked.request()?)?;
+        let answer = (self.way)(&asked.request()?)
+            .map_err(|why| unknown(format!("the responder does not answer: {why}")))?;
         asked.standing(&answer, issuer, at_unix_s)
     }
 }
 
-impl Responder {
-    fn ask(&self, request: &[u8]) -> Result<Vec<u8>, Fault> {
-        let failed = |why: ureq::Error| unknown(format!("the responder does not answer: {why}"));
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(ANSWER_S_MAX)))
-            .max_redirects(0)
-            .proxy(None)
-            .build()
-            .into();
-        let mut answer = agent
-            .post(&self.url)
-            .content_type("application/ocsp-request")
-            .send(request)
-            .map_err(failed)?;
-        answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec().map_err(failed)
-    }
+fn post(url: &str, question: &[u8]) -> Result<Vec<u8>, ureq::Error> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(ANSWER_S_MAX)))
+        .max_redirects(0)
+        .proxy(None)
+        .build()
+        .into();
+    let mut answer = agent.post(url).content_type("application/ocsp-request").send(question)?;
+    answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()
 }
 
 /// What is asked about one certificate.
-pub(super) struct Question {
+struct Question {
     named: CertId,
     nonce: [u8; 16],
 }
@@ -193,7 +198,8 @@ fn is_signed(
     issuer: &Certificate,
     at_unix_s: u64,
 ) -> Result<bool, Fault> {
-    let signing = Signing::of(&basic.signature_algorithm.oid.to_string())?;
+    let signing = Signing::of(&basic.signature_algorithm.oid.to_string())
+        .map_err(|_| unknown("the answer is signed in a way that is not allowed".to_owned()))?;
     let no_answer = |_| unknown("the answer can't be read".to_owned());
     let message = basic.tbs_response_data.to_der().map_err(no_answer)?;
     let Some(signature) = basic.signature.as_bytes() else { return Ok(false) };

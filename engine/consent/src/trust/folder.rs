@@ -189,6 +189,13 @@ fn to_pem(label: &str, der: &[u8]) -> String {
     pem
 }
 
+/// The files in `folder` and those of the lists, in order.
+pub(super) fn all_names(folder: &Path) -> Result<Vec<PathBuf>, TrustError> {
+    let mut all = names(folder)?;
+    all.extend(names(&folder.join(LISTS))?);
+    Ok(all)
+}
+
 /// The files in `folder`, in order; none where there is no such folder. Drafts are passed over.
 fn names(folder: &Path) -> Result<Vec<PathBuf>, TrustError> {
     let failed = |source| TrustError::Io { what: "reading", path: folder.to_owned(), source };

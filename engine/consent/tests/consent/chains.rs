@@ -49,14 +49,15 @@ fn a_good_card_is_believed_and_a_labs_is_marked() {
     assert_eq!(judged(&trusting(&authority), &mut card), Ok(false));
     let mut params = authority_params("CA of a lab");
     params.distinguished_name.push(rcgen::DnType::OrganizationName, "warifu lab");
-    let lab = Authority::of("lab", params);
+    let lab = Authority::of(params);
     assert_eq!(judged(&trusting(&lab), &mut lab.card("P1")), Ok(true));
 }
 
 #[test]
 fn each_fault_of_a_persons_certificate_has_its_own_code() {
     let authority = Authority::new("CA");
-    let faults: [(&str, fn(&mut CertificateParams)); 9] = [
+    type Change = fn(&mut CertificateParams);
+    let faults: [(&str, Change); 9] = [
         ("certificate-expired", |params| params.not_after = date_time_ymd(2026, 1, 1)),
         ("certificate-not-yet", |params| params.not_before = date_time_ymd(2027, 1, 1)),
         ("certificate-usage", |params| {
@@ -204,7 +205,7 @@ fn a_certificate_signed_by_sha1_is_refused() {
 #[test]
 fn authorities_between_are_followed_and_must_be_some() {
     let root = Authority::new("root");
-    let middle = root.below("middle", authority_params("middle"));
+    let middle = root.below(authority_params("middle"));
     let trust = trusting(&root);
     let with = |authority: &Authority, chain: &[&Authority]| {
         let mut card = authority.card("P1");
@@ -214,28 +215,28 @@ fn authorities_between_are_followed_and_must_be_some() {
     assert_eq!(judged(&trust, &mut with(&middle, &[&middle])), Ok(false));
     assert_eq!(refusal(judged(&trust, &mut with(&middle, &[]))), refused("certificate-chain"));
     // Whoever has a card can issue certificates with it, and must not.
-    let person = root.below("P2", person_params("P2"));
+    let person = root.below(person_params("P2"));
     assert_eq!(
         refusal(judged(&trust, &mut with(&person, &[&person]))),
         refused("certificate-issuer")
     );
     let mut no_signer = authority_params("no signer");
     no_signer.key_usages = vec![KeyUsagePurpose::CrlSign];
-    let no_signer = root.below("no signer", no_signer);
+    let no_signer = root.below(no_signer);
     assert_eq!(
         refusal(judged(&trust, &mut with(&no_signer, &[&no_signer]))),
         refused("certificate-issuer")
     );
     let mut old = authority_params("old");
     old.not_after = date_time_ymd(2026, 1, 1);
-    let old = root.below("old", old);
+    let old = root.below(old);
     assert_eq!(refusal(judged(&trust, &mut with(&old, &[&old]))), refused("certificate-expired"));
     let mut limiting = authority_params("limiting");
     limiting.name_constraints = Some(NameConstraints {
         permitted_subtrees: vec![GeneralSubtree::DnsName("example.org".to_owned())],
         excluded_subtrees: vec![],
     });
-    let limiting = root.below("limiting", limiting);
+    let limiting = root.below(limiting);
     assert_eq!(
         refusal(judged(&trust, &mut with(&limiting, &[&limiting]))),
         refused("certificate-usage")
@@ -246,8 +247,8 @@ fn authorities_between_are_followed_and_must_be_some() {
 fn an_authority_that_allows_none_below_it_is_heeded() {
     let mut params = authority_params("root");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    let root = Authority::of("root", params);
-    let middle = root.below("middle", authority_params("middle"));
+    let root = Authority::of(params);
+    let middle = root.below(authority_params("middle"));
     let mut card = middle.card("P1");
     card.chain.push(middle.certificate.clone());
     assert_eq!(refusal(judged(&trusting(&root), &mut card)), refused("certificate-chain"));
@@ -300,7 +301,7 @@ fn without_an_anchor_nobody_is_believed() {
 fn an_anchor_that_has_ended_is_trusted_no_more() {
     let mut params = authority_params("CA");
     params.not_after = date_time_ymd(2026, 1, 1);
-    let authority = Authority::of("CA", params);
+    let authority = Authority::of(params);
     let mut card = authority.card("P1");
     assert_eq!(refusal(judged(&trusting(&authority), &mut card)), refused("certificate-expired"));
 }
@@ -346,7 +347,7 @@ fn a_revoked_authority_between_takes_its_cards_along() {
     let root = Authority::new("root");
     let mut params = authority_params("middle");
     params.serial_number = Some(SerialNumber::from(77u64));
-    let middle = root.below("middle", params);
+    let middle = root.below(params);
     let mut card = middle.card("P1");
     card.chain.push(middle.certificate.clone());
     let anchors = [(Role::CardCa, root.certificate.clone())];

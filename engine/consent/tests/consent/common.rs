@@ -10,6 +10,7 @@ use rcgen::{
 use ring::rand::SystemRandom;
 use ring::signature as sig;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::Command;
 use warifu_consent::card::{Algorithm, Card, CardError};
 use warifu_consent::jws;
@@ -23,7 +24,6 @@ pub(crate) const NOW: u64 = 1_782_000_000;
 
 /// An authority.
 pub(crate) struct Authority {
-    pub(crate) name: String,
     pub(crate) params: CertificateParams,
     pub(crate) key: KeyPair,
     pub(crate) certificate: Vec<u8>,
@@ -57,20 +57,20 @@ fn dated(params: &mut CertificateParams) {
 
 impl Authority {
     pub(crate) fn new(name: &str) -> Self {
-        Self::of(name, authority_params(name))
+        Self::of(authority_params(name))
     }
 
-    pub(crate) fn of(name: &str, params: CertificateParams) -> Self {
+    pub(crate) fn of(params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap().der().to_vec();
-        Self { name: name.to_owned(), params, key, certificate }
+        Self { params, key, certificate }
     }
 
     /// One below this one.
-    pub(crate) fn below(&self, name: &str, params: CertificateParams) -> Self {
+    pub(crate) fn below(&self, params: CertificateParams) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer()).unwrap().der().to_vec();
-        Self { name: name.to_owned(), params, key, certificate }
+        Self { params, key, certificate }
     }
 
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
@@ -231,6 +231,11 @@ pub(crate) fn openssl(arguments: &[&str]) -> String {
 /// The object that tests ask for.
 pub(crate) fn object() -> ObjectId {
     ObjectId::from_bytes([7; 16])
+}
+
+/// One range, as statements have it.
+pub(crate) fn one(range: Range<u64>) -> Option<Vec<Range<u64>>> {
+    Some(vec![range])
 }
 
 /// The challenge that the site drew.

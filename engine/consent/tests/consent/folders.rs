@@ -3,8 +3,10 @@
 use crate::common::{Authority, NOW, consent, openssl};
 use std::fs;
 use std::path::Path;
+use std::slice;
+use std::sync::Arc;
 use warifu_consent::statement::Consent;
-use warifu_consent::trust::{Role, TrustError, TrustStore};
+use warifu_consent::trust::{RevocationPolicy, Role, TrustError, TrustFolder, TrustStore};
 
 fn pem(der: &[u8], label: &str) -> Vec<u8> {
     use base64::Engine as _;
@@ -32,7 +34,7 @@ fn pinning_and_taking_back_count_at_once_for_whoever_opens_the_folder() {
     let pinned = TrustStore::add(&folder, Role::CardCa, &given).unwrap();
     assert_eq!(TrustStore::add(&folder, Role::CardCa, &given).unwrap(), pinned);
     assert_eq!(believes(&folder, &token), Ok(()));
-    assert_eq!(TrustStore::open(&folder).unwrap().anchors(), [pinned.clone()]);
+    assert_eq!(TrustStore::open(&folder).unwrap().anchors(), slice::from_ref(&pinned));
     // What the folder holds is what other tools read.
     let name = format!("card-ca-{}.pem", hex(&pinned.fingerprint));
     let path = folder.join(name);
@@ -58,7 +60,7 @@ fn what_is_taken_back_must_be_named_and_be_one() {
     }
     assert_eq!(TrustStore::open(&folder).unwrap().anchors().len(), 2);
     TrustStore::remove(&folder, &hex(&both[0].fingerprint)).unwrap();
-    assert_eq!(TrustStore::open(&folder).unwrap().anchors(), [both[1].clone()]);
+    assert_eq!(TrustStore::open(&folder).unwrap().anchors(), slice::from_ref(&both[1]));
 }
 
 #[test]
@@ -125,4 +127,35 @@ fn lists_are_taken_in_from_pinned_authorities_only_and_never_older_ones() {
     assert!(matches!(TrustStore::add_crl(&folder, &older), Err(TrustError::OlderList { .. })));
     assert_eq!(believes(&folder, &token), Err("certificate-revoked"));
     assert!(TrustStore::add_crl(&folder, &list[..list.len() - 1]).is_err());
+}
+
+#[test]
+fn what_is_kept_in_memory_is_what_the_folder_holds() {
+    let vault = tempfile::tempdir().unwrap();
+    let folder = vault.path().join("trust");
+    let kept = TrustFolder::new(&folder, RevocationPolicy::default());
+    let authority = Authority::new("CA");
+    let mut params = crate::common::person_params("P1");
+    params.serial_number = Some(rcgen::SerialNumber::from(5u64));
+    let token = authority.card_of(&params, rcgen::KeyPair::generate().unwrap()).says(&consent());
+    let judged = || {
+        let verified = kept.now().unwrap().verify::<Consent>(&token, NOW);
+        verified.map(drop).map_err(|why| why.code())
+    };
+    assert_eq!(judged(), Err("trust-none"));
+    let given = pem(&authority.certificate, "CERTIFICATE");
+    let pinned = TrustStore::add(&folder, Role::CardCa, &given).unwrap();
+    assert_eq!(judged(), Ok(()));
+    assert!(Arc::ptr_eq(&kept.now().unwrap(), &kept.now().unwrap()));
+    TrustStore::add_crl(&folder, &authority.list(&[5], (2030, 1, 1))).unwrap();
+    assert_eq!(judged(), Err("certificate-revoked"));
+    // A list of the same length in its place, as a newer one often is.
+    TrustStore::add_crl(&folder, &authority.list(&[6], (2030, 1, 1))).unwrap();
+    assert_eq!(judged(), Ok(()));
+    TrustStore::remove(&folder, &hex(&pinned.fingerprint)).unwrap();
+    assert_eq!(judged(), Err("trust-none"));
+    fs::write(folder.join("notes.txt"), b"mine").unwrap();
+    assert!(kept.now().is_err());
+    fs::remove_file(folder.join("notes.txt")).unwrap();
+    assert_eq!(judged(), Err("trust-none"));
 }

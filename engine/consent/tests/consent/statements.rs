@@ -120,7 +120,8 @@ fn any_changed_letter_is_found() {
 #[test]
 fn statements_that_mean_nothing_are_neither_made_nor_read() {
     let mut card = Authority::new("CA").card("P1");
-    let changes: [(&str, fn(&mut Consent)); 12] = [
+    type Change = fn(&mut Consent);
+    let changes: [(&str, Change); 12] = [
         ("version", |consent| consent.v = 2),
         ("order of times", |consent| consent.expires = consent.not_before),
         ("far future", |consent| consent.expires = u64::MAX),
@@ -132,7 +133,9 @@ fn statements_that_mean_nothing_are_neither_made_nor_read() {
         ("k above n", |consent| consent.objects[0].k = 4),
         ("no range", |consent| consent.objects[0].ranges = Some(vec![])),
         ("ranges out of order", |consent| consent.objects[0].ranges = Some(vec![5..9, 1..2])),
-        ("a range too far", |consent| consent.objects[0].ranges = Some(vec![0..(1 << 20) + 1])),
+        ("a range too far", |consent| {
+            consent.objects[0].ranges = crate::common::one(0..(1 << 20) + 1)
+        }),
     ];
     for (what, change) in changes {
         let mut bad = consent();

@@ -2,6 +2,7 @@
 
 use super::find::{Found, restrict};
 use super::{hex, person};
+use crate::audit::Told;
 use crate::failure::{Class, Failure};
 use crate::report::time;
 use crate::{ByteRange, Vault};
@@ -147,11 +148,14 @@ impl Vault {
         let token = jws::sign(&statement, card)?;
         let signed = jws::possesses::<Consent>(&token)?;
         let enrolled = self.catalog()?.card(&individual)?;
+        let told = told_of(&statement, card);
         if enrolled.is_some_and(|enrolled| enrolled.key != signed.key.0) {
+            self.note("consent", &told.result("refused").code("consent-person"))?;
             return Err(person::other_card(&individual));
         }
         let known =
             KnownConsent { id: statement.id.0, individual, token: token.clone(), at_unix_s: at };
+        self.note("consent", &told.result("done"))?;
         self.catalog()?.keep_consent(&known)?;
         Ok(GrantedRow { row: self.consent_row(&token)?, token })
     }
@@ -287,6 +291,8 @@ impl Vault {
         let StatementId(id) = statement.id;
         let known =
             KnownRevocation { id, individual: whose, token: signed_by, at_unix_s: statement.at };
+        let revoked = known.individual.clone();
+        self.note("revoke", &Told::operator().individual(revoked).result("done"))?;
         self.catalog()?.keep_revocation(&known)?;
         self.tell_all(&id)
     }
@@ -309,6 +315,19 @@ impl Vault {
         }
         Ok((told, untold))
     }
+}
+
+/// What the log says of a consent that was given.
+fn told_of(consent: &Consent, card: &dyn Card) -> Told {
+    let kind = if card.is_software() { "software" } else { "card" };
+    let objects: Vec<String> = consent.objects.iter().map(|one| one.object.to_string()).collect();
+    let told = Told {
+        purpose: Some(consent.purpose.clone()),
+        consent: Some(hex(&consent.id.0)),
+        card: Some(kind),
+        ..Told::operator().individual(&consent.individual)
+    };
+    told.note(format!("for {}: {}", consent.requester, objects.join(", ")))
 }
 
 pub(crate) fn locator_of(object: &Object) -> Locator {

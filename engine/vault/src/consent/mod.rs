@@ -12,8 +12,8 @@ mod stored;
 mod tidings;
 
 pub use find::FoundRow;
-pub use grant::{ConsentRow, ConsentTerms, GrantedRow, Terms};
 pub(crate) use grant::locator_of;
+pub use grant::{ConsentRow, ConsentTerms, GrantedRow, Terms};
 pub use person::{CardRow, Rebinder};
 pub use presence::Proof;
 pub(crate) use presence::{Admission, Admitted};

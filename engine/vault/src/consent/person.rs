@@ -2,6 +2,7 @@
 
 use super::hex;
 use crate::Vault;
+use crate::audit::Told;
 use crate::failure::{Class, Failure};
 use crate::report::IndividualRow;
 use serde::Serialize;
@@ -55,6 +56,7 @@ impl Vault {
             is_software: card.is_software(),
             at_unix_s: self.now_unix_s(),
         };
+        self.note("enroll", &told_of(&enrolled))?;
         self.catalog()?.enroll_card(&enrolled)?;
         self.individual(individual)
     }
@@ -105,10 +107,11 @@ impl Vault {
         let enrolled = EnrolledCard {
             individual: individual.clone(),
             key: key.0,
-            evidence: evidence.join("\n"),
+            evidence: format!("{}\n\n{}", old.evidence, evidence.join("\n")),
             is_software: card.is_software(),
             at_unix_s: self.now_unix_s(),
         };
+        self.note("rebind", &told_of(&enrolled).reason(reason))?;
         self.catalog()?.change_card(&old.key, &enrolled)?;
         self.individual(individual)
     }
@@ -144,7 +147,7 @@ impl Vault {
     }
 
     /// Before a site gets a share of an individual: has it hold the card, once, and says whose the
-    /// object is. Sites that don't enforce consent are told nothing.
+    /// object is. A site that does not enforce consent need not take it.
     pub(crate) fn entitle(
         &self,
         peer: &mut Peer,
@@ -152,16 +155,26 @@ impl Vault {
         object: ObjectId,
         individual: &IndividualId,
     ) -> Result<(), Failure> {
-        if !self.enforces(site) {
-            return Ok(());
-        }
         let Some(card) = self.catalog()?.card(individual)? else { return Ok(()) };
-        self.have_held(peer, site, &card)?;
-        match peer.own(object, individual) {
+        match self.claim_object(peer, site, object, &card) {
+            Err(failure) if failure.class() == Class::Consent && !self.enforces(site) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn claim_object(
+        &self,
+        peer: &mut Peer,
+        site: &SiteName,
+        object: ObjectId,
+        card: &EnrolledCard,
+    ) -> Result<(), Failure> {
+        self.have_held(peer, site, card)?;
+        match peer.own(object, &card.individual) {
             // The site was set up anew, or restored from a copy that is older.
             Err(PeerError::Refused { status: Status::Consent, .. }) => {
-                self.bind_at(peer, site, &card)?;
-                Ok(peer.own(object, individual)?)
+                self.bind_at(peer, site, card)?;
+                Ok(peer.own(object, &card.individual)?)
             }
             outcome => Ok(outcome?),
         }
@@ -186,15 +199,7 @@ impl Vault {
         site: &SiteName,
         card: &EnrolledCard,
     ) -> Result<(), Failure> {
-        let tokens: Vec<&str> = card.evidence.lines().collect();
-        let bound = match peer.bind(&tokens) {
-            // It never held the card before: what changed it is no news there.
-            Err(PeerError::Refused { status: Status::Consent, .. }) if tokens.len() > 1 => {
-                peer.bind(&tokens[..1])
-            }
-            bound => bound,
-        };
-        if let Bound::Untrusted { why } = bound? {
+        if let Bound::Untrusted { why } = bind(peer, &card.evidence)? {
             tracing::warn!(
                 "site {site} holds the card of {} and does not trust it yet: {why}",
                 card.individual
@@ -225,6 +230,40 @@ impl Vault {
         };
         Ok((token, key))
     }
+}
+
+/// What the log says of a card that becomes somebody's.
+fn told_of(enrolled: &EnrolledCard) -> Told {
+    let kind = if enrolled.is_software { "software" } else { "card" };
+    let note = format!("key {}", hex(&enrolled.key));
+    let told = Told { card: Some(kind), ..Told::operator().individual(&enrolled.individual) };
+    told.note(note).result("done")
+}
+
+/// Has a site hold a card by what is known of how it came to be: an enrolment, then every change,
+/// each of one enrolment and its rebindings.
+fn bind(peer: &mut Peer, evidence: &str) -> Result<Bound, PeerError> {
+    let steps: Vec<Vec<&str>> = evidence.split("\n\n").map(|step| step.lines().collect()).collect();
+    let Some(last) = steps.last() else {
+        return Err(PeerError::Unexpected("nothing is known of this card"));
+    };
+    let refused = match peer.bind(last) {
+        Err(error @ PeerError::Refused { .. }) if last.len() > 1 => error,
+        outcome => return outcome,
+    };
+    // It holds none at all, so that nothing changes there.
+    if let Ok(bound) = peer.bind(&last[..1]) {
+        return Ok(bound);
+    }
+    // It holds one from further back.
+    let mut outcome = Err(refused);
+    for step in &steps {
+        match peer.bind(step) {
+            Err(error) if error.is_lost() => return Err(error),
+            step => outcome = step,
+        }
+    }
+    outcome
 }
 
 /// Another card is in the reader than the one enrolled.

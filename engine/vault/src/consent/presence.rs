@@ -126,10 +126,13 @@ impl Vault {
         let presented = self.world.driver().at_each(peers, |mut peer| {
             match peer.present(Some(asked.object), &tokens) {
                 Ok(_) => Ok(peer),
-                Err(error) => {
-                    hang_up(peer);
-                    Err(error)
-                }
+                Err(error) => match asked.enrolled.is_some() && is_free(&mut peer) {
+                    true => Ok(peer),
+                    false => {
+                        hang_up(peer);
+                        Err(error)
+                    }
+                },
             }
         });
         let mut peers: BTreeMap<SiteName, Peer> = free.into_iter().collect();
@@ -242,15 +245,17 @@ impl Vault {
 fn challenge(mut peer: Peer, object: ObjectId) -> Result<Drawn, PeerError> {
     match peer.challenge(Some(object)) {
         Ok(nonce) => Ok(Drawn::Nonce(peer, nonce)),
-        Err(error @ PeerError::Refused { .. }) => match peer.ping() {
-            Ok(pinged) if !pinged.enforces => Ok(Drawn::Free(peer)),
-            _ => {
-                hang_up(peer);
-                Err(error)
-            }
-        },
-        Err(error) => Err(error),
+        Err(PeerError::Refused { .. }) if is_free(&mut peer) => Ok(Drawn::Free(peer)),
+        Err(error) => {
+            hang_up(peer);
+            Err(error)
+        }
     }
+}
+
+/// Whether a site releases without consent what a gateway stored itself.
+fn is_free(peer: &mut Peer) -> bool {
+    peer.ping().is_ok_and(|pinged| !pinged.enforces)
 }
 
 /// Too few sites let the object be read. What one of them says of the consent goes first: sites

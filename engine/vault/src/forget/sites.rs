@@ -155,9 +155,7 @@ enum Refusal {
 fn forget(peer: &mut Peer, address: ShareAddress, reason: &str) -> Result<(), Refusal> {
     match peer.forget(address, reason) {
         Ok(()) | Err(PeerError::Refused { status: Status::NoSuchShare, .. }) => Ok(()),
-        Err(PeerError::Refused { status: Status::Refused, text }) => {
-            Err(Refusal::Held(text))
-        }
+        Err(PeerError::Refused { status: Status::Refused, text }) => Err(Refusal::Held(text)),
         Err(error) => Err(Refusal::Failed(error.into())),
     }
 }

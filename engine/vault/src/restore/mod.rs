@@ -5,8 +5,8 @@ mod source;
 mod told;
 
 use crate::backup::share_name;
-use crate::consent::Proof;
 use crate::break_glass::Case;
+use crate::consent::Proof;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::memory::{Need, Room};

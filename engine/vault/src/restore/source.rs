@@ -33,7 +33,11 @@ impl Vault {
         request: &RestoreRequest,
         by: Authority<'_>,
     ) -> Result<Source, Failure> {
-        let known = match self.catalog()?.object(&request.object) {
+        let catalog = self.catalog()?;
+        if matches!(by, Authority::Nobody) && self.config.consent.enforce {
+            return Err(missing());
+        }
+        let known = match catalog.object(&request.object) {
             Ok(object) => Some(object),
             Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Person(_)) => None,
             Err(error) => return Err(error.into()),
@@ -42,12 +46,12 @@ impl Vault {
             (Some(object), Authority::Person(proof)) => self.own_source(request, object, proof),
             (None, Authority::Person(proof)) => self.foreign_source(request, proof),
             (Some(object), Authority::Officers(case)) => self.opened_source(request, object, case),
-            (Some(object), Authority::Nobody) if !self.config.consent.enforce => {
+            (Some(object), Authority::Nobody) => {
                 let (offers, short) = self.offers(&object, &reading(&object, request))?;
                 let (peers, verdicts) = (BTreeMap::new(), None);
                 Ok(Source { object, offers, peers, verdicts, short })
             }
-            (_, Authority::Nobody | Authority::Officers(_)) => Err(missing()),
+            (None, Authority::Nobody | Authority::Officers(_)) => Err(missing()),
         }
     }
 

@@ -7,6 +7,7 @@ mod batch;
 mod batch_stops;
 mod budget;
 mod compression;
+mod consent;
 mod copies;
 mod daily;
 mod full_disk;

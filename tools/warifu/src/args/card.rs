@@ -11,11 +11,30 @@ pub(crate) struct CardArgs {
     /// The card: a PKCS#11 URI, its token's label, or file:KEY.pem,CERT.pem in labs
     #[arg(long, value_name = "CARD")]
     pub(crate) card: Option<CardAddress>,
+    /// Read its PIN from the first line of this file, not from the terminal
+    #[arg(long, value_name = "FILE", requires = "card")]
+    pub(crate) pin_file: Option<PathBuf>,
+    /// Read its PIN from the first line of this descriptor
+    #[arg(long, value_name = "FD", requires = "card", conflicts_with = "pin_file")]
+    pub(crate) pin_fd: Option<u16>,
+    /// How long the card may take for one answer [default: 60]
+    #[arg(long, value_name = "SECONDS", requires = "card")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) card_timeout: Option<u64>,
+    /// Give the PIN although only one try is left before the card locks
+    #[arg(long, requires = "card")]
+    pub(crate) last_try: bool,
 }
 
 /// `card ...`
 #[derive(Subcommand, Debug)]
 pub(crate) enum CardCommand {
+    /// List the cards in reach, with what names each of them
+    List {
+        /// The driver, a PKCS#11 module; those that are usual where not given
+        #[arg(long, value_name = "FILE")]
+        module: Option<PathBuf>,
+    },
     /// Show what a card says of its key; it signs nothing
     Show(CardArgs),
     /// Make a card of files for labs, and the CA that certifies it where there is none

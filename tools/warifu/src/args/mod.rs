@@ -160,6 +160,9 @@ pub(crate) enum Command {
     /// The vault's settings
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Run a card's driver for another warifu, which asks on standard input
+    #[command(hide = true)]
+    CardHelper,
     /// Explain an error code or an exit code; without one, list them all
     Explain {
         /// A code such as key-short, as errors show it in brackets, or an exit code such as 7

@@ -57,7 +57,7 @@ fn help_lists_what_works_and_nothing_else() {
         ["status", "forecast", "generate", "import", "export", "fetch", "audit", "test"]
     );
     assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
-    assert_eq!(below("individual"), ["enroll", "list", "show"]);
+    assert_eq!(below("individual"), ["enroll", "rebind", "list", "show"]);
     assert_eq!(below("config"), ["show", "check"]);
     assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }

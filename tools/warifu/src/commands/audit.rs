@@ -15,7 +15,6 @@ use warifu_vault::{
 /// Fields of an entry that have a column of their own; the rest is told in the last one.
 const IN_COLUMNS: [&str; 5] = ["who", "individual", "object", "result", "code"];
 
-
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: AuditCommand) -> Result<(), Ending> {
     match command {

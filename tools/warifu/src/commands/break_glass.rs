@@ -95,7 +95,8 @@ fn told(case: &Case, path: &Path) -> String {
 /// Reads a case.
 pub(super) fn case(path: &Path) -> Result<Case, Failure> {
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(CASE_BYTES_MAX).read_to_string(&mut text));
+    let read =
+        File::open(path).and_then(|file| file.take(CASE_BYTES_MAX).read_to_string(&mut text));
     read.map_err(|error| {
         let class = match error.kind() {
             std::io::ErrorKind::NotFound => Class::NotFound,

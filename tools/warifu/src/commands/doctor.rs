@@ -1,13 +1,14 @@
 //! `doctor`
 
-use super::Context;
+use super::{Context, card};
 use crate::exit::Ending;
 use warifu_vault::{Class, Failure, Finding, Severity};
 
 /// Looks at everything and tells all of it. A problem is damage that can be repaired, as each
 /// finding says how, unless all of them may be over by themselves.
 pub(super) fn doctor(context: &Context, accept_rollback: bool) -> Result<(), Ending> {
-    let findings = context.open()?.doctor(accept_rollback)?;
+    let mut findings = context.open()?.doctor(accept_rollback)?;
+    findings.extend(card::probed());
     context.output.answer(&findings, || findings.iter().map(told).collect())?;
     verdict(&findings)
 }

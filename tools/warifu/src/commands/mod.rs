@@ -53,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Key(command) => key::run(&context, command),
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
+        Command::CardHelper => card::help(),
         Command::Trust(command) => trust::run(&context, command),
         Command::Consent(command) => consent::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),

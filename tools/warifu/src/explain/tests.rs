@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Classes by the name that sources use.
-const CLASSES: [(&str, Class); 14] = [
+const CLASSES: [(&str, Class); 16] = [
     ("Other", Class::Other),
     ("Usage", Class::Usage),
     ("Damage", Class::Damage),
     ("Unrecoverable", Class::Unrecoverable),
     ("Temporary", Class::Temporary),
     ("Key", Class::Key),
+    ("Consent", Class::Consent),
+    ("Audit", Class::Audit),
     ("Card", Class::Card),
     ("NotFound", Class::NotFound),
     ("Busy", Class::Busy),

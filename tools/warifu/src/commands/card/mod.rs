@@ -1,20 +1,36 @@
 //! `card ...`, and how other commands get hold of a card
 
+mod list;
+mod reach;
+
+pub(super) use list::probed;
+pub(super) use reach::open;
+
 use super::Context;
 use crate::args::{CardArgs, CardCommand, NewLabArgs};
 use crate::exit::Ending;
 use serde::Serialize;
 use std::path::Path;
-use warifu_consent::card::{Card, CardError, CertificateFacts};
+use warifu_consent::card::{CardError, CertificateFacts, Token, serve_cards};
 use warifu_consent::lab::{Lab, LabError};
 use warifu_vault::{Class, Failure};
 
 /// Runs one of them.
 pub(super) fn run(context: &Context, command: CardCommand) -> Result<(), Ending> {
     match command {
+        CardCommand::List { module } => list::list(context, module.as_deref()),
         CardCommand::Show(args) => show(context, &args),
         CardCommand::NewLab(args) => new_lab(context, &args),
     }
+}
+
+/// Runs a driver for another process of this program, until that one ends.
+pub(super) fn help() -> Result<(), Ending> {
+    Ok(serve_cards().map_err(|error| {
+        Failure::new(Class::Usage, "card-helper", "this command is for warifu itself")
+            .next("use `warifu card`")
+            .because(error)
+    })?)
 }
 
 /// What `card show` answers.
@@ -28,6 +44,8 @@ struct Shown {
     algorithm: &'static str,
     key: String,
     software: bool,
+    token: Option<String>,
+    tries_left: Option<u32>,
 }
 
 fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
@@ -45,13 +63,19 @@ fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
         algorithm: facts.algorithm.name(),
         key: facts.key.to_string(),
         software: card.is_software(),
+        token: card.token().map(|token| token.label.clone()),
+        tries_left: card.token().and_then(Token::tries_left),
     };
     context.output.answer(&answer, || {
-        let kind = if answer.software { "a key in a file, for labs" } else { "a card" };
+        let kind = match &answer.token {
+            None => "a key in a file, for labs".to_owned(),
+            Some(label) => format!("the card {label}"),
+        };
+        let tries = answer.tries_left.map_or_else(String::new, |left| format!("tries    {left}\n"));
         let Shown { subject, issuer, not_after, algorithm, key, .. } = &answer;
         format!(
             "{kind}\nsubject  {subject}\nissuer   {issuer}\nuntil    {not_after}\n\
-             signs    {algorithm}\nkey      {key}\n"
+             signs    {algorithm}\nkey      {key}\n{tries}"
         )
     })
 }
@@ -99,18 +123,6 @@ fn lab_failure(error: LabError) -> Failure {
     }
 }
 
-/// Gets hold of the card that a command names.
-///
-/// # Errors
-/// Where none is named, or it is not there or not fit.
-pub(super) fn open(args: &CardArgs) -> Result<Box<dyn Card>, Failure> {
-    let Some(card) = &args.card else {
-        return Err(Failure::new(Class::Usage, "card-unnamed", "no card is named")
-            .next("name it with --card; `warifu card list` lists those in reach"));
-    };
-    card.open().map_err(card_failure)
-}
-
 /// What a card's failure means for the run.
 pub(super) fn card_failure(error: CardError) -> Failure {
     let what = error.to_string();
@@ -119,6 +131,10 @@ pub(super) fn card_failure(error: CardError) -> Failure {
             .next("insert it, or name another with --card"),
         CardError::WrongPin { .. } => Failure::new(Class::Card, "card-pin", what)
             .next("make sure of the PIN before it is given again: too many tries lock it"),
+        CardError::LastTry => Failure::new(Class::Card, "card-last-try", what)
+            .next("make sure of the PIN, then say --last-try: a wrong one locks the card"),
+        CardError::NoPin(_) => Failure::new(Class::Card, "card-no-pin", what)
+            .next("give it with --pin-file or --pin-fd, or run this at a terminal"),
         CardError::Locked => Failure::new(Class::Card, "card-locked", what)
             .next("have it unlocked by whoever issued the card"),
         CardError::Hangs { .. } => Failure::new(Class::Card, "card-hangs", what)
