@@ -93,6 +93,7 @@ pub use trust::AnchorRow;
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};
 
+use audit::Told;
 use config::{CONFIG_FILE, ConsentPolicy, SiteConfig};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -276,6 +277,8 @@ impl Vault {
                 "name the card with --card; only where `[consent] enforce = false` none is needed",
             ));
         }
+        let told = Told::operator().individual(individual).note("without a card");
+        self.log_event("enroll", &told.result("begun"))?;
         let created = self.now_unix_s();
         self.catalog()?.enroll(individual, created)?;
         self.individual(individual)
