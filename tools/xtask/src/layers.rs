@@ -145,6 +145,7 @@ const TABLE: &[Row] = &[
         &["warifu-backend", "warifu-backend-local", "warifu-buffers"],
         &[],
     ),
+    row("warifu-bench-keys", "benches/keys", &[], &[]),
     row("warifu-bench-plan", "benches/plan", &["warifu-core"], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),
