@@ -1,7 +1,7 @@
 //! Answers the requests of one connection, one by one.
 
 mod keys;
-pub(crate) mod pairing;
+mod pairing;
 mod shares;
 
 use crate::greeting::{Greeted, Opened, open};

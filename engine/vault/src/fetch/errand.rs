@@ -11,7 +11,7 @@ use std::time::Duration;
 use warifu_core::{PoolId, SiteName};
 use warifu_kernels::Isa;
 use warifu_keystore::fetch::FetchManner;
-use warifu_keystore::{Deliverer, KeyStore, Pairing, PendingSegment};
+use warifu_keystore::{Deliverer, Gathering, KeyStore, Pairing, PendingSegment};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::clock::Clock;
 
@@ -207,7 +207,7 @@ impl Errand<'_> {
             self.is_unknown = false;
         }
         for pending in pending {
-            let paired = self.pair(pairing, pairer, &pending);
+            let paired = self.pair(pairing, pairer, &pending, None);
             self.is_unknown |= paired.is_err();
             paired?;
         }
@@ -244,8 +244,9 @@ impl Errand<'_> {
         pairing: &Pairing,
         pairer: &mut Pairer<'_>,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
     ) -> Result<(), Failure> {
-        let outcome = match pairer.pair(pending, self.stop) {
+        let outcome = match pairer.pair(pending, key, self.stop) {
             Err(failure) if pair::is_of_site_kme(&failure) => {
                 let now = self.order.clock.unix_s();
                 let mut since = now;
@@ -289,7 +290,7 @@ impl Errand<'_> {
                 if !pairer.is_connected() {
                     pairer.connect(&mut self.order.dial)?;
                 }
-                self.pair(pairing, pairer, &pending)
+                self.pair(pairing, pairer, &pending, kept.key.as_ref())
             }
             None => Ok(()),
         }

@@ -18,6 +18,9 @@ const FIRST_BYTES: u64 = 1 << 20;
 const SEGMENT_S: u64 = 20;
 const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 
+/// Of the keys that may wait at a deliverer for the other end, a segment has such a part.
+const WAITING_PART: u64 = 4;
+
 /// Key for one segment.
 pub(super) type Harvest = Gathering;
 
@@ -66,17 +69,18 @@ impl<'a> Gatherer<'a> {
         Ok(())
     }
 
-    /// As many keys as one offer can name.
+    /// As many keys as one offer can name, and as wait at the deliverer until the site has asked
+    /// for them: those of one segment while the next one is gathered.
     fn segment_bytes_max(&self) -> Result<u64, Failure> {
-        let key_bytes = match self.manner.key_bytes {
-            Some(bytes) => bytes,
-            None => {
-                let limits = self.deliverer.delivery.limits(&self.deliverer.peer)?;
-                limits.key_bytes_max.min(self.manner.answer_key_bytes_max)
-            }
-        };
+        let limits = self.deliverer.delivery.limits(&self.deliverer.peer)?;
+        let longest = limits.key_bytes_max.min(self.manner.answer_key_bytes_max);
+        let key_bytes = self.manner.key_bytes.unwrap_or(longest);
         let key_bytes = key_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX);
-        let named = key_bytes.saturating_mul(DELIVERED_KEYS_MAX);
+        let waiting = match limits.keys_stored_max / WAITING_PART {
+            0 => DELIVERED_KEYS_MAX, // it does not say
+            keys => keys.max(SEGMENT_BYTES_MIN / key_bytes),
+        };
+        let named = key_bytes.saturating_mul(waiting.min(DELIVERED_KEYS_MAX));
         let most = self.deliverer.segment_bytes.clamp(1, DELIVERED_SEGMENT_BYTES_MAX).min(named);
         // Whole keys: the last one must not make it longer than a segment may be.
         Ok(if key_bytes < most { most - most % key_bytes } else { most })

@@ -112,14 +112,15 @@ impl<'a> Pairer<'a> {
         self.peer.is_some()
     }
 
-    /// Pairs a segment. After a failure it stays pending.
+    /// Pairs a segment, whose key may still be in memory. After a failure it stays pending.
     pub(super) fn pair(
         &mut self,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
-        let outcome = self.pair_over(&mut peer, pending, stop);
+        let outcome = self.pair_over(&mut peer, pending, key, stop);
         // One that broke says so itself.
         self.peer = Some(peer);
         outcome
@@ -144,6 +145,7 @@ impl<'a> Pairer<'a> {
         &self,
         peer: &mut Peer,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let (pairing, segment) = (self.pairing, pending.segment);
@@ -156,7 +158,11 @@ impl<'a> Pairer<'a> {
         let [r, s] = blocks else {
             return Err(PeerError::Unexpected("a hash takes 32 bytes of key").into());
         };
-        if pairing.hash(segment, self.isa, r, s)? != compared.hash {
+        let hash = match key {
+            Some(key) => key.hash(self.isa, r, s),
+            None => pairing.hash(segment, self.isa, r, s)?,
+        };
+        if hash != compared.hash {
             self.give_up(peer, pending, Withdrawal::Differs)?;
             return Ok(Outcome::Differs);
         }
