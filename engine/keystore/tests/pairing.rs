@@ -244,6 +244,29 @@ fn a_segment_that_the_gateway_lost_leaves_a_hole_and_no_dead_end() {
     }
 }
 
+/// A gateway that says so again and again is not believed for ever: each leaves a file here.
+#[test]
+fn lost_segments_are_bounded_in_number() {
+    let entropy = Arc::new(Counted::default());
+    let (_, b) = pair(5000, &entropy);
+    let at_b = world::open(&b, &entropy).1.unwrap();
+    let pairing = begin(&at_b).unwrap();
+    let mut lost = 0;
+    let refused = loop {
+        let segment = pairing.draw_segment().unwrap();
+        let range = KeyRange::new(5000 + lost * 10, 10).unwrap();
+        match pairing.adopt(segment, AB, range) {
+            Ok(Adopted::Burned) => lost += 1,
+            Ok(Adopted::Added) => panic!("nothing was gathered"),
+            Err(error) => break error,
+        }
+        assert!(lost < 5000);
+    };
+    assert!(matches!(refused, KeyError::Segment { reason: SegmentRefusal::LostTooMany, .. }));
+    assert_eq!(lost, 1024);
+    assert_eq!(pairing.end(AB).unwrap(), 5000 + lost * 10);
+}
+
 #[test]
 fn a_name_counts_once_ever() {
     let entropy = Arc::new(Counted::default());

@@ -35,6 +35,11 @@ use warifu_core::{Direction, KeyClass, KeyRange, PoolId, SegmentId, SiteName};
 use warifu_kernels::Isa;
 
 const LOCK: &str = "pairing";
+
+/// Segments of a pool whose key this end has lost. Each is a file, and the other end says of how
+/// many: an end that was restored from long ago needs a few, a hostile one would never stop.
+const LOST_SEGMENTS_MAX: usize = 1024;
+
 const BLOCK_BYTES: usize = 16;
 
 /// A deliverer as this end of one link uses it.
@@ -282,7 +287,9 @@ impl Pairing {
             let id = Incarnation::from_bytes(*segment.bytes());
             entry.append_of(Kind::SegmentAdded, pending.direction, range, id)
         })?;
-        self.tidy()?;
+        pool.locked(|_| Ok(()))?; // opens it, and so gives it its name
+        // Nothing else is tidied: another one may be halfway kept.
+        self.remove_list(segment)?;
         Ok(range)
     }
 
@@ -414,6 +421,9 @@ impl Pairing {
     ) -> Result<(), KeyError> {
         let pool = &*self.pool;
         expect_direction(pool, direction, segment)?;
+        if pool.segments().iter().filter(|one| one.is_lost()).count() >= LOST_SEGMENTS_MAX {
+            return Err(self.refused(segment, SegmentRefusal::LostTooMany));
+        }
         let lost = Filling::begin(&*pool.medium, &pool.folder, segment, pool.incarnation)?;
         let added = lost.extend(range.len()).and_then(|()| {
             pool.locked(|entry| {

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use warifu_keystore::etsi014::{AccessError, Kme};
+use warifu_keystore::etsi014::{AccessError, Kme, KmeAccess};
 use warifu_keystore::{DeliveryError, KeyDelivery, KeyId};
 
 fn word(outcome: Result<impl Sized, DeliveryError>) -> &'static str {
@@ -57,6 +57,29 @@ fn keys_come_and_go_by_name_over_one_connection() {
     let last = requests.last().map(|request| request.body.as_str());
     assert_eq!(last, Some("{\"number\":1,\"size\":256}"));
     assert_eq!(near.connections.load(Ordering::Relaxed), 1, "the connection is used again");
+}
+
+#[test]
+fn who_is_to_end_waits_no_longer_for_one_that_hangs() {
+    let lab = Lab::new();
+    let (asked, hears) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let (asked, ends) = (std::sync::Mutex::new(asked), std::sync::Mutex::new(ends));
+    let server = Server::start(&lab, move |_, _| {
+        asked.lock().unwrap().send(()).unwrap();
+        let _ended = ends.lock().unwrap().recv();
+        false
+    });
+    let access = lab.access(server.address, "sae-a");
+    let kme = Kme::open(KmeAccess { timeout: Duration::from_secs(86_400), ..access }).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| word(kme.fresh_keys("sae-b", 1, 32)));
+        hears.recv().unwrap();
+        kme.hurry();
+        assert_eq!(waiting.join().unwrap(), "lost");
+    });
+    assert_ne!(word(kme.fresh_keys("sae-b", 1, 32)), "good", "nor for what is asked later");
+    drop(end);
 }
 
 #[test]

@@ -145,6 +145,24 @@ fn a_profile_with_a_mistake_fails_those_who_go_by_it_alone() {
     }
 }
 
+#[test]
+fn a_kme_with_a_mistake_fails_those_who_go_by_it_alone() {
+    let sound = "v = 1\nname = \"g\"\n";
+    let access = "certificate = \"c\"\nkey = \"k\"\nca = \"a\"\n";
+    let text = format!(
+        "{sound}[kme.good]\nurl = \"https://h\"\n{access}\
+         [kme.bad]\nurl = \"http://h\"\n{access}[profile.night]\njobs = 0\n"
+    );
+    let config = read(&text).unwrap();
+    assert_eq!(config.kme.keys().collect::<Vec<_>>(), ["good"]);
+    let broken: Vec<_> = config.broken_kmes().collect();
+    assert_eq!((broken.len(), broken[0].0, broken[0].1.code()), (1, "bad", "config-invalid"));
+    let told = std::error::Error::source(&broken[0].1).unwrap().to_string();
+    assert!(told.contains("kme.bad.url") && !told.contains("night"), "{told}");
+    assert_eq!(config.broken_profiles().collect::<Vec<_>>(), ["night"]);
+    assert!(read(&format!("{sound}kme = 3\n")).is_err());
+}
+
 fn mistakes(text: &str) -> Vec<(usize, String, String)> {
     let found = check::check(text).mistakes;
     found.into_iter().map(|one| (one.line, one.key, one.mend)).collect()
