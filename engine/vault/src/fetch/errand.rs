@@ -234,8 +234,8 @@ impl Errand<'_> {
             stop: self.stop,
         };
         std::thread::scope(|scope| {
-            // One segment waits here at most, while the one before is paired.
-            let (sender, receiver) = mpsc::sync_channel::<KeptSegment>(0);
+            // One segment waits here, and another to be put here, while the one before is paired.
+            let (sender, receiver) = mpsc::sync_channel::<KeptSegment>(1);
             let gathering = scope.spawn(move || gatherer.run(&sender));
             let mut paired = Ok(());
             for kept in receiver {

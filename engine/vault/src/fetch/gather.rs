@@ -97,7 +97,7 @@ impl Gatherer<'_> {
     }
 
     /// As many keys as one offer can name, and as wait at the deliverer until the site has asked
-    /// for them: those of one segment while the next one is gathered.
+    /// for them: those of one segment while the next two are gathered.
     fn segment_bytes_max(&self) -> Result<u64, Failure> {
         let limits = self.deliverer.delivery.limits(&self.deliverer.peer)?;
         let longest = limits.key_bytes_max.min(self.manner.answer_key_bytes_max);
