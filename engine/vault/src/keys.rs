@@ -24,6 +24,9 @@ pub struct PoolRow {
     pub site: Option<String>,
     /// Bytes left.
     pub bytes_left: u64,
+    /// Of these, bytes that can't be counted on: crashes have left them in pieces that chunks may
+    /// not fit into. New backups are placed without them.
+    pub bytes_too_short: u64,
     /// Of these, bytes kept for restores of stored objects.
     pub bytes_reserved_for_restore: u64,
     /// Bytes used.
@@ -49,10 +52,11 @@ pub struct PoolRow {
 }
 
 impl PoolRow {
-    /// What is neither used nor kept for restores, in bytes.
+    /// What is neither used nor kept for restores, nor in pieces too short, in bytes.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        self.bytes_left.saturating_sub(self.bytes_reserved_for_restore)
+        let counted = self.bytes_left.saturating_sub(self.bytes_too_short);
+        counted.saturating_sub(self.bytes_reserved_for_restore)
     }
 }
 
@@ -166,6 +170,10 @@ impl Vault {
                     pool: name,
                     site: site.as_ref().map(ToString::to_string),
                     bytes_left: side.bytes_left,
+                    bytes_too_short: match status.kind {
+                        PoolKind::Random => side.bytes_left.saturating_sub(self.random_left()?),
+                        _ => self.leasable(&status, side.direction, None)?.too_short_bytes(),
+                    },
                     bytes_reserved_for_restore: self.reserved(&status, side.is_holder)?,
                     bytes_consumed: side.bytes_consumed,
                     bytes_burned: side.bytes_burned,

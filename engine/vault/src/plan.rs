@@ -4,13 +4,14 @@ use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::keys::left_bytes;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan_by};
-use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
-use warifu_keystore::{PoolKind, PoolStatus};
+use warifu_core::{
+    Channel, Direction, Geometry, KeyClass, KeyRange, LinkId, PoolId, SiteName, Threshold,
+};
+use warifu_keystore::{Pieces, PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::peer::{Peer, PeerError};
@@ -215,21 +216,50 @@ impl Vault {
         let status = self.keys.pool_status(pool)?;
         let planned = catalog.planned(&site.site)?;
         let reserved = self.kept_for_restores(catalog.reserved(&site.site)?);
-        let (to, from) = (
-            leasable_bytes(&status, Direction::AToB, ends),
-            leasable_bytes(&status, Direction::BToA, ends),
-        );
+        let to = self.leasable(&status, Direction::AToB, ends)?.usable_bytes;
+        let from = self.leasable(&status, Direction::BToA, ends)?.usable_bytes;
         Ok((
             to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
             from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
         ))
     }
 
-    /// Bytes left in the `random` pool; 0 where there is none.
-    pub(crate) fn random_left(&self) -> Result<u64, Failure> {
+    /// What of a direction of a link can be leased: hellos have their own, and what the site has
+    /// not got yet, as far as that is known, can't be used.
+    pub(crate) fn leasable(
+        &self,
+        status: &PoolStatus,
+        direction: Direction,
+        ends: Option<PoolEnds>,
+    ) -> Result<Pieces, Failure> {
+        let here = status.direction(direction).map_or(0, |side| side.bytes_total);
+        let there = ends.map_or(here, |ends| match direction {
+            Direction::AToB => ends.a_to_b,
+            Direction::BToA => ends.b_to_a,
+        });
+        let both = here.min(there);
+        let within = KeyRange::between(0, both - hello_reserve_bytes(both));
+        Ok(self.keys.pieces(status.pool, direction, within)?)
+    }
+
+    /// What of the `random` pool can be drawn; nothing where there is none.
+    pub(crate) fn drawable(&self) -> Result<Pieces, Failure> {
         let pools = self.keys.pools()?;
-        let random = pools.iter().find(|pool| pool.kind == PoolKind::Random);
-        Ok(random.map_or(0, |pool| left_bytes(pool, Direction::AToB)))
+        let Some(random) = pools.iter().find(|pool| pool.kind == PoolKind::Random) else {
+            return Ok(Pieces::default());
+        };
+        let direction = Direction::AToB;
+        // A witness grants nothing below the mark.
+        let mark = match self.catalog()?.witness()? {
+            Some(_) => self.keys.mark(random.pool, direction)?,
+            None => 0,
+        };
+        Ok(self.keys.pieces(random.pool, direction, KeyRange::between(mark, u64::MAX))?)
+    }
+
+    /// Bytes left in the `random` pool that can be counted on.
+    pub(crate) fn random_left(&self) -> Result<u64, Failure> {
+        Ok(self.drawable()?.usable_bytes)
     }
 
     /// The worst class of the `random` pool and these links' pools.
@@ -276,22 +306,6 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
 /// Where the key of a site ends that was reached.
 fn ends(reached: Option<&Reached>) -> Option<PoolEnds> {
     reached.map(|reached| reached.peer.ends())
-}
-
-/// Bytes of a direction of a link that can be leased: hellos have their own, and what the site has
-/// not got yet, as far as that is known, can't be used.
-pub(crate) fn leasable_bytes(
-    status: &PoolStatus,
-    direction: Direction,
-    ends: Option<PoolEnds>,
-) -> u64 {
-    let here = status.direction(direction).map_or(0, |side| side.bytes_total);
-    let there = ends.map_or(here, |ends| match direction {
-        Direction::AToB => ends.a_to_b,
-        Direction::BToA => ends.b_to_a,
-    });
-    let (both, left) = (here.min(there), left_bytes(status, direction));
-    left.saturating_sub(here - both).saturating_sub(hello_reserve_bytes(both))
 }
 
 /// Ends a connection that turned out not to be needed; its key goes back.

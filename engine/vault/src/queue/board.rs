@@ -7,8 +7,11 @@ use std::time::Duration;
 use warifu_core::ObjectId;
 
 /// How long an entry that could not be stored for a passing reason is left alone at most, in
-/// seconds; at first it is tried again sooner.
-pub(super) const RETRY_S_MAX: u64 = 16;
+/// seconds: each try asks the sites, which takes key. At first it is tried again sooner.
+pub(super) const RETRY_S_MAX: u64 = 256;
+
+/// The same of an entry that others have in hand.
+const BUSY_S_MAX: u64 = 16;
 
 /// An entry of which the onlooker was told, or is to be.
 pub(super) struct Told {
@@ -82,9 +85,17 @@ impl Board {
         self.tried.remove(&id);
     }
 
+    /// It can't be stored just now: the more often that was so, the longer it is left alone.
     pub(super) fn was_in_vain(&mut self, id: ObjectId, unix_s: u64) {
         let (tries, until) = self.tries.entry(id).or_default();
         *tries += 1;
-        *until = unix_s + (1 << (*tries).min(4)).min(RETRY_S_MAX);
+        *until = unix_s + (1 << (*tries).min(RETRY_S_MAX.ilog2()));
+    }
+
+    /// Somebody else has it in hand, which took nothing to find out.
+    pub(super) fn was_busy(&mut self, id: ObjectId, unix_s: u64) {
+        let (tries, until) = self.tries.entry(id).or_default();
+        *tries += 1;
+        *until = unix_s + (1 << (*tries).min(BUSY_S_MAX.ilog2()));
     }
 }
