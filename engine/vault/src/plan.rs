@@ -7,7 +7,7 @@ use crate::failure::{Class, Failure};
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan_by};
+use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, SESSION_BYTES, plan_by};
 use warifu_core::{
     Channel, Direction, Geometry, KeyClass, KeyRange, LinkId, PoolId, SiteName, Threshold,
 };
@@ -175,11 +175,9 @@ impl Vault {
             candidate.health = Health::Down("it has no link yet: see `warifu key generate`".into());
             return Ok(candidate);
         };
-        (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(
-            site,
-            link.into(),
-            ends(reached.and_then(|reached| reached.as_ref().ok())),
-        )?;
+        let peer = reached.and_then(|reached| reached.as_ref().ok()).map(|reached| &reached.peer);
+        (candidate.to_site_bytes, candidate.from_site_bytes) =
+            self.budget(site, link.into(), peer)?;
         let pool = self.keys.pool_status(link.into())?;
         candidate.to_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::AToB)?;
         candidate.from_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::BToA)?;
@@ -205,19 +203,26 @@ impl Vault {
     }
 
     /// Key towards and from a site that is neither reserved for restores nor planned for running
-    /// work, in bytes, short of where the site's own key ends.
+    /// work, in bytes, short of where the site's own key ends. What a connection to it has taken
+    /// counts as far as a plan allows for that: else what fits before it is made would not then.
     pub(crate) fn budget(
         &self,
         site: &Site,
         pool: PoolId,
-        ends: Option<PoolEnds>,
+        peer: Option<&Peer>,
     ) -> Result<(u64, u64), Failure> {
         let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
         let planned = catalog.planned(&site.site)?;
         let reserved = self.kept_for_restores(catalog.reserved(&site.site)?);
-        let to = self.leasable(&status, Direction::AToB, ends)?.usable_bytes;
-        let from = self.leasable(&status, Direction::BToA, ends)?.usable_bytes;
+        let ends = peer.map(Peer::ends);
+        let taken = peer.map(Peer::taken_bytes).unwrap_or_default();
+        let left = |direction, taken_bytes: u64| -> Result<u64, Failure> {
+            let pieces = self.leasable(&status, direction, ends)?;
+            Ok(pieces.usable_bytes + taken_bytes.min(SESSION_BYTES))
+        };
+        let to = left(Direction::AToB, taken.0)?;
+        let from = left(Direction::BToA, taken.1)?;
         Ok((
             to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
             from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
@@ -301,11 +306,6 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
         cause = source.source();
     }
     text
-}
-
-/// Where the key of a site ends that was reached.
-fn ends(reached: Option<&Reached>) -> Option<PoolEnds> {
-    reached.map(|reached| reached.peer.ends())
 }
 
 /// Ends a connection that turned out not to be needed; its key goes back.

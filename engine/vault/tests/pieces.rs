@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod rooms;
+
 use proptest::prelude::*;
+use rooms::{Rooms, watched};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use tempfile::TempDir;
 use warifu_core::{Direction, KeyRange, SiteName};
@@ -13,16 +15,11 @@ use warifu_keystore::{Confirmation, Directory, KeyStore, OsEntropy, PoolKind};
 use warifu_vault::config::SiteConfig;
 use warifu_vault::{
     BackupRequest, Compression, EstimateRequest, Failure, GenerateRequest, KeySourceChoice,
-    NewSite, Output, PlacementRequest, PoolRow, RestoreRequest, Source, Target, Vault, Watch,
+    NewSite, Output, PlacementRequest, PoolRow, RestoreRequest, Source, Target, Vault,
 };
 
 fn name(text: &str) -> SiteName {
     text.parse().unwrap()
-}
-
-fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
-    let stop = AtomicBool::new(false);
-    work(Watch { progress: &mut |_| (), stop: &stop })
 }
 
 /// A site's daemon in this process.
@@ -213,6 +210,90 @@ impl Lab {
     }
 }
 
+/// A hole of 512 bytes after every `piece` bytes, in both directions.
+fn holes_every(piece: u64, link_bytes: u64) -> Vec<(Direction, KeyRange)> {
+    let end = link_bytes - link_bytes / 16;
+    let starts = (1..).map(|number| number * piece).take_while(|start| start + 512 <= end);
+    let holes = starts.map(|start| KeyRange::between(start, start + 512));
+    let both = |hole| [Direction::AToB, Direction::BToA].map(|direction| (direction, hole));
+    holes.flat_map(both).collect()
+}
+
+/// Plenty of key, no piece of which carries a chunk, is not what a backup is begun on.
+#[test]
+fn key_in_pieces_too_short_is_told_and_not_counted() {
+    let link_bytes = 4 << 20;
+    let mut lab = Lab::new(link_bytes, 16 << 20);
+    assert!(lab.row("s/to").bytes_too_short == 0 && lab.refusal(1 << 20).is_none());
+    lab.burn(&holes_every(300 << 10, link_bytes));
+    for pool in ["s/to", "s/from"] {
+        let row = lab.row(pool);
+        assert!(row.bytes_left > 3 << 20 && row.bytes_too_short > 3 << 20, "{row:?}");
+        assert!((290 << 10..600 << 10).contains(&row.free_bytes()), "{row:?}");
+    }
+    let before = lab.row("s/to");
+    let failure = lab.store(&[7; 1 << 20]).unwrap_err();
+    assert_eq!((failure.code(), failure.class().exit_code()), ("key-short", 7), "{failure}");
+    assert_eq!(lab.row("s/to").bytes_left, before.bytes_left, "no site was even asked");
+    assert!(lab.refusal(1 << 20).is_some() && lab.refusal(100 << 10).is_none());
+    let stored = lab.fill_and_empty(&[100 << 10]);
+    assert!(stored >= 8, "one piece after the other is used: {stored}");
+}
+
+/// What a connection leases and gives back must not become a piece between two hellos.
+#[test]
+fn connections_do_not_cut_a_pool_into_pieces() {
+    let lab = Lab::new(4 << 20, 16 << 20);
+    for _ in 0..40 {
+        lab.gateway().test_site(&name("s")).unwrap();
+    }
+    let objects: Vec<String> = (0..4).map(|_| lab.store(&[1; 5000]).unwrap()).collect();
+    objects.iter().for_each(|object| assert!(lab.restore(object).unwrap() == [1; 5000]));
+    for pool in ["s/to", "s/from"] {
+        let row = lab.row(pool);
+        assert!(row.bytes_too_short < 200 << 10, "48 connections: {row:?}");
+    }
+    assert_eq!(lab.fill_and_empty(&[2_500_000]), 1);
+}
+
+/// The `random` pool in pieces: what can't be drawn in one is not counted.
+#[test]
+fn random_numbers_in_pieces_are_counted_as_far_as_they_can_be_drawn() {
+    let rooms = Rooms::new(3, 4 << 20);
+    let dir = rooms.root.path().join("g");
+    let Rooms { root, gateway } = rooms;
+    drop(gateway);
+    let keys = KeyStore::open(Arc::new(Directory::new(dir.join("keys"))), Arc::new(OsEntropy));
+    let keys = keys.unwrap();
+    let random = keys.pools().unwrap().remove(0).pool;
+    let mut kept = Vec::new();
+    while let Ok(piece) = keys.self_lease(random, 300 << 10) {
+        kept.push(piece);
+        drop(keys.self_lease(random, 512).ok());
+    }
+    kept.into_iter().for_each(|piece| drop(piece.release().unwrap()));
+    drop(keys);
+    let rooms = Rooms { root, gateway: Vault::open(&dir).unwrap() };
+    let row = rooms.gateway.key_status().unwrap().remove(0);
+    assert!(row.bytes_left > 3 << 20 && row.free_bytes() < 400 << 10, "{row:?}");
+    let path = rooms.root.path().join("in");
+    let store = |bytes: usize| {
+        std::fs::write(&path, vec![5; bytes]).unwrap();
+        rooms.try_store_file(&path, "2/3")
+    };
+    let refused = store(1 << 20).unwrap_err();
+    assert_eq!((refused.code(), rooms.gateway.jobs().unwrap().len()), ("random-short", 0));
+    let mut stored = 0;
+    let last = loop {
+        match store(100 << 10) {
+            Ok(_) => stored += 1,
+            Err(failure) => break failure,
+        }
+    };
+    assert_eq!((last.code(), rooms.gateway.jobs().unwrap().len()), ("random-short", 0), "{last}");
+    assert!(stored >= 20, "one piece after the other is used: {stored}");
+}
+
 /// Holes in both directions: where, in thousandths of what is leased, and how long, in bytes.
 fn holes() -> impl Strategy<Value = Vec<(bool, u64, u64)>> {
     prop::collection::vec((any::<bool>(), 0_u64..1000, 1_u64..100_000), 0..14)
@@ -236,7 +317,12 @@ fn of_pool(holes: &[(bool, u64, u64)], link_bytes: u64) -> Vec<(Direction, KeyRa
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 3,
+        max_shrink_iters: 20,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// BUDGET over any pool: what is placed is stored, and whatever is stored comes back, though
     /// it is stored until nothing more is.

@@ -225,3 +225,46 @@ impl AnswerKey {
         self.runs.retain(|run| run.len() >= key_bytes_needed(0, 0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is sure to fit does, wherever the site puts what it answers, and however much less
+        /// than was promised that takes.
+        #[test]
+        fn an_answer_that_is_covered_always_finds_room(
+            lengths in prop::collection::vec(600_u64..3000, 1..12),
+            asks in prop::collection::vec((97_u64..1500, any::<prop::sample::Index>(), 0..4_u8), 1..60),
+        ) {
+            let mut start = 0;
+            let mut site: Vec<KeyRange> = Vec::new();
+            for length in lengths {
+                site.push(KeyRange::between(start, start + length));
+                start += length + 700;
+            }
+            let mut known = AnswerKey::of(site[0]);
+            site[1..].iter().for_each(|run| known.push(*run));
+            let mut on_their_way = VecDeque::new();
+            for (bytes, place, arrivals) in asks {
+                if known.covers(bytes) {
+                    known.promise(bytes);
+                    let roomy: Vec<usize> =
+                        (0..site.len()).filter(|at| site[*at].len() >= bytes).collect();
+                    prop_assert!(!roomy.is_empty(), "{bytes} have no room in {site:?}");
+                    let at = *place.get(&roomy);
+                    let (used, rest) = site[at].split_at(bytes);
+                    site[at] = rest;
+                    on_their_way.push_back((used, bytes));
+                }
+                for _ in 0..arrivals {
+                    on_their_way.pop_front().iter().for_each(|(used, bytes)| {
+                        known.used(used, *bytes);
+                    });
+                }
+            }
+        }
+    }
+}

@@ -164,6 +164,13 @@ impl Peer {
         self.ends
     }
 
+    /// Key that this connection has used and what it holds, in bytes: for sending, and for answers.
+    #[must_use]
+    pub fn taken_bytes(&self) -> (u64, u64) {
+        let answers = self.answer_key.left() + self.answer_key.promised();
+        (self.spent.sent_key_bytes + self.send_key.left(), self.answered_key_bytes() + answers)
+    }
+
     /// No more than about `bytes` of key will be needed for sending over this connection: nothing
     /// is leased beyond that only to be given back.
     pub fn expect_to_send(&mut self, bytes: u64) {

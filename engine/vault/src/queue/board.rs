@@ -99,3 +99,23 @@ impl Board {
         *until = unix_s + (1 << (*tries).min(BUSY_S_MAX.ilog2()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_left_alone_for_minutes_and_what_is_busy_is_not() {
+        let mut board = Board::default();
+        let [failing, busy] = [1, 2].map(|number| ObjectId::from_bytes([number; 16]));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            board.was_in_vain(failing, 1000);
+            board.was_busy(busy, 1000);
+            pauses.push([failing, busy].map(|id| board.tries[&id].1 - 1000));
+        }
+        assert_eq!(pauses[..4], [[2, 2], [4, 4], [8, 8], [16, 16]]);
+        assert_eq!(pauses[4..7], [[32, 16], [64, 16], [128, 16]]);
+        assert!(pauses[7..].iter().all(|pause| *pause == [RETRY_S_MAX, BUSY_S_MAX]));
+    }
+}
