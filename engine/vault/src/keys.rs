@@ -1,6 +1,7 @@
 //! Key: what the pools hold, how it comes in, and the proof that none was used twice.
 
 use crate::failure::{Class, Failure};
+use crate::plan::Promised;
 use crate::rates::Coming;
 use crate::{Progress, Vault, Watch};
 use serde::Serialize;
@@ -172,7 +173,7 @@ impl Vault {
                     bytes_left: side.bytes_left,
                     bytes_too_short: match status.kind {
                         PoolKind::Random => side.bytes_left.saturating_sub(self.random_left()?),
-                        _ => self.leasable(&status, side.direction, None)?.too_short_bytes(),
+                        _ => self.too_short(&status, side.direction)?,
                     },
                     bytes_reserved_for_restore: self.reserved(&status, side.is_holder)?,
                     bytes_consumed: side.bytes_consumed,
@@ -189,6 +190,22 @@ impl Vault {
             }
         }
         Ok(rows)
+    }
+
+    /// Bytes of a link's direction that nothing planned, reserved or new can count on.
+    fn too_short(&self, status: &PoolStatus, direction: Direction) -> Result<u64, Failure> {
+        let pieces = self.leasable(status, direction, None)?;
+        let site = self.catalog.as_ref().and_then(|_| self.site_of_pool(status.pool));
+        let (bytes, frame_bytes) = match site {
+            None => (0, 0),
+            Some(site) => {
+                let Promised { key, frame_bytes } = self.promised(&site)?;
+                let to_site = direction == Direction::AToB;
+                (if to_site { key.to_site_bytes } else { key.from_site_bytes }, frame_bytes)
+            }
+        };
+        let spare_bytes = pieces.spare_bytes(bytes, frame_bytes);
+        Ok(pieces.bytes().saturating_sub(bytes).saturating_sub(spare_bytes))
     }
 
     fn reserved(&self, status: &PoolStatus, is_holder: bool) -> Result<u64, Failure> {

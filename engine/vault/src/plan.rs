@@ -6,7 +6,7 @@ use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use std::collections::BTreeMap;
 use std::fs::File;
-use warifu_catalog::Site;
+use warifu_catalog::{KeyBytes, Site};
 use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, SESSION_BYTES, plan_by};
 use warifu_core::{
     Channel, Direction, Geometry, KeyClass, KeyRange, LinkId, PoolId, SiteName, Threshold,
@@ -34,6 +34,19 @@ pub(crate) struct Placed {
     /// Held until the intent stands.
     pub(crate) lock: File,
 }
+
+/// Key of a link that is spoken for.
+pub(crate) struct Promised {
+    pub(crate) key: KeyBytes,
+    /// No frame of it takes more.
+    pub(crate) frame_bytes: u64,
+}
+
+/// No capsule of an object that is shorter than a chunk is longer, in bytes.
+const CAPSULE_BYTES_MAX: u64 = 128 << 10;
+
+/// Key of a frame besides its content, with what asking for more takes, in bytes.
+const FRAME_MORE_BYTES: u64 = 8 << 10;
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
 pub(crate) struct Reached {
@@ -211,22 +224,37 @@ impl Vault {
         pool: PoolId,
         peer: Option<&Peer>,
     ) -> Result<(u64, u64), Failure> {
-        let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
-        let planned = catalog.planned(&site.site)?;
-        let reserved = self.kept_for_restores(catalog.reserved(&site.site)?);
+        let promised = self.promised(&site.site)?;
         let ends = peer.map(Peer::ends);
         let taken = peer.map(Peer::taken_bytes).unwrap_or_default();
-        let left = |direction, taken_bytes: u64| -> Result<u64, Failure> {
+        let spare = |direction, promised_bytes: u64, taken_bytes: u64| -> Result<u64, Failure> {
             let pieces = self.leasable(&status, direction, ends)?;
-            Ok(pieces.usable_bytes + taken_bytes.min(SESSION_BYTES))
+            let allowed_bytes = taken_bytes.min(SESSION_BYTES);
+            let rest_bytes = promised_bytes.saturating_sub(allowed_bytes);
+            let spare_bytes = pieces.spare_bytes(rest_bytes, promised.frame_bytes);
+            Ok(spare_bytes + allowed_bytes.saturating_sub(promised_bytes))
         };
-        let to = left(Direction::AToB, taken.0)?;
-        let from = left(Direction::BToA, taken.1)?;
-        Ok((
-            to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
-            from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
-        ))
+        let to = spare(Direction::AToB, promised.key.to_site_bytes, taken.0)?;
+        Ok((to, spare(Direction::BToA, promised.key.from_site_bytes, taken.1)?))
+    }
+
+    /// What running work has planned at a site, and stored objects have reserved.
+    pub(crate) fn promised(&self, site: &SiteName) -> Result<Promised, Failure> {
+        let catalog = self.catalog()?;
+        let planned = catalog.planned(site)?;
+        let reserved = self.kept_for_restores(catalog.reserved(site)?);
+        let sum = |one: u64, other: u64| one.saturating_add(other);
+        let key = KeyBytes {
+            to_site_bytes: sum(planned.to_site_bytes, reserved.to_site_bytes),
+            from_site_bytes: sum(planned.from_site_bytes, reserved.from_site_bytes),
+        };
+        let longest = catalog.longest_chunk_bytes(site)?;
+        let frame_bytes = match longest {
+            0 => 0,
+            bytes => bytes.max(CAPSULE_BYTES_MAX) + FRAME_MORE_BYTES,
+        };
+        Ok(Promised { key, frame_bytes })
     }
 
     /// What of a direction of a link can be leased: hellos have their own, and what the site has
@@ -264,7 +292,7 @@ impl Vault {
 
     /// Bytes left in the `random` pool that can be counted on.
     pub(crate) fn random_left(&self) -> Result<u64, Failure> {
-        Ok(self.drawable()?.usable_bytes)
+        Ok(self.drawable()?.usable_bytes())
     }
 
     /// The worst class of the `random` pool and these links' pools.

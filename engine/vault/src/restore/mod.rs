@@ -177,8 +177,8 @@ impl Vault {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
         let left = |direction| self.leasable(&status, direction, None);
-        let asks = left(Direction::AToB)?.usable_bytes >= ASK_BYTES * chunks;
-        Ok(if asks { left(Direction::BToA)?.usable_bytes } else { 0 })
+        let asks = left(Direction::AToB)?.usable_bytes() >= ASK_BYTES * chunks;
+        Ok(if asks { left(Direction::BToA)?.usable_bytes() } else { 0 })
     }
 
     fn read_lane(
