@@ -11,9 +11,9 @@ use warifu_core::{Direction, KeyRange, PoolId, RangeSet};
 /// The free key of one direction, by its pieces.
 ///
 /// A message of `f` bytes finds no place only once every piece has less than `f` left, so only once
-/// all messages together take more than the sum of `max(0, piece - (f - 1))` and `f - 1`. That falls
-/// as `f` grows up to the longest piece, so the longest of them gives what can be counted on for
-/// all, whatever their order and lengths.
+/// all messages together take more than the sum of `max(0, piece - (f - 1))` and `f - 1`. That
+/// falls as `f` grows up to the longest piece, so the longest of them gives what can be counted on
+/// for all, whatever their order and lengths.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Pieces {
     lengths: Vec<u64>,

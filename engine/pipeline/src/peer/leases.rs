@@ -237,7 +237,10 @@ mod tests {
         #[test]
         fn an_answer_that_is_covered_always_finds_room(
             lengths in prop::collection::vec(600_u64..3000, 1..12),
-            asks in prop::collection::vec((97_u64..1500, any::<prop::sample::Index>(), 0..4_u8), 1..60),
+            asks in prop::collection::vec(
+                (97_u64..1500, any::<prop::sample::Index>(), 0..4_u8),
+                1..60,
+            ),
         ) {
             let mut start = 0;
             let mut site: Vec<KeyRange> = Vec::new();

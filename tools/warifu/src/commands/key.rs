@@ -59,8 +59,9 @@ fn status(context: &Context) -> Result<(), Ending> {
 }
 
 /// What stands below tables of pools.
-pub(super) const FREE_MEANS: &str = "free: neither used nor kept for restores of what is stored; new backups take from it. too \
-     short: left in pieces that chunks may not fit into";
+pub(super) const FREE_MEANS: &str = "\
+free: neither used nor kept for restores of what is stored; new backups take from it
+too short: left in pieces that chunks may not fit into; new backups don't count on it";
 
 /// What the pools hold, as a table: random numbers first, then links by site.
 pub(super) fn pools(rows: &[PoolRow]) -> String {
