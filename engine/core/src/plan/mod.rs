@@ -24,7 +24,7 @@ mod when;
 
 pub use batch::{BatchItem, BatchOrder, plan_batch};
 pub use explain::{Explained, Verdict, explain, fits};
-pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
+pub use need::{CAPSULE_TEXT_BYTES_MAX, SESSION_BYTES, need};
 pub use refusal::{Refusal, Shortfall};
 pub use when::{HORIZON_S, LinkRate, Queue, Rates, Turn, when};
 

@@ -8,7 +8,6 @@ use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::memory::{Need, Room};
 use crate::output::TargetFile;
-use crate::plan::leasable_bytes;
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
 use place::{Place, expect_replaceable};
@@ -95,12 +94,13 @@ impl Vault {
         expect_sense(request)?;
         let object = self.catalog()?.object(&request.object)?;
         let place = Place::of(request, watch.stop)?;
-        let (offers, short) = self.offers(&object, &reading(&object, request))?;
+        let reading = reading(&object, request);
+        let (offers, short) = self.offers(&object, &reading)?;
         let need = Need::of_restore(object.threshold, object.geometry, offers.len());
         let room = self.reserve(&need, watch.stop)?;
         let mut lanes = Vec::new();
         for offer in &offers {
-            lanes.push(self.read_lane(&object, &offer.share)?);
+            lanes.push(self.read_lane(&object, &offer.share, &reading)?);
         }
         let xs: Vec<XCoord> = offers.iter().map(|offer| offer.share.x).collect();
         let short = &short;
@@ -176,14 +176,16 @@ impl Vault {
     fn key_left(&self, share: &StoredShare, chunks: u64) -> Result<u64, Failure> {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
-        let asks = leasable_bytes(&status, Direction::AToB, None) >= ASK_BYTES * chunks;
-        Ok(if asks { leasable_bytes(&status, Direction::BToA, None) } else { 0 })
+        let left = |direction| self.leasable(&status, direction, None);
+        let asks = left(Direction::AToB)?.usable_bytes() >= ASK_BYTES * chunks;
+        Ok(if asks { left(Direction::BToA)?.usable_bytes() } else { 0 })
     }
 
     fn read_lane(
         &self,
         object: &Object,
         share: &StoredShare,
+        reading: &Reading,
     ) -> Result<Box<dyn ReadLane>, Failure> {
         let mut verdict = self.catalog()?.verdict(&object.object, share.x)?;
         let hashes = std::mem::take(&mut verdict.hashes);
@@ -199,7 +201,8 @@ impl Vault {
         let patience = Patience::For(REACH_PATIENCE);
         let dial = self.dialer(&site, Purpose::Read, patience)?;
         let address = ShareAddress { object: object.object, x: share.x };
-        Ok(Box::new(RemoteReadLane::new(share.site.clone(), address, expected, dial)))
+        let reads = (reading.chunks, reading.payload_bytes);
+        Ok(Box::new(RemoteReadLane::new(share.site.clone(), address, expected, dial, reads)))
     }
 
     /// Notes what was seen of the shares, for listings and the next choice.

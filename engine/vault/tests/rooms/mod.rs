@@ -59,6 +59,25 @@ impl Rooms {
         compression: Compression,
         pad: bool,
     ) -> ObjectReport {
+        self.try_store_as(path, scheme, compression, pad).unwrap()
+    }
+
+    /// As `store_file`, where it may be refused.
+    pub(crate) fn try_store_file(
+        &self,
+        path: &Path,
+        scheme: &str,
+    ) -> Result<ObjectReport, Failure> {
+        self.try_store_as(path, scheme, Compression::None, false)
+    }
+
+    fn try_store_as(
+        &self,
+        path: &Path,
+        scheme: &str,
+        compression: Compression,
+        pad: bool,
+    ) -> Result<ObjectReport, Failure> {
         let request = BackupRequest {
             source: Source::File(path.to_owned()),
             individual: "P1".parse().unwrap(),
@@ -70,7 +89,7 @@ impl Rooms {
             compression,
             pad,
         };
-        watched(|watch| self.gateway.backup(&request, watch)).unwrap()
+        watched(|watch| self.gateway.backup(&request, watch))
     }
 
     /// Restores. Whatever comes of it, nothing else is left in the folder of the output.
