@@ -5,6 +5,7 @@ use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::keys::left_bytes;
+use crate::policy::Asked;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
@@ -20,8 +21,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) threshold: Threshold,
     pub(crate) geometry: Geometry,
     pub(crate) overrides: &'a [Override],
-    pub(crate) pins: &'a [SiteName],
-    pub(crate) exclusions: &'a [SiteName],
+    pub(crate) asked: Asked<'a>,
+    /// The sites that it has by the plan of a batch: these, while they can take it.
+    pub(crate) planned_sites: &'a [SiteName],
 }
 
 /// A placement, and the connections that were made to find it.
@@ -60,7 +62,7 @@ impl Vault {
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
-        let ruled = self.ruled(sites.values(), wanted.pins, wanted.exclusions);
+        let ruled = self.ruled(sites.values(), wanted.asked);
         let asked = sites.values().filter(|site| {
             let witness = witness.as_ref() == Some(&site.site);
             witness || !(site.drained || ruled.exclusions.contains(&site.site))
@@ -81,14 +83,19 @@ impl Vault {
             overrides: wanted.overrides,
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         // What the operator keeps out is not what is down.
         let wished = |candidate: &&Candidate| {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let found =
-            plan_by(&request, self.choice()?).map_err(|refusal| match refusal.is_of_key() {
+        let as_planned = PlanRequest { pins: wanted.planned_sites, ..request };
+        let choice = self.choice()?;
+        let found = Some(plan_by(&as_planned, choice))
+            .filter(|found| !wanted.planned_sites.is_empty() && found.is_ok())
+            .unwrap_or_else(|| plan_by(&request, choice))
+            .map_err(|refusal| match refusal.is_of_key() {
                 true => self.short(&request, refusal),
                 false => refused(refusal, health),
             });
