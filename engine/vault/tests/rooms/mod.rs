@@ -59,11 +59,32 @@ impl Rooms {
         compression: Compression,
         pad: bool,
     ) -> ObjectReport {
+        self.store_all_said(path, scheme, (compression, pad), ("P1", None))
+    }
+
+    /// Stores a file of an individual, with a label.
+    pub(crate) fn store_file_for(
+        &self,
+        path: &Path,
+        scheme: &str,
+        individual: &str,
+        label: Option<&str>,
+    ) -> ObjectReport {
+        self.store_all_said(path, scheme, (Compression::None, false), (individual, label))
+    }
+
+    fn store_all_said(
+        &self,
+        path: &Path,
+        scheme: &str,
+        (compression, pad): (Compression, bool),
+        (individual, label): (&str, Option<&str>),
+    ) -> ObjectReport {
         let request = BackupRequest {
             source: Source::File(path.to_owned()),
-            individual: "P1".parse().unwrap(),
+            individual: individual.parse().unwrap(),
             threshold: scheme.parse::<Threshold>().unwrap(),
-            label: None,
+            label: label.map(str::to_owned),
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
