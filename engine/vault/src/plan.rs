@@ -9,7 +9,7 @@ use crate::policy::Asked;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::Site;
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan_by};
+use warifu_core::plan::{Candidate, Choice, Health, Override, Plan, PlanRequest, Refusal, plan_by};
 use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
 use warifu_keystore::{PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
@@ -90,15 +90,14 @@ impl Vault {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let as_planned = PlanRequest { pins: wanted.planned_sites, ..request };
         let choice = self.choice()?;
-        let found = Some(plan_by(&as_planned, choice))
-            .filter(|found| !wanted.planned_sites.is_empty() && found.is_ok())
-            .unwrap_or_else(|| plan_by(&request, choice))
-            .map_err(|refusal| match refusal.is_of_key() {
-                true => self.short(&request, refusal),
-                false => refused(refusal, health),
-            });
+        let found =
+            planned_or_anew(&request, wanted.planned_sites, choice).map_err(
+                |refusal| match refusal.is_of_key() {
+                    true => self.short(&request, refusal),
+                    false => refused(refusal, health),
+                },
+            );
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {
@@ -254,6 +253,20 @@ impl Vault {
         }
         Ok(class)
     }
+}
+
+/// At the sites that a batch has planned where they can take it, else wherever it can go.
+fn planned_or_anew(
+    request: &PlanRequest<'_>,
+    planned_sites: &[SiteName],
+    choice: Choice,
+) -> Result<Plan, Refusal> {
+    if !planned_sites.is_empty()
+        && let Ok(plan) = plan_by(&PlanRequest { pins: planned_sites, ..*request }, choice)
+    {
+        return Ok(plan);
+    }
+    plan_by(request, choice)
 }
 
 fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {
