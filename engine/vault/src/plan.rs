@@ -4,10 +4,14 @@ use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::keys::left_bytes;
+use crate::policy::Asked;
 use std::collections::BTreeMap;
 use std::fs::File;
 use warifu_catalog::{KeyBytes, Site};
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, SESSION_BYTES, plan_by};
+use warifu_core::plan::{
+    Candidate, Choice, Health, Override, Plan, PlanRequest, Refusal, SESSION_BYTES, plan_by,
+};
 use warifu_core::{
     Channel, Direction, Geometry, KeyClass, KeyRange, LinkId, PoolId, SiteName, Threshold,
 };
@@ -21,8 +25,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) threshold: Threshold,
     pub(crate) geometry: Geometry,
     pub(crate) overrides: &'a [Override],
-    pub(crate) pins: &'a [SiteName],
-    pub(crate) exclusions: &'a [SiteName],
+    pub(crate) asked: Asked<'a>,
+    /// The sites that it has by the plan of a batch: these, while they can take it.
+    pub(crate) planned_sites: &'a [SiteName],
 }
 
 /// A placement, and the connections that were made to find it.
@@ -74,7 +79,7 @@ impl Vault {
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
-        let ruled = self.ruled(sites.values(), wanted.pins, wanted.exclusions);
+        let ruled = self.ruled(sites.values(), wanted.asked);
         let asked = sites.values().filter(|site| {
             let witness = witness.as_ref() == Some(&site.site);
             witness || !(site.drained || ruled.exclusions.contains(&site.site))
@@ -95,17 +100,21 @@ impl Vault {
             overrides: wanted.overrides,
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         // What the operator keeps out is not what is down.
         let wished = |candidate: &&Candidate| {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
+        let choice = self.choice()?;
         let found =
-            plan_by(&request, self.choice()?).map_err(|refusal| match refusal.is_of_key() {
-                true => self.short(&request, refusal),
-                false => refused(refusal, health),
-            });
+            planned_or_anew(&request, wanted.planned_sites, choice).map_err(
+                |refusal| match refusal.is_of_key() {
+                    true => self.short(&request, refusal),
+                    false => refused(refusal, health),
+                },
+            );
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {
@@ -310,6 +319,20 @@ impl Vault {
         }
         Ok(class)
     }
+}
+
+/// At the sites that a batch has planned where they can take it, else wherever it can go.
+fn planned_or_anew(
+    request: &PlanRequest<'_>,
+    planned_sites: &[SiteName],
+    choice: Choice,
+) -> Result<Plan, Refusal> {
+    if !planned_sites.is_empty()
+        && let Ok(plan) = plan_by(&PlanRequest { pins: planned_sites, ..*request }, choice)
+    {
+        return Ok(plan);
+    }
+    plan_by(request, choice)
 }
 
 fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {

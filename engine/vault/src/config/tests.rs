@@ -46,6 +46,15 @@ policy = \"round-robin\"
 pin = [\"c\"]
 exclude = [\"d\", \"zone:e\", \"domain:f\"]
 speeds = [\"a=2MB\"]
+max_per_zone = 2
+[placement.individual.P1]
+pin = [\"c\"]
+exclude = [\"zone:abroad\"]
+max_per_zone = 1
+[placement.label.\"study x\"]
+pin = [\"c\"]
+exclude = [\"domain:f\"]
+max_per_zone = 1
 [restore]
 reserve_percent = 80
 [batch]
@@ -94,7 +103,7 @@ fn every_setting_can_be_written_read_and_shown() {
         let words = format!("\n{} = ", setting.key);
         assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
     }
-    assert!(shown.contains("# line 27\n") && !shown.contains("default\n"), "{shown}");
+    assert!(shown.contains("# line 36\n") && !shown.contains("default\n"), "{shown}");
     let fewer = "v = 1\nname = \"g\"\n";
     let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
     assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");

@@ -59,7 +59,7 @@ impl Rooms {
         compression: Compression,
         pad: bool,
     ) -> ObjectReport {
-        self.try_store_as(path, scheme, compression, pad).unwrap()
+        self.try_store_said(path, scheme, (compression, pad), ("P1", None)).unwrap()
     }
 
     /// As `store_file`, where it may be refused.
@@ -68,21 +68,33 @@ impl Rooms {
         path: &Path,
         scheme: &str,
     ) -> Result<ObjectReport, Failure> {
-        self.try_store_as(path, scheme, Compression::None, false)
+        self.try_store_said(path, scheme, (Compression::None, false), ("P1", None))
     }
 
-    fn try_store_as(
+    /// Stores a file of an individual, with a label.
+    pub(crate) fn store_file_for(
         &self,
         path: &Path,
         scheme: &str,
-        compression: Compression,
-        pad: bool,
+        individual: &str,
+        label: Option<&str>,
+    ) -> ObjectReport {
+        let said = (individual, label);
+        self.try_store_said(path, scheme, (Compression::None, false), said).unwrap()
+    }
+
+    fn try_store_said(
+        &self,
+        path: &Path,
+        scheme: &str,
+        (compression, pad): (Compression, bool),
+        (individual, label): (&str, Option<&str>),
     ) -> Result<ObjectReport, Failure> {
         let request = BackupRequest {
             source: Source::File(path.to_owned()),
-            individual: "P1".parse().unwrap(),
+            individual: individual.parse().unwrap(),
             threshold: scheme.parse::<Threshold>().unwrap(),
-            label: None,
+            label: label.map(str::to_owned),
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
