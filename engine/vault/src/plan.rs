@@ -91,12 +91,11 @@ impl Vault {
         for site in sites.values() {
             candidates.push(self.candidate(site, peers.get(&site.site))?);
         }
-        let random = self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
         let request = PlanRequest {
             threshold: wanted.threshold,
             geometry: wanted.geometry,
             candidates: &candidates,
-            random_bytes: random,
+            random_bytes: self.random_unplanned()?,
             overrides: wanted.overrides,
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
@@ -107,14 +106,11 @@ impl Vault {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let choice = self.choice()?;
-        let found =
-            planned_or_anew(&request, wanted.planned_sites, choice).map_err(
-                |refusal| match refusal.is_of_key() {
-                    true => self.short(&request, refusal),
-                    false => refused(refusal, health),
-                },
-            );
+        let found = planned_or_anew(&request, wanted.planned_sites, self.choice()?);
+        let found = found.map_err(|refusal| match refusal.is_of_key() {
+            true => self.short(&request, refusal),
+            false => refused(refusal, health),
+        });
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {

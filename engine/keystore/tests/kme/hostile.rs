@@ -338,7 +338,7 @@ fn who_is_not_believed_gets_nothing_and_who_is_away_may_come_back() {
 fn credentials_that_cannot_be_used_are_told_at_once() {
     let lab = Lab::new();
     let access = lab.access("127.0.0.1:1".parse().unwrap(), "sae-a");
-    let opened = |change: &dyn Fn(&mut warifu_keystore::etsi014::KmeAccess)| {
+    let opened = |change: &dyn Fn(&mut KmeAccess)| {
         let mut access = access.clone();
         change(&mut access);
         Kme::open(access).err()

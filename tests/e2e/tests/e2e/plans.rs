@@ -59,7 +59,7 @@ fn every_site_is_told_why_or_why_not() {
     let line = |site: &str| {
         let of = |line: &&str| line.split_whitespace().next() == Some(site);
         // The last table tells why.
-        text.lines().filter(of).next_back().unwrap().to_owned()
+        text.lines().rfind(of).unwrap().to_owned()
     };
     for (site, reason) in [
         ("s1", "chosen, "),
