@@ -4,7 +4,6 @@ use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::keys::left_bytes;
 use crate::policy::Asked;
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -137,6 +137,8 @@ impl Lab {
                 is_offline: true,
             },
             manifest: None,
+            individual: None,
+            label: None,
         };
         self.gateway().placement(&request).unwrap().refusal
     }
