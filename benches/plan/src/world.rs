@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use warifu_core::plan::{BatchItem, Candidate, Health, Need, need};
+use warifu_core::plan::{Candidate, Health, Need, PlanRequest, need};
 use warifu_core::schedule::{Policy, Scheduler, Spot};
 use warifu_core::{Channel, Geometry, Role, SiteName, Threshold};
 
@@ -114,15 +114,17 @@ impl World {
         low
     }
 
-    /// One of its objects.
-    pub(crate) fn item(&self) -> BatchItem<'static> {
-        BatchItem {
+    /// What is asked for one of its objects.
+    pub(crate) fn request(&self) -> PlanRequest<'static> {
+        PlanRequest {
             threshold: self.threshold,
             geometry: self.geometry,
+            candidates: &[],
+            random_bytes: 0,
             overrides: &[],
             pins: &[],
             exclusions: &[],
-            individual: 0,
+            zone_shares_max: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{Catalog, CatalogError, rows};
 use rusqlite::Row;
+use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::{Channel, LinkId, SiteName};
 
 /// The longest address of a site, in bytes.
@@ -196,6 +197,28 @@ impl Catalog {
              FROM shares WHERE site = ?1",
             site,
         )
+    }
+
+    /// The longest chunk of any object that has a share at a site, stored or unfinished, in bytes.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn longest_chunk_bytes(&self, site: &SiteName) -> Result<u64, CatalogError> {
+        let chunk = u64::from(CHUNK_BYTES);
+        // Nearly always the first one that is looked at has a whole chunk.
+        let query = "SELECT 1 FROM shares CROSS JOIN objects ON objects.number = shares.object
+                     WHERE site = ?1 AND payload_bytes >= ?2 LIMIT 1";
+        let mut whole = self.connection.prepare_cached(query)?;
+        if whole.exists((site.as_str(), rows::stored(chunk)?))? {
+            return Ok(chunk);
+        }
+        let mut longest = self.connection.prepare_cached(
+            "SELECT coalesce(max(payload_bytes), 0) AS payload_bytes
+             FROM shares CROSS JOIN objects ON objects.number = shares.object WHERE site = ?1",
+        )?;
+        let mut found =
+            longest.query_and_then([site.as_str()], |row| rows::count(row, "payload_bytes"))?;
+        found.next().unwrap_or(Ok(0))
     }
 
     fn key_bytes(&self, query: &str, site: &SiteName) -> Result<KeyBytes, CatalogError> {

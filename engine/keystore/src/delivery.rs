@@ -177,6 +177,10 @@ pub trait KeyDelivery: Send + Sync {
         names: &[KeyId],
         key_bytes: usize,
     ) -> Result<DeliveredKeys, DeliveryError>;
+
+    /// Whoever asks is to end: what is under way may go on for about a second, and not longer, nor
+    /// may what is asked from now on.
+    fn hurry(&self) {}
 }
 
 #[cfg(test)]

@@ -281,6 +281,9 @@ pub enum SegmentRefusal {
     /// The file has another length than its header says.
     #[error("its length is not what its header says")]
     Length,
+    /// This end has lost more segments than any restored one would have.
+    #[error("this end has lost too many segments: the link needs new key under a new link")]
+    LostTooMany,
     /// The file is not there.
     #[error("its file is missing")]
     Missing,

@@ -36,7 +36,7 @@ impl Default for FetchManner {
     fn default() -> Self {
         Self {
             in_flight_max: 4,
-            answer_key_bytes_max: 4 << 20,
+            answer_key_bytes_max: 1 << 20,
             key_bytes: None,
             pause_min: Duration::from_millis(100),
             pause_max: Duration::from_secs(30),

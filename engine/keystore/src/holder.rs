@@ -62,22 +62,23 @@ impl KeyStore {
         Ok(self.lease_of(pool, direction, pieces, confirmed))
     }
 
-    /// The lowest useful run at or above `at_least`, at most `bytes` long, that this end could
-    /// still accept; `None` where it has none. The witness may know less of it to be free, or more.
+    /// The lowest useful run in `within` that this end knows to be free, at most `bytes` long;
+    /// `None` where there is none. Of several, one that has `enough` will do, so that short pieces
+    /// are used up by what fits into them. The other end may know less of it to be free, or more.
     ///
     /// # Errors
     /// [`KeyError::NoPool`]; I/O.
-    pub fn acceptable(
+    pub fn free_run(
         &self,
         pool: PoolId,
         direction: Direction,
-        bytes: u64,
-        at_least: u64,
+        (bytes, enough): (u64, u64),
+        within: KeyRange,
     ) -> Result<Option<KeyRange>, KeyError> {
         self.pool(pool)?.locked(|entry| {
             let side = entry.side(direction);
-            let end = side.end.max(at_least);
-            Ok(lowest_run(&side.free(KeyRange::between(at_least, end)), bytes))
+            let within = KeyRange::between(within.start(), within.end().min(side.end));
+            Ok(lowest_run(&side.free(within), bytes, enough))
         })
     }
 

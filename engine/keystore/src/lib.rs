@@ -27,6 +27,7 @@ mod live;
 pub mod medium;
 mod pairing;
 mod peer;
+mod pieces;
 mod pool;
 mod record;
 mod segment;
@@ -48,6 +49,7 @@ pub use pairing::{
     DeliveryStanding, Gathering, KeptSegment, MISMATCHES_MAX, Pairing, PendingSegment,
     PlacedSegment, Repeats,
 };
+pub use pieces::Pieces;
 pub use pool::PoolKind;
 pub use source::{DeclaredRandom, Entropy, FromRandomPool, Generator, KeySource, OsEntropy};
 pub use store::{DirectionStatus, KeyStore, PoolStatus};

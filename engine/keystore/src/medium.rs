@@ -1,11 +1,12 @@
 //! What the key store does to files, so that tests can cut the power.
 
-use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::fs::{FallocateFlags, OFlags, fallocate, fcntl_getfl, fcntl_setfl};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use warifu_buffers::ALIGNMENT;
 
 /// How a file is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +78,16 @@ pub trait MediumFile: Send + Sync {
     /// # Errors
     /// What the system says. Part may have been written.
     fn write_at(&self, at: u64, source: &[u8]) -> io::Result<()>;
+
+    /// As [`write_at`](Self::write_at), past the system's cache where the medium can do so and
+    /// place, length and memory are whole pages: what is written once and read much later leaves
+    /// others their place there, and is copied once less. Nobody else may use the file meanwhile.
+    ///
+    /// # Errors
+    /// What the system says. Part may have been written.
+    fn write_past_cache(&self, at: u64, source: &[u8]) -> io::Result<()> {
+        self.write_at(at, source)
+    }
 
     /// Cuts the file, or extends it with zeros.
     ///
@@ -202,6 +213,23 @@ impl MediumFile for DiskFile {
         self.file.write_all_at(source, at)
     }
 
+    fn write_past_cache(&self, at: u64, source: &[u8]) -> io::Result<()> {
+        let is_whole = at.is_multiple_of(ALIGNMENT as u64)
+            && source.len().is_multiple_of(ALIGNMENT)
+            && source.as_ptr().addr().is_multiple_of(ALIGNMENT);
+        let flags = fcntl_getfl(&self.file)?;
+        // Where a file system knows no such thing, it says so here or at the first write.
+        if !is_whole || fcntl_setfl(&self.file, flags | OFlags::DIRECT).is_err() {
+            return self.write_at(at, source);
+        }
+        let written = self.file.write_all_at(source, at);
+        fcntl_setfl(&self.file, flags)?;
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_at(at, source),
+            written => written,
+        }
+    }
+
     fn truncate(&self, length: u64) -> io::Result<()> {
         self.file.set_len(length)
     }
@@ -260,6 +288,27 @@ impl MediumFile for DiskFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_past_the_cache_is_read_back_whatever_its_shape() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Directory::new(folder.path()).open(Path::new("file"), Opening::CreateNew);
+        let file = file.unwrap();
+        let mut block = warifu_buffers::Block::zeroed(4 * ALIGNMENT);
+        for (at, byte) in block.iter_mut().enumerate() {
+            *byte = (at % 251) as u8;
+        }
+        let page = ALIGNMENT as u64;
+        let shapes = [(page, 0..3 * ALIGNMENT), (7, 0..ALIGNMENT), (page, 0..100), (page, 1..200)];
+        for (at, range) in shapes {
+            file.write_past_cache(at, &block[range.clone()]).unwrap();
+            file.write_at(0, b"head").unwrap();
+            file.sync().unwrap();
+            let mut found = vec![0; range.len()];
+            file.read_at(at, &mut found).unwrap();
+            assert_eq!(found, block[range]);
+        }
+    }
 
     #[test]
     fn erases_locks_and_notices_a_replaced_file() {

@@ -190,6 +190,21 @@ pub(crate) fn put_file(
     medium.sync_dir(folder)
 }
 
+/// Replaces a small file, and leaves it to the system when that is durable: a crash may bring back
+/// the old one, or spoil it.
+pub(crate) fn replace_file(
+    medium: &dyn Medium,
+    folder: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let part = folder.join(format!("{name}.part"));
+    let file = medium.open(&part, Opening::Create)?;
+    file.truncate(0)?;
+    file.write_at(0, bytes)?;
+    medium.rename(&part, &folder.join(name))
+}
+
 /// Reads a small file; longer ones are refused.
 pub(crate) fn get_file(medium: &dyn Medium, path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let file = medium.open(path, Opening::Existing)?;

@@ -9,17 +9,17 @@ use crate::store::{Inner, KeyStore};
 use std::sync::Arc;
 use warifu_core::{Direction, KeyRange, OpenPad, PoolId, RangeSet};
 
-/// A piece this long is worth granting although more was asked for, in bytes: every message fits.
-/// Shorter pieces wait until nothing longer is left, so this is also what a lease may strand.
+/// A piece this long is worth granting although more was asked for, in bytes: every message fits,
+/// with what asking for more takes. Shorter pieces wait until nothing longer is left.
 pub(crate) const USEFUL_BYTES: u64 = (1 << 20) + (8 << 10);
 
-/// The lowest run of `free` that holds `bytes`, or at least a useful part of them; where there is
-/// none, the longest run, cut to `bytes`.
-pub(crate) fn lowest_run(free: &RangeSet, bytes: u64) -> Option<KeyRange> {
-    let enough = bytes.clamp(1, USEFUL_BYTES);
+/// The lowest run of `free` that holds `bytes`, or at least a useful part of them, which is never
+/// more than `enough`; where there is none, the longest run, cut to `bytes`.
+pub(crate) fn lowest_run(free: &RangeSet, bytes: u64, enough: u64) -> Option<KeyRange> {
+    let useful = bytes.min(enough).clamp(1, USEFUL_BYTES);
     let run = free
         .iter()
-        .find(|run| run.len() >= enough)
+        .find(|run| run.len() >= useful)
         .or_else(|| free.iter().rev().max_by_key(|run| run.len()))?;
     Some(run.split_at(run.len().min(bytes.max(1))).0)
 }
@@ -217,7 +217,7 @@ fn grant_below(
     entry.opened()?;
     let free = entry.side(direction).free(within);
     let empty = KeyError::Empty { pool: pool.id, direction, left: free.len() };
-    let run = lowest_run(&free, bytes).ok_or(empty)?;
+    let run = lowest_run(&free, bytes, USEFUL_BYTES).ok_or(empty)?;
     entry.append(Kind::Granted, direction, run)?;
     Ok(run)
 }

@@ -244,6 +244,60 @@ fn a_segment_that_the_gateway_lost_leaves_a_hole_and_no_dead_end() {
     }
 }
 
+/// A gateway that says so again and again is not believed for ever: each leaves a file here.
+#[test]
+fn lost_segments_are_bounded_in_number() {
+    let entropy = Arc::new(Counted::default());
+    let (_, b) = pair(5000, &entropy);
+    let at_b = world::open(&b, &entropy).1.unwrap();
+    let pairing = begin(&at_b).unwrap();
+    let mut lost = 0;
+    let refused = loop {
+        let segment = pairing.draw_segment().unwrap();
+        let range = KeyRange::new(5000 + lost * 10, 10).unwrap();
+        match pairing.adopt(segment, AB, range) {
+            Ok(Adopted::Burned) => lost += 1,
+            Ok(Adopted::Added) => panic!("nothing was gathered"),
+            Err(error) => break error,
+        }
+        assert!(lost < 5000);
+    };
+    assert!(matches!(refused, KeyError::Segment { reason: SegmentRefusal::LostTooMany, .. }));
+    assert_eq!(lost, 1024);
+    assert_eq!(pairing.end(AB).unwrap(), 5000 + lost * 10);
+}
+
+#[test]
+fn a_segment_is_kept_while_another_is_added() {
+    let entropy = Arc::new(Counted::default());
+    let (a, _) = pair(5000, &entropy);
+    let kme = SimulatedKme::new(entropy.clone(), KEY_BYTES as u64, KEYS);
+    let at_a = world::open(&a, &entropy).1.unwrap();
+    let pairing = begin(&at_a).unwrap();
+    let isa = Isa::best();
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    std::thread::scope(|scope| {
+        let (pairing, kme) = (&pairing, &kme);
+        scope.spawn(move || {
+            for _ in 0..60 {
+                let keys = kme.at(End::A).fresh_keys("b", KEYS, KEY_BYTES).unwrap();
+                let mut gathering = Gathering::new(pairing.draw_segment().unwrap(), KEY_BYTES);
+                gathering.add(keys).unwrap();
+                let kept = pairing.keep(gathering, AB, source(), Repeats::LeaveOut).unwrap();
+                sender.send(kept).unwrap();
+            }
+        });
+        for (at, kept) in receiver.into_iter().enumerate() {
+            let (pending, key) = (kept.pending.unwrap(), kept.key.unwrap());
+            let on_disk = pairing.hash(pending.segment, isa, &R, &S).unwrap();
+            assert_eq!(key.hash(isa, &R, &S), on_disk);
+            pairing.publish(pending.segment, 5000 + at as u64 * BYTES).unwrap();
+        }
+    });
+    assert_eq!(pairing.end(AB).unwrap(), 5000 + 60 * BYTES);
+    assert!(pairing.pending().unwrap().is_empty());
+}
+
 #[test]
 fn a_name_counts_once_ever() {
     let entropy = Arc::new(Counted::default());

@@ -11,10 +11,13 @@ use warifu_link::hello::{
     RefusalReason, ServerHello,
 };
 use warifu_link::{
-    FRAME_HEADER_BYTES, FrameHeader, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES,
-    aligned_grant, key_bytes_needed,
+    FRAME_HEADER_BYTES, FrameHeader, Message, Op, Session, Status, TAG_BYTES, key_bytes_needed,
 };
-use warifu_pipeline::peer::{SendKey, grant_for_lease};
+use warifu_pipeline::peer::{SendKey, grant_for_hello, grant_for_lease};
+
+/// A piece so long will do for the key that is granted with a confirmation, in bytes: it is there
+/// to ask for more.
+const FIRST_LEASE_BYTES_MIN: u64 = 2 << 10;
 
 /// A connection whose other end has proved to hold the link's key.
 pub(crate) struct Greeted {
@@ -84,16 +87,11 @@ fn offer(
     if at_least > ends.a_to_b {
         return Ok(Err(RefusalReason::MarksBeyondPool));
     }
-    let bytes = HELLO_GRANT_BYTES + GRANT_STEP_BYTES - 1;
-    let granted = match keys.grant(pool, Direction::AToB, bytes, at_least) {
-        Ok(range) => aligned_grant(range),
-        Err(KeyError::Empty { .. }) => return Ok(Err(RefusalReason::NoKeyLeft)),
-        Err(error) => return Err(error.into()),
+    let (direction, place) = (Direction::AToB, (at_least, ends.a_to_b));
+    let granted = match grant_for_hello(keys, pool, direction, HELLO_GRANT_BYTES, place)? {
+        Some(granted) => granted,
+        None => return Ok(Err(RefusalReason::NoKeyLeft)),
     };
-    if granted.len() < HELLO_GRANT_BYTES {
-        return Ok(Err(RefusalReason::NoKeyLeft));
-    }
-    let (granted, _) = granted.split_at(HELLO_GRANT_BYTES);
     Ok(Ok(ServerHello { link: client.link, nonce: site.nonce()?, marks, granted, ends }))
 }
 
@@ -140,7 +138,7 @@ impl Greeting {
         session.granted(Direction::BToA, confirm.offered)?;
         let mut answers = SendKey::of(lease);
         let granted = match known {
-            Ok(()) => grant(site, pool, confirm.wanted_bytes, 0)?,
+            Ok(()) => grant(site, pool, (confirm.wanted_bytes, FIRST_LEASE_BYTES_MIN), 0)?,
             Err(_) => KeyRange::between(0, 0),
         };
         if !granted.is_empty() {
@@ -183,16 +181,17 @@ fn verdict(
     }
 }
 
-/// Grants the gateway up to `bytes` at or above `floor`; empty where nothing is left or wanted.
+/// Grants the gateway up to `bytes` at or above `floor`; empty where nothing is left or wanted. A
+/// piece that has `enough` will do.
 pub(crate) fn grant(
     site: &Site,
     pool: PoolId,
-    bytes: u64,
+    sizes: (u64, u64),
     floor: u64,
 ) -> Result<KeyRange, SiteError> {
-    let granted = match bytes {
-        0 => None,
-        _ => grant_for_lease(site.keys(), pool, Direction::AToB, bytes, (floor, u64::MAX))?,
+    let granted = match sizes {
+        (0, _) => None,
+        _ => grant_for_lease(site.keys(), pool, Direction::AToB, sizes, (floor, u64::MAX))?,
     };
     Ok(granted.unwrap_or(KeyRange::between(0, 0)))
 }

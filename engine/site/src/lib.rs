@@ -11,6 +11,7 @@
 mod conversation;
 mod desk;
 mod drafts;
+mod gatherings;
 mod greeting;
 mod limit;
 mod office;

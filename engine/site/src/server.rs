@@ -1,19 +1,18 @@
 //! The site as a whole: its parts, and how many connections it has room for.
 
-use crate::desk::pairing::GATHERING_KEPT;
 use crate::drafts::Drafts;
+use crate::gatherings::Gatherings;
 use crate::limit::HelloLimit;
 use crate::office::{Enforcement, Office};
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use warifu_backend::{ShareStore, TransportError};
 use warifu_catalog::Register;
-use warifu_core::{LinkId, SegmentId, SiteName};
+use warifu_core::{LinkId, SiteName};
 use warifu_kernels::Isa;
-use warifu_keystore::{Deliverer, Deliveries, Entropy, Gathering, KeyError, KeyStore};
+use warifu_keystore::{Deliverer, Deliveries, Entropy, KeyError, KeyStore};
 use warifu_link::hello::{HelloError, Nonce, RefusalReason};
 use warifu_link::{FrameError, MessageError};
 use warifu_pipeline::clock::{Clock, SystemClock};
@@ -101,13 +100,9 @@ pub struct Site {
     unproved: Arc<AtomicUsize>,
     numbered: AtomicU64,
     deliveries: Option<Arc<dyn Deliveries>>,
-    /// Segments of delivered key that are not whole yet.
-    gatherings: Mutex<Gatherings>,
+    gatherings: Gatherings,
     office: Option<Office>,
 }
-
-/// By link, and when each was last worked on.
-type Gatherings = HashMap<LinkId, (Gathering, Duration)>;
 
 impl Site {
     /// A site named `name`.
@@ -133,7 +128,7 @@ impl Site {
             unproved: Arc::default(),
             numbered: AtomicU64::new(0),
             deliveries: None,
-            gatherings: Mutex::default(),
+            gatherings: Gatherings::default(),
             office: None,
         }
     }
@@ -179,28 +174,9 @@ impl Site {
         self.deliveries.as_ref()?.deliverer(gateway)
     }
 
-    /// What was gathered of a segment; another one of the same link is forgotten.
-    pub(crate) fn take_gathering(&self, link: LinkId, segment: SegmentId) -> Option<Gathering> {
-        let begun = self.lock_gatherings().remove(&link);
-        begun.map(|(begun, _)| begun).filter(|begun| begun.segment() == segment)
-    }
-
-    /// Keeps what was gathered for the next request.
-    pub(crate) fn put_gathering(&self, link: LinkId, begun: Gathering) {
-        let now = self.clock.elapsed();
-        self.lock_gatherings().insert(link, (begun, now));
-    }
-
-    /// How many segments are half gathered. One that nobody asked for any more is forgotten.
-    pub(crate) fn gatherings(&self) -> usize {
-        let now = self.clock.elapsed();
-        let mut all = self.lock_gatherings();
-        all.retain(|_, (_, worked)| now.saturating_sub(*worked) < GATHERING_KEPT);
-        all.len()
-    }
-
-    fn lock_gatherings(&self) -> std::sync::MutexGuard<'_, Gatherings> {
-        self.gatherings.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Segments of delivered key that are being gathered.
+    pub(crate) const fn gatherings(&self) -> &Gatherings {
+        &self.gatherings
     }
 
     fn connections_of(&self, link: LinkId) -> Arc<AtomicUsize> {

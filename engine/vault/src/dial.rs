@@ -14,7 +14,17 @@ use warifu_pipeline::clock::Clock;
 use warifu_pipeline::peer::{Peer, PeerError, PeerSettings};
 
 /// Key leased with the handshake of a connection that may turn out not to be used, in bytes.
-const FIRST_LEASE_BYTES: u64 = 64 << 10;
+/// What is left of it holds no chunk, which a plan allows for.
+const FIRST_LEASE_BYTES: u64 = 8 << 10;
+
+/// Key leased at a time for requests to read, in bytes.
+const READ_LEASE_BYTES: u64 = 64 << 10;
+
+/// Key leased to a site with the hello, for its confirmation and the first answers, in bytes.
+const FIRST_ANSWER_BYTES: u64 = 1 << 10;
+
+/// The same of a connection for pairing, which goes on where no more can be leased.
+const FIRST_PAIR_ANSWER_BYTES: u64 = 2 << 10;
 
 /// Key leased at a time for pairing, in either direction, in bytes: what a broken connection burns.
 const PAIR_LEASE_BYTES: u64 = 8 << 10;
@@ -92,8 +102,12 @@ impl Vault {
             },
             lease_bytes: match purpose {
                 Purpose::Store => limits.lease_bytes,
-                Purpose::Read => FIRST_LEASE_BYTES,
+                Purpose::Read => READ_LEASE_BYTES,
                 Purpose::Pair => PAIR_LEASE_BYTES,
+            },
+            first_answer_bytes: match purpose {
+                Purpose::Store | Purpose::Read => FIRST_ANSWER_BYTES,
+                Purpose::Pair => FIRST_PAIR_ANSWER_BYTES,
             },
             answer_lease_bytes: match purpose {
                 Purpose::Store => RECEIPT_LEASE_BYTES,

@@ -3,7 +3,7 @@
 use crate::Vault;
 use crate::failure::Failure;
 use crate::outlook::{Genomes, PoolOutlook, fitting_need, history_s, outlook};
-use crate::policy::Ruled;
+use crate::policy::{Asked, Ruled};
 use crate::report::time;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -103,13 +103,13 @@ impl Vault {
         let rows = outlook(self.key_status()?, &objects, now, threshold);
         let pools: Vec<PoolForecast> = rows.iter().map(|row| of_pool(row, days)).collect();
         let candidates = self.candidates_unasked()?;
-        let ruled = self.ruled(&self.catalog()?.sites()?, &[], &[]);
+        let ruled = self.ruled(&self.catalog()?.sites()?, Asked::default());
         let end = breaks(&candidates, self.random_unplanned()?, &pools, (threshold, &ruled));
         let admitted: Vec<Candidate> = (candidates.iter())
             .filter(|one| !ruled.exclusions.contains(&one.site))
             .cloned()
             .collect();
-        let count = |bytes| genomes(&admitted, threshold, bytes);
+        let count = |bytes| genomes(&admitted, (threshold, ruled.zone_shares_max), bytes);
         Ok(KeyForecast {
             v: 1,
             r#type: "key-forecast",
@@ -192,6 +192,7 @@ fn breaks(
             overrides: &[],
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         plan(&request).err().map(|refusal| refusal.to_string())
     };
@@ -215,7 +216,11 @@ fn breaks(
 
 /// How many objects of so many bytes all sites together take: the largest count for which the
 /// domains' and the zones' parts make up all shares. Sites without a link count as endless.
-fn genomes(candidates: &[Candidate], threshold: Threshold, bytes: u64) -> u64 {
+fn genomes(
+    candidates: &[Candidate],
+    (threshold, zone_shares_max): (Threshold, Option<usize>),
+    bytes: u64,
+) -> u64 {
     let Ok(geometry) = Geometry::new(bytes.next_multiple_of(4096)) else { return 0 };
     let needed = |pool| fitting_need(pool, geometry, threshold).max(1);
     let takes = |one: &Candidate| match one.channel {
@@ -228,15 +233,16 @@ fn genomes(candidates: &[Candidate], threshold: Threshold, bytes: u64) -> u64 {
     let usable = candidates.iter().filter(|one| !one.draining);
     let sites: Vec<(&SiteName, &SiteName, u64)> =
         usable.map(|one| (&one.zone, &one.domain, takes(one))).collect();
-    most(&sites, threshold)
+    let spare = threshold.n() - threshold.k();
+    most(&sites, threshold, zone_shares_max.map_or(spare, |most| most.min(spare)))
 }
 
 const COUNT_MAX: u64 = 1 << 32;
 
-/// The largest T for which the sum over zones of min((n-k) T, sum over the zone's domains of
-/// min(T, what its sites take)) reaches n T.
-fn most(sites: &[(&SiteName, &SiteName, u64)], threshold: Threshold) -> u64 {
-    let (n, spare) = (threshold.n() as u64, (threshold.n() - threshold.k()) as u64);
+/// The largest T for which the sum over zones of min(z T, sum over the zone's domains of
+/// min(T, what its sites take)) reaches n T, where a zone may hold z shares of an object.
+fn most(sites: &[(&SiteName, &SiteName, u64)], threshold: Threshold, per_zone: usize) -> u64 {
+    let (n, per_zone) = (threshold.n() as u64, per_zone as u64);
     let fits = |count: u64| {
         let mut domains: BTreeMap<(&SiteName, &SiteName), u64> = BTreeMap::new();
         for (zone, domain, takes) in sites {
@@ -246,7 +252,7 @@ fn most(sites: &[(&SiteName, &SiteName, u64)], threshold: Threshold) -> u64 {
         let mut zones: BTreeMap<&SiteName, u64> = BTreeMap::new();
         for ((zone, _), takes) in domains {
             let sum = zones.entry(zone).or_default();
-            *sum = sum.saturating_add(takes).min(spare.saturating_mul(count));
+            *sum = sum.saturating_add(takes).min(per_zone.saturating_mul(count));
         }
         zones.values().sum::<u64>() >= n.saturating_mul(count)
     };
@@ -327,7 +333,7 @@ mod tests {
         let threshold: Threshold = "2/3".parse().unwrap();
         let sites = ["a", "b", "c", "d"].map(|site| candidate(site, 10 * GIB, 100 * GIB));
         let spend = |site: &str, days: u64| pool(&format!("{site}/to"), 0, 10 * GIB / days);
-        let all = Ruled { pins: Vec::new(), exclusions: Vec::new() };
+        let all = Ruled::default();
         let ends = |pools: &[PoolForecast]| breaks(&sites, GIB, pools, (threshold, &all));
         assert_eq!(ends(&[]), None);
         assert_eq!(ends(&[spend("a", 5)]), None, "three are left");
@@ -353,7 +359,7 @@ mod tests {
         let count = |takes: &[u64]| {
             let sites: Vec<_> =
                 names.iter().zip(takes).map(|(name, takes)| (name, name, *takes)).collect();
-            most(&sites, threshold)
+            most(&sites, threshold, 1)
         };
         assert_eq!(count(&[5, 5, 5]), 5);
         assert_eq!(count(&[9, 5, 5]), 5);
@@ -362,7 +368,7 @@ mod tests {
         assert_eq!(count(&[9, 9]), 0);
         // In two zones, at most one share of three in each: never.
         let two = [(&names[0], &names[0], 9), (&names[0], &names[1], 9), (&names[2], &names[2], 9)];
-        assert_eq!(most(&two, threshold), 0);
+        assert_eq!(most(&two, threshold, 1), 0);
         // Two sites of one domain take as one.
         let one = [
             (&names[0], &names[0], 4),
@@ -370,6 +376,6 @@ mod tests {
             (&names[1], &names[1], 9),
             (&names[2], &names[2], 9),
         ];
-        assert_eq!(most(&one, threshold), 8);
+        assert_eq!(most(&one, threshold, 1), 8);
     }
 }

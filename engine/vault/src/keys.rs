@@ -1,6 +1,7 @@
 //! Key: what the pools hold, how it comes in, and the proof that none was used twice.
 
 use crate::failure::{Class, Failure};
+use crate::plan::Promised;
 use crate::rates::Coming;
 use crate::{Progress, Vault, Watch};
 use serde::Serialize;
@@ -24,6 +25,9 @@ pub struct PoolRow {
     pub site: Option<String>,
     /// Bytes left.
     pub bytes_left: u64,
+    /// Of these, bytes that can't be counted on: crashes have left them in pieces that chunks may
+    /// not fit into. New backups are placed without them.
+    pub bytes_too_short: u64,
     /// Of these, bytes kept for restores of stored objects.
     pub bytes_reserved_for_restore: u64,
     /// Bytes used.
@@ -49,10 +53,11 @@ pub struct PoolRow {
 }
 
 impl PoolRow {
-    /// What is neither used nor kept for restores, in bytes.
+    /// What is neither used nor kept for restores, nor in pieces too short, in bytes.
     #[must_use]
     pub fn free_bytes(&self) -> u64 {
-        self.bytes_left.saturating_sub(self.bytes_reserved_for_restore)
+        let counted = self.bytes_left.saturating_sub(self.bytes_too_short);
+        counted.saturating_sub(self.bytes_reserved_for_restore)
     }
 }
 
@@ -166,6 +171,10 @@ impl Vault {
                     pool: name,
                     site: site.as_ref().map(ToString::to_string),
                     bytes_left: side.bytes_left,
+                    bytes_too_short: match status.kind {
+                        PoolKind::Random => side.bytes_left.saturating_sub(self.random_left()?),
+                        _ => self.too_short(&status, side.direction)?,
+                    },
                     bytes_reserved_for_restore: self.reserved(&status, side.is_holder)?,
                     bytes_consumed: side.bytes_consumed,
                     bytes_burned: side.bytes_burned,
@@ -181,6 +190,22 @@ impl Vault {
             }
         }
         Ok(rows)
+    }
+
+    /// Bytes of a link's direction that nothing planned, reserved or new can count on.
+    fn too_short(&self, status: &PoolStatus, direction: Direction) -> Result<u64, Failure> {
+        let pieces = self.leasable(status, direction, None)?;
+        let site = self.catalog.as_ref().and_then(|_| self.site_of_pool(status.pool));
+        let (bytes, frame_bytes) = match site {
+            None => (0, 0),
+            Some(site) => {
+                let Promised { key, frame_bytes } = self.promised(&site)?;
+                let to_site = direction == Direction::AToB;
+                (if to_site { key.to_site_bytes } else { key.from_site_bytes }, frame_bytes)
+            }
+        };
+        let spare_bytes = pieces.spare_bytes(bytes, frame_bytes);
+        Ok(pieces.bytes().saturating_sub(bytes).saturating_sub(spare_bytes))
     }
 
     fn reserved(&self, status: &PoolStatus, is_holder: bool) -> Result<u64, Failure> {

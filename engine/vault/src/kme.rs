@@ -101,11 +101,14 @@ impl Vault {
     /// name. `None` where none is set.
     ///
     /// # Errors
-    /// Where its certificates or its key can't be used.
+    /// Where its certificates or its key can't be used, or where the settings of a KME that may be
+    /// it are wrong.
     pub fn kme_for(&self, party: &SiteName) -> Result<Option<PeerKme>, Failure> {
         let mut all = self.config.kme.iter();
         let found = all.find_map(|(name, kme)| Some((name, kme, kme.peers.get(party.as_str())?)));
-        let Some((name, config, peer)) = found else { return Ok(None) };
+        let Some((name, config, peer)) = found else {
+            return self.config.broken_kmes().next().map_or(Ok(None), |(_, failure)| Err(failure));
+        };
         let delivery = Arc::new(self.open_kme(name, config)?);
         let settings = settings_of(name, config);
         Ok(Some(PeerKme { delivery, peer: peer.clone(), settings }))
@@ -147,6 +150,10 @@ impl Vault {
 
     /// The settings of the KME called `name`, or of the only one.
     fn kme_config(&self, name: Option<&str>) -> Result<(&str, &KmeConfig), Failure> {
+        let mut broken = self.config.broken_kmes();
+        if let Some((_, failure)) = broken.find(|(one, _)| name.is_none_or(|name| name == *one)) {
+            return Err(failure);
+        }
         let all = &self.config.kme;
         let names = || all.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         let unknown = |what: String| {
@@ -194,7 +201,11 @@ impl Vault {
 
     /// Private keys that others may read, and certificates that can't be used.
     pub(crate) fn look_at_kmes(&self) -> Vec<Finding> {
-        let mut findings = Vec::new();
+        let wrong = |(_, failure): (&str, Failure)| {
+            let what = crate::plan::error_chain(&failure);
+            finding(Severity::Problem, what, failure.advice())
+        };
+        let mut findings: Vec<Finding> = self.config.broken_kmes().map(wrong).collect();
         for (name, config) in &self.config.kme {
             let key = self.dir.join(&config.key);
             let mode = std::fs::metadata(&key).map(|file| file.mode() & 0o077);
@@ -277,6 +288,17 @@ mod tests {
 
     fn code(outcome: Result<impl Sized, Failure>) -> &'static str {
         outcome.err().unwrap().code()
+    }
+
+    #[test]
+    fn a_mistake_in_a_kmes_settings_is_told_where_they_are_needed() {
+        let (_dir, vault) = vault(&ONE.replace("https://", "http://"));
+        assert_eq!(code(vault.kme_for(&"sendai".parse().unwrap())), "config-invalid");
+        assert_eq!(code(vault.kme_config(Some("a")).map(|(name, _)| name)), "config-invalid");
+        assert_eq!(code(vault.kme_config(None).map(|(name, _)| name)), "config-invalid");
+        assert_eq!(code(vault.kme_config(Some("b")).map(|(name, _)| name)), "kme-unknown");
+        let findings = vault.look_at_kmes();
+        assert!(findings.len() == 1 && findings[0].what.contains("kme a"), "{findings:?}");
     }
 
     #[test]

@@ -182,6 +182,7 @@ pub(crate) mod tests {
             pool: name.to_owned(),
             site: name.split_once('/').map(|(site, _)| site.to_owned()),
             bytes_left,
+            bytes_too_short: 0,
             bytes_reserved_for_restore: reserved,
             bytes_consumed: 0,
             bytes_burned: 0,

@@ -4,13 +4,17 @@ use crate::Vault;
 use crate::causes::refused;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::keys::left_bytes;
+use crate::policy::Asked;
 use std::collections::BTreeMap;
 use std::fs::File;
-use warifu_catalog::Site;
-use warifu_core::plan::{Candidate, Health, Override, Plan, PlanRequest, plan_by};
-use warifu_core::{Channel, Direction, Geometry, KeyClass, LinkId, PoolId, SiteName, Threshold};
-use warifu_keystore::{PoolKind, PoolStatus};
+use warifu_catalog::{KeyBytes, Site};
+use warifu_core::plan::{
+    Candidate, Choice, Health, Override, Plan, PlanRequest, Refusal, SESSION_BYTES, plan_by,
+};
+use warifu_core::{
+    Channel, Direction, Geometry, KeyClass, KeyRange, LinkId, PoolId, SiteName, Threshold,
+};
+use warifu_keystore::{Pieces, PoolKind, PoolStatus};
 use warifu_link::hello::{PoolEnds, hello_reserve_bytes};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::peer::{Peer, PeerError, Pinged};
@@ -20,8 +24,9 @@ pub(crate) struct Wanted<'a> {
     pub(crate) threshold: Threshold,
     pub(crate) geometry: Geometry,
     pub(crate) overrides: &'a [Override],
-    pub(crate) pins: &'a [SiteName],
-    pub(crate) exclusions: &'a [SiteName],
+    pub(crate) asked: Asked<'a>,
+    /// The sites that it has by the plan of a batch: these, while they can take it.
+    pub(crate) planned_sites: &'a [SiteName],
 }
 
 /// A placement, and the connections that were made to find it.
@@ -33,6 +38,19 @@ pub(crate) struct Placed {
     /// Held until the intent stands.
     pub(crate) lock: File,
 }
+
+/// Key of a link that is spoken for.
+pub(crate) struct Promised {
+    pub(crate) key: KeyBytes,
+    /// No frame of it takes more.
+    pub(crate) frame_bytes: u64,
+}
+
+/// No capsule of an object that is shorter than a chunk is longer, in bytes.
+const CAPSULE_BYTES_MAX: u64 = 128 << 10;
+
+/// Key of a frame besides its content, with what asking for more takes, in bytes.
+const FRAME_MORE_BYTES: u64 = 8 << 10;
 
 /// A site that answered: the connection, what it calls itself, and the bytes free there.
 pub(crate) struct Reached {
@@ -61,7 +79,7 @@ impl Vault {
         let witness = self.catalog()?.witness()?;
         let sites: BTreeMap<SiteName, Site> =
             self.catalog()?.sites()?.into_iter().map(|site| (site.site.clone(), site)).collect();
-        let ruled = self.ruled(sites.values(), wanted.pins, wanted.exclusions);
+        let ruled = self.ruled(sites.values(), wanted.asked);
         let asked = sites.values().filter(|site| {
             let witness = witness.as_ref() == Some(&site.site);
             witness || !(site.drained || ruled.exclusions.contains(&site.site))
@@ -73,26 +91,26 @@ impl Vault {
         for site in sites.values() {
             candidates.push(self.candidate(site, peers.get(&site.site))?);
         }
-        let random = self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
         let request = PlanRequest {
             threshold: wanted.threshold,
             geometry: wanted.geometry,
             candidates: &candidates,
-            random_bytes: random,
+            random_bytes: self.random_unplanned()?,
             overrides: wanted.overrides,
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         // What the operator keeps out is not what is down.
         let wished = |candidate: &&Candidate| {
             !candidate.draining && !ruled.exclusions.contains(&candidate.site)
         };
         let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let found =
-            plan_by(&request, self.choice()?).map_err(|refusal| match refusal.is_of_key() {
-                true => self.short(&request, refusal),
-                false => refused(refusal, health),
-            });
+        let found = planned_or_anew(&request, wanted.planned_sites, self.choice()?);
+        let found = found.map_err(|refusal| match refusal.is_of_key() {
+            true => self.short(&request, refusal),
+            false => refused(refusal, health),
+        });
         let mut reached = BTreeMap::new();
         let mut rolled_back = None;
         for (site, peer) in peers {
@@ -188,11 +206,9 @@ impl Vault {
             candidate.health = Health::Down("it has no link yet: see `warifu key generate`".into());
             return Ok(candidate);
         };
-        (candidate.to_site_bytes, candidate.from_site_bytes) = self.budget(
-            site,
-            link.into(),
-            ends(reached.and_then(|reached| reached.as_ref().ok())),
-        )?;
+        let peer = reached.and_then(|reached| reached.as_ref().ok()).map(|reached| &reached.peer);
+        (candidate.to_site_bytes, candidate.from_site_bytes) =
+            self.budget(site, link.into(), peer)?;
         let pool = self.keys.pool_status(link.into())?;
         candidate.to_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::AToB)?;
         candidate.from_site_fill_bytes_per_day = self.fill_per_day(&pool, Direction::BToA)?;
@@ -218,32 +234,83 @@ impl Vault {
     }
 
     /// Key towards and from a site that is neither reserved for restores nor planned for running
-    /// work, in bytes, short of where the site's own key ends.
+    /// work, in bytes, short of where the site's own key ends. What a connection to it has taken
+    /// counts as far as a plan allows for that: else what fits before it is made would not then.
     pub(crate) fn budget(
         &self,
         site: &Site,
         pool: PoolId,
-        ends: Option<PoolEnds>,
+        peer: Option<&Peer>,
     ) -> Result<(u64, u64), Failure> {
-        let catalog = self.catalog()?;
         let status = self.keys.pool_status(pool)?;
-        let planned = catalog.planned(&site.site)?;
-        let reserved = self.kept_for_restores(catalog.reserved(&site.site)?);
-        let (to, from) = (
-            leasable_bytes(&status, Direction::AToB, ends),
-            leasable_bytes(&status, Direction::BToA, ends),
-        );
-        Ok((
-            to.saturating_sub(planned.to_site_bytes).saturating_sub(reserved.to_site_bytes),
-            from.saturating_sub(planned.from_site_bytes).saturating_sub(reserved.from_site_bytes),
-        ))
+        let promised = self.promised(&site.site)?;
+        let ends = peer.map(Peer::ends);
+        let taken = peer.map(Peer::taken_bytes).unwrap_or_default();
+        let spare = |direction, promised_bytes: u64, taken_bytes: u64| -> Result<u64, Failure> {
+            let pieces = self.leasable(&status, direction, ends)?;
+            let allowed_bytes = taken_bytes.min(SESSION_BYTES);
+            let rest_bytes = promised_bytes.saturating_sub(allowed_bytes);
+            let spare_bytes = pieces.spare_bytes(rest_bytes, promised.frame_bytes);
+            Ok(spare_bytes + allowed_bytes.saturating_sub(promised_bytes))
+        };
+        let to = spare(Direction::AToB, promised.key.to_site_bytes, taken.0)?;
+        Ok((to, spare(Direction::BToA, promised.key.from_site_bytes, taken.1)?))
     }
 
-    /// Bytes left in the `random` pool; 0 where there is none.
-    pub(crate) fn random_left(&self) -> Result<u64, Failure> {
+    /// What running work has planned at a site, and stored objects have reserved.
+    pub(crate) fn promised(&self, site: &SiteName) -> Result<Promised, Failure> {
+        let catalog = self.catalog()?;
+        let planned = catalog.planned(site)?;
+        let reserved = self.kept_for_restores(catalog.reserved(site)?);
+        let sum = |one: u64, other: u64| one.saturating_add(other);
+        let key = KeyBytes {
+            to_site_bytes: sum(planned.to_site_bytes, reserved.to_site_bytes),
+            from_site_bytes: sum(planned.from_site_bytes, reserved.from_site_bytes),
+        };
+        let longest = catalog.longest_chunk_bytes(site)?;
+        let frame_bytes = match longest {
+            0 => 0,
+            bytes => bytes.max(CAPSULE_BYTES_MAX) + FRAME_MORE_BYTES,
+        };
+        Ok(Promised { key, frame_bytes })
+    }
+
+    /// What of a direction of a link can be leased: hellos have their own, and what the site has
+    /// not got yet, as far as that is known, can't be used.
+    pub(crate) fn leasable(
+        &self,
+        status: &PoolStatus,
+        direction: Direction,
+        ends: Option<PoolEnds>,
+    ) -> Result<Pieces, Failure> {
+        let here = status.direction(direction).map_or(0, |side| side.bytes_total);
+        let there = ends.map_or(here, |ends| match direction {
+            Direction::AToB => ends.a_to_b,
+            Direction::BToA => ends.b_to_a,
+        });
+        let both = here.min(there);
+        let within = KeyRange::between(0, both - hello_reserve_bytes(both));
+        Ok(self.keys.pieces(status.pool, direction, within)?)
+    }
+
+    /// What of the `random` pool can be drawn; nothing where there is none.
+    pub(crate) fn drawable(&self) -> Result<Pieces, Failure> {
         let pools = self.keys.pools()?;
-        let random = pools.iter().find(|pool| pool.kind == PoolKind::Random);
-        Ok(random.map_or(0, |pool| left_bytes(pool, Direction::AToB)))
+        let Some(random) = pools.iter().find(|pool| pool.kind == PoolKind::Random) else {
+            return Ok(Pieces::default());
+        };
+        let direction = Direction::AToB;
+        // A witness grants nothing below the mark.
+        let mark = match self.catalog()?.witness()? {
+            Some(_) => self.keys.mark(random.pool, direction)?,
+            None => 0,
+        };
+        Ok(self.keys.pieces(random.pool, direction, KeyRange::between(mark, u64::MAX))?)
+    }
+
+    /// Bytes left in the `random` pool that can be counted on.
+    pub(crate) fn random_left(&self) -> Result<u64, Failure> {
+        Ok(self.drawable()?.usable_bytes())
     }
 
     /// The worst class of the `random` pool and these links' pools.
@@ -261,6 +328,20 @@ impl Vault {
         }
         Ok(class)
     }
+}
+
+/// At the sites that a batch has planned where they can take it, else wherever it can go.
+fn planned_or_anew(
+    request: &PlanRequest<'_>,
+    planned_sites: &[SiteName],
+    choice: Choice,
+) -> Result<Plan, Refusal> {
+    if !planned_sites.is_empty()
+        && let Ok(plan) = plan_by(&PlanRequest { pins: planned_sites, ..*request }, choice)
+    {
+        return Ok(plan);
+    }
+    plan_by(request, choice)
 }
 
 fn ask(dial: &mut Dial, kept: Option<Peer>) -> Result<Reached, PeerError> {
@@ -287,27 +368,6 @@ pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
         cause = source.source();
     }
     text
-}
-
-/// Where the key of a site ends that was reached.
-fn ends(reached: Option<&Reached>) -> Option<PoolEnds> {
-    reached.map(|reached| reached.peer.ends())
-}
-
-/// Bytes of a direction of a link that can be leased: hellos have their own, and what the site has
-/// not got yet, as far as that is known, can't be used.
-pub(crate) fn leasable_bytes(
-    status: &PoolStatus,
-    direction: Direction,
-    ends: Option<PoolEnds>,
-) -> u64 {
-    let here = status.direction(direction).map_or(0, |side| side.bytes_total);
-    let there = ends.map_or(here, |ends| match direction {
-        Direction::AToB => ends.a_to_b,
-        Direction::BToA => ends.b_to_a,
-    });
-    let (both, left) = (here.min(there), left_bytes(status, direction));
-    left.saturating_sub(here - both).saturating_sub(hello_reserve_bytes(both))
 }
 
 /// Ends a connection that turned out not to be needed; its key goes back.

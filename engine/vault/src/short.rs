@@ -26,7 +26,7 @@ impl Vault {
     pub(crate) fn lacks_key(&self, wanted: &Wanted<'_>) -> Result<Option<Failure>, Failure> {
         let candidates = self.candidates_unasked()?;
         let sites = self.catalog()?.sites()?;
-        let ruled = self.ruled(&sites, wanted.pins, wanted.exclusions);
+        let ruled = self.ruled(&sites, wanted.asked);
         let request = PlanRequest {
             threshold: wanted.threshold,
             geometry: wanted.geometry,
@@ -35,6 +35,7 @@ impl Vault {
             overrides: wanted.overrides,
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         let refusal = plan(&request).err().filter(Refusal::is_of_key);
         Ok(refusal.map(|refusal| self.short(&request, refusal)))

@@ -5,6 +5,7 @@ use crate::failure::{Class, Failure};
 use crate::losses::{BringBack, standing};
 use crate::outlook::{PoolOutlook, history_s, outlook};
 use crate::plan::{error_chain, hang_up};
+use crate::policy::Asked;
 use crate::{Finding, JobRow, Vault};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -228,7 +229,8 @@ impl Vault {
             sites.iter().map(|site| (site.site.as_str(), site)).collect();
         let mut candidates = Vec::new();
         let known = self.catalog()?.sites()?;
-        let ruled = self.ruled(&known, &next.pins, &next.exclusions);
+        let asked = Asked { pins: &next.pins, exclusions: &next.exclusions, ..Asked::default() };
+        let ruled = self.ruled(&known, asked);
         for site in known {
             // What it is without having been asked is what key and settings say of it.
             let mut candidate = self.candidate(&site, None)?;
@@ -275,6 +277,7 @@ impl Vault {
             overrides: &[],
             pins: &ruled.pins,
             exclusions: &ruled.exclusions,
+            zone_shares_max: ruled.zone_shares_max,
         };
         Ok(plan(&request).err().map(|refusal| refusal.to_string()))
     }

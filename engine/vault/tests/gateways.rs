@@ -147,6 +147,7 @@ impl Field {
         OsEntropy.fill(&mut nonce).unwrap();
         let settings = PeerSettings {
             first_lease_bytes: 256 << 10,
+            first_answer_bytes: 1 << 10,
             lease_bytes: 1 << 20,
             answer_lease_bytes: 256 << 10,
             patience: Duration::from_secs(60),

@@ -1,5 +1,6 @@
 //! A simulated gateway: a machine, and on it the engine's own vault in a world of dice.
 
+use crate::delivery::{Fetch, Fetched};
 use crate::dice::Dice;
 use crate::fuse::{Ended, Fuse, mortal};
 use crate::ground::{Ground, SimulatedClock};
@@ -14,8 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use warifu_backend::{Error as StoreError, ShareStore, Transport, TransportError};
 use warifu_core::SiteName;
 use warifu_keystore::medium::Opening;
+use warifu_keystore::simulated::kme::SimulatedKme;
 use warifu_keystore::simulated::{Machine, Process};
-use warifu_keystore::{Drive, Entropy, KeyError, Medium};
+use warifu_keystore::{Drive, Entropy, KeyError, KeyStore, Medium, PoolStatus};
 use warifu_pipeline::clock::Clock;
 use warifu_pipeline::driver::Driver;
 use warifu_vault::config::{CONFIG_FILE, Config, ConsentPolicy, Limits};
@@ -310,6 +312,62 @@ impl GatewayHost {
             self.machine.lose(name);
         });
         Some(Ok(()))
+    }
+
+    /// Fetches a segment for the link to `site`, in a process beside that of the vault; `None`
+    /// where that dies of it.
+    pub(crate) fn fetch(
+        &mut self,
+        site: &SiteHost,
+        kme: &SimulatedKme,
+    ) -> Option<Result<Fetched, KeyError>> {
+        let (process, fuse) = (self.machine.process(), Arc::new(Fuse::new()));
+        let dice = self.ground.dice.fork();
+        if self.ground.is_stormy() && dice.permille(250) {
+            fuse.light(dice.next() % 60);
+        }
+        let medium = MortalMedium {
+            process: process.clone(),
+            fuse: fuse.clone(),
+            ground: self.ground.clone(),
+        };
+        let entropy = Arc::new(self.ground.dice.fork());
+        let ended = mortal(|| {
+            let keys = KeyStore::open(Arc::new(medium), entropy)?;
+            let is_link = |pool: &PoolStatus| pool.peer.as_ref() == Some(site.name());
+            match keys.pools()?.iter().find(|pool| is_link(pool)) {
+                Some(pool) => Fetch { dice: &dice, site, kme }.run(&keys, pool.pool),
+                None => Ok(Fetched::Later("there is no link")),
+            }
+        });
+        self.learn_delivered();
+        fuse.kill();
+        process.kill();
+        match ended {
+            Ended::Done(outcome) => Some(outcome),
+            Ended::Killed => {
+                self.ground.fault(&format!("a fetch of {} dies", self.name));
+                match dice.permille(500) {
+                    true => self.die(Death::PowerCut),
+                    false => self.ground.count(|counters| counters.deaths += 1),
+                }
+                None
+            }
+            Ended::Panicked(text) => {
+                self.ground.violated(format!("a fetch of {} panics: {text}", self.name));
+                None
+            }
+        }
+    }
+
+    /// Lets the judge know key that deliverers brought, before anything can be sealed with it.
+    fn learn_delivered(&self) {
+        let mut judge = self.ground.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.machine.names();
+        for name in names.iter().filter(|name| name.extension().is_some_and(|end| end == "segment"))
+        {
+            judge.learn(&self.machine.content(name).unwrap_or_default());
+        }
     }
 
     /// Whether key was made for `site` that no courier has brought there yet.

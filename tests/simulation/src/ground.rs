@@ -48,6 +48,8 @@ pub struct Counters {
     pub cancelled: u64,
     /// Restores that delivered, each compared with what was stored.
     pub restored: u64,
+    /// Segments that a deliverer brought to both ends of a link.
+    pub delivered: u64,
 }
 
 impl Counters {
@@ -62,6 +64,7 @@ impl Counters {
         self.resumed += other.resumed;
         self.cancelled += other.cancelled;
         self.restored += other.restored;
+        self.delivered += other.delivered;
     }
 }
 

@@ -59,7 +59,8 @@ impl Judge {
         }
     }
 
-    /// Learns key with which a gateway will seal, from the courier's drive.
+    /// Learns key with which a gateway will seal, from the courier's drive or from its own file
+    /// before any of it is used.
     pub(crate) fn learn(&mut self, segment: &[u8]) {
         let number = |at: usize| segment.get(at..)?.first_chunk().map(|it| u64::from_le_bytes(*it));
         let link = segment.get(32..).and_then(<[u8]>::first_chunk).copied();
@@ -67,7 +68,9 @@ impl Judge {
             return;
         };
         if segment[10] == Direction::AToB.to_byte() {
-            self.keys.insert((LinkId::from_bytes(link), base), key.to_vec());
+            // What was learnt at first is whole; later some of it may be erased.
+            let known = self.keys.entry((LinkId::from_bytes(link), base));
+            let _learnt = known.or_insert_with(|| key.to_vec());
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod backups;
 mod campaign;
+mod delivery;
 mod dice;
 mod fuse;
 mod gateway;

@@ -39,6 +39,7 @@ impl Scenario {
             gateways_copied: Vec::new(),
             is_interrupted: Vec::new(),
             objects: Vec::new(),
+            feeds: Vec::new(),
             root,
             threshold,
             key_bytes: if is_large { 12 << 20 } else { 1 << 19 },
@@ -50,6 +51,7 @@ impl Scenario {
         if dice.permille(300) {
             scenario.add_gateway("g1", false)?;
         }
+        (0..scenario.gateways.len()).for_each(|gateway| scenario.feed_links(gateway));
         match scenario.ground.violation() {
             None => Ok(scenario),
             Some(what) => Err(SetupError::Broken(what)),

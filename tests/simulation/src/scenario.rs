@@ -1,5 +1,6 @@
 //! One run: a world made by a seed, and operations and faults until it ends.
 
+use crate::delivery::Feed;
 use crate::gateway::GatewayHost;
 use crate::ground::{Canary, Counters, Ground, Weather};
 use crate::network::Network;
@@ -89,6 +90,8 @@ pub struct Scenario {
     /// Gateways whose last backup failed: it may be gone on with.
     pub(crate) is_interrupted: Vec<bool>,
     pub(crate) objects: Vec<Stored>,
+    /// Links that a deliverer feeds.
+    pub(crate) feeds: Vec<Feed>,
     pub(crate) root: TempDir,
     pub(crate) threshold: Threshold,
     /// Key delivered to a link at a time, in bytes for each direction.
@@ -133,6 +136,9 @@ impl Scenario {
         }
         if dice.permille(200) {
             self.sites[dice.below(self.sites.len())].light_fuse(dice.next() % 120);
+        }
+        if !self.feeds.is_empty() && dice.permille(300) {
+            self.fetch_key(gateway);
         }
         match dice.below(100) {
             _ if self.is_interrupted[gateway] && dice.permille(500) => self.go_on(gateway),
@@ -307,6 +313,7 @@ impl Scenario {
                 }
             }
         }
+        self.expect_deliveries();
         (0..self.gateways.len()).for_each(|gateway| self.end_jobs(gateway));
     }
 

@@ -42,6 +42,7 @@ fn run(order: Order, seeds: u64) {
     assert!(counters.stored >= seeds && counters.restored >= seeds, "hardly anything was stored");
     assert!(8 * counters.resumed >= seeds, "hardly anything was gone on with");
     assert!(20 * counters.cancelled >= seeds, "hardly anything was given up");
+    assert!(counters.delivered >= seeds, "deliverers brought hardly anything");
     assert!(counters.faults >= 10 * seeds && counters.deaths >= seeds, "hardly anything happened");
 }
 

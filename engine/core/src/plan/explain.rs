@@ -28,7 +28,7 @@ pub enum Verdict {
     ShortOfKey(Vec<Shortfall>),
     /// A share lies in its domain already, at this site.
     DomainTaken(SiteName),
-    /// Its zone holds as many shares as its loss may cost.
+    /// Its zone holds as many shares as it may.
     ZoneFull {
         /// The zone.
         zone: SiteName,
@@ -103,8 +103,7 @@ fn verdict(
         return Verdict::DomainTaken(share.site.clone());
     }
     let shares = plan.shares.iter().filter(|share| share.zone == site.zone).count();
-    let most = request.threshold.n() - request.threshold.k();
-    if shares >= most && is_kept(Rule::Zone) {
+    if shares >= request.per_zone() && is_kept(Rule::Zone) {
         return Verdict::ZoneFull { zone: site.zone.clone(), shares };
     }
     Verdict::Spared

@@ -2,10 +2,11 @@
 //!
 //! [`plan`] takes what is known of every site and answers with `n` sites and their roles, or with
 //! a [`Refusal`] before anything is spent. What it never breaks, unless the operator names the
-//! rule: losing any one zone leaves `k` shares; no two shares lie in one domain; no share goes
-//! over `tls`; fewer than `k` shares lie at sites that release without consent. What it never
-//! breaks at all: key, random bytes and room cover the whole backup with
-//! the restore reserve kept, and at most `k - 1` shares go over `tls`.
+//! rule: losing any one zone leaves `k` shares, and where the operator wants fewer in one zone, no
+//! more lie there; no two shares lie in one domain; no share goes over `tls`; fewer than `k` shares
+//! lie at sites that release without consent. What it never breaks at all: key, random bytes and
+//! room cover the whole backup with the restore reserve kept, and at most `k - 1` shares go over
+//! `tls`.
 //!
 //! Among the sets that keep the rules it takes one with the fewest shares outside one-time pad
 //! links; among those one after which the longest time is left until no admissible set remains,
@@ -14,7 +15,7 @@
 //! by name. Pad roles go to links first, so that the `random` pool is hardly touched, and among
 //! these to the slowest networks; where none is known, to those with most key left.
 
-mod batch;
+mod convoy;
 mod explain;
 mod need;
 mod refusal;
@@ -23,9 +24,8 @@ mod select;
 mod tests;
 mod when;
 
-pub use batch::{BatchItem, BatchOrder, plan_batch};
 pub use explain::{Explained, Verdict, explain, fits};
-pub use need::{CAPSULE_TEXT_BYTES_MAX, need};
+pub use need::{CAPSULE_TEXT_BYTES_MAX, SESSION_BYTES, need};
 pub use refusal::{Refusal, Shortfall};
 pub use when::{HORIZON_S, LinkRate, Queue, Rates, Turn, when};
 
@@ -56,6 +56,11 @@ pub fn plan(request: &PlanRequest<'_>) -> Result<Plan, Refusal> {
 /// As [`plan`].
 pub fn plan_by(request: &PlanRequest<'_>, choice: Choice) -> Result<Plan, Refusal> {
     refusal::check_names(request)?;
+    found(request, choice).ok_or_else(|| refusal::diagnose(request))
+}
+
+/// The plan of a request whose names are in order, if there is one.
+fn found(request: &PlanRequest<'_>, choice: Choice) -> Option<Plan> {
     for relaxed in Relaxed::from_least(request.overrides) {
         let usable = ranked_by(usable(request, relaxed), choice);
         let wishes = match choice.policy {
@@ -66,11 +71,11 @@ pub fn plan_by(request: &PlanRequest<'_>, choice: Choice) -> Result<Plan, Refusa
             let chosen = select::select(&usable, request, relaxed, preference, &wishes);
             let plan = chosen.map(|sites| assign(&sites, request));
             if let Some(plan) = plan.filter(|plan| plan.random_bytes <= request.random_bytes) {
-                return Ok(plan);
+                return Some(plan);
             }
         }
     }
-    Err(refusal::diagnose(request))
+    None
 }
 
 /// By what one of several admissible sets is taken.
@@ -146,6 +151,13 @@ impl Candidate {
         let from_site =
             keyed(self.from_site_bytes, self.from_site_fill_bytes_per_day, need.from_site_bytes);
         to_site.min(from_site).min(room.unwrap_or(u64::MAX))
+    }
+
+    /// Takes off what a share costs there.
+    pub fn charge(&mut self, need: &Need) {
+        self.to_site_bytes = self.to_site_bytes.saturating_sub(need.to_site_bytes);
+        self.from_site_bytes = self.from_site_bytes.saturating_sub(need.from_site_bytes);
+        self.room_bytes = self.room_bytes.map(|room| room.saturating_sub(need.store_bytes));
     }
 
     /// Key that bounds what the site can still take; without a link nothing does.
@@ -234,6 +246,16 @@ pub struct PlanRequest<'a> {
     pub pins: &'a [SiteName],
     /// Sites that must not.
     pub exclusions: &'a [SiteName],
+    /// The most shares that one zone may hold, where that is to be fewer than the scheme bears.
+    pub zone_shares_max: Option<usize>,
+}
+
+impl PlanRequest<'_> {
+    /// The most shares that one zone may hold.
+    fn per_zone(&self) -> usize {
+        let spare = self.threshold.n() - self.threshold.k();
+        self.zone_shares_max.map_or(spare, |most| most.min(spare))
+    }
 }
 
 /// What one share costs. Totals hold their reserves.
@@ -394,7 +416,7 @@ fn overridden(sites: &[&Candidate], request: &PlanRequest<'_>) -> Vec<Override> 
     let broken = |rule| match rule {
         Rule::Zone => {
             let most = select::largest_group(sites, |site| &site.zone);
-            most > request.threshold.n() - request.threshold.k()
+            most > request.per_zone()
         }
         Rule::Domain => select::largest_group(sites, |site| &site.domain) > 1,
         Rule::Channel => sites.iter().any(|site| site.channel == Channel::Tls),

@@ -24,8 +24,9 @@ const BLIND_BYTES: u64 = 16;
 /// A kept blind block and receipt key.
 const KEEP_EXTRA_BYTES: u64 = 32;
 const MASK_BYTES: u64 = CHUNK_BYTES as u64;
-/// Handshake, pings, leases and the first unused rest of one session and direction.
-const SESSION_BYTES: u64 = 16 << 10;
+/// Key that every need allows one session in each direction, in bytes: handshake, pings, leases and
+/// what is left of them.
+pub const SESSION_BYTES: u64 = 16 << 10;
 /// One part in this many is lost where a lease ends and at lease requests.
 const LEASE_SLACK_DIVISOR: u64 = 1024;
 /// Chunks that the smallest lease for answers carries.

@@ -48,17 +48,21 @@ pub enum Refusal {
     /// A site, a pin or an exclusion stands twice in the request.
     #[error("site {0} is given twice")]
     NamedTwice(SiteName),
-    /// The loss of one zone could leave fewer than `k` shares.
+    /// The loss of one zone could leave fewer than `k` shares, or than the operator wants left.
     #[error(
-        "losing one zone could leave fewer than {k} of {n} shares: a zone may hold {} of them at \
-         most, and the usable sites lie in {}; add sites in other zones, choose a scheme with more \
-         shares to spare, or go against it by name: --override zone=REASON", n - k, counted(zones)
+        "losing one zone could leave fewer than {} of {n} shares: a zone may hold {most} of them \
+         at most, and the usable sites lie in {}; add sites in other zones, choose a scheme with \
+         more shares to spare, {}or go against it by name: --override zone=REASON",
+        n.saturating_sub(*most), counted(zones),
+        if n - k > *most { "let zones hold more (`max_per_zone` in config.toml), " } else { "" }
     )]
     ZoneLoss {
         /// Shares needed to rebuild.
         k: usize,
         /// Shares to be placed.
         n: usize,
+        /// Shares that a zone may hold.
+        most: usize,
         /// Usable sites of each zone.
         zones: Vec<(SiteName, usize)>,
     },
@@ -76,17 +80,18 @@ pub enum Refusal {
     },
     /// No set keeps both the zones' and the domains' rule.
     #[error(
-        "no {n} usable sites keep {k} shares through the loss of any zone and lie in different \
+        "no {n} usable sites keep {} shares through the loss of any zone and lie in different \
          domains: zones {}; domains {}; add sites elsewhere, or go against the rules by name: \
          --override zone=REASON --override domain=REASON",
+        n.saturating_sub(*most),
         counted(zones),
         counted(domains)
     )]
     ZoneAndDomain {
-        /// Shares needed to rebuild.
-        k: usize,
         /// Shares to be placed.
         n: usize,
+        /// Shares that a zone may hold.
+        most: usize,
         /// Usable sites of each zone.
         zones: Vec<(SiteName, usize)>,
         /// Usable sites of each domain.
@@ -309,6 +314,7 @@ fn least_random_bytes(
 /// Which rule stands in the way of sites that are all usable.
 fn broken_rule(sites: &[&Candidate], request: &PlanRequest<'_>, relaxed: Relaxed) -> Refusal {
     let (k, n) = (request.threshold.k(), request.threshold.n());
+    let most = request.per_zone();
     let owned = |groups: BTreeMap<&SiteName, usize>| {
         groups.into_iter().map(|(name, count)| (name.clone(), count)).collect()
     };
@@ -318,11 +324,11 @@ fn broken_rule(sites: &[&Candidate], request: &PlanRequest<'_>, relaxed: Relaxed
         let released = sites.iter().filter(|site| !site.enforces_consent);
         Refusal::ConsentReach { k, n, sites: released.map(|site| site.site.clone()).collect() }
     } else if fits(sites, request, Relaxed { zone: true, ..relaxed }) {
-        Refusal::ZoneLoss { k, n, zones }
+        Refusal::ZoneLoss { k, n, most, zones }
     } else if fits(sites, request, Relaxed { domain: true, ..relaxed }) {
         Refusal::DomainReach { needed: n, domains }
     } else if fits(sites, request, Relaxed { zone: true, domain: true, ..relaxed }) {
-        Refusal::ZoneAndDomain { k, n, zones, domains }
+        Refusal::ZoneAndDomain { n, most, zones, domains }
     } else {
         Refusal::TlsReach { limit: request.threshold.pads() }
     }

@@ -197,11 +197,11 @@ pub(super) fn without_consent(sites: &[&Candidate]) -> usize {
 
 /// How many shares may lie together, with these rules set aside.
 pub(super) fn limits(request: &PlanRequest<'_>, relaxed: Relaxed) -> Limits {
-    let (n, k) = (request.threshold.n() as u64, request.threshold.k() as u64);
+    let n = request.threshold.n() as u64;
     Limits {
         n,
         per_domain: if relaxed.domain { n } else { 1 },
-        per_zone: if relaxed.zone { n } else { n - k },
+        per_zone: if relaxed.zone { n } else { request.per_zone() as u64 },
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is asked and answered, in JSON: parsed from the buffer in which it came, so that key is
 //! nowhere but there and in its block.
 
+mod plain;
+
 use super::base64;
 use crate::delivery::{DeliveredKeys, KeyId};
 use serde::Deserialize;
@@ -70,16 +72,37 @@ pub(super) struct ErrorBody {
 #[derive(Deserialize)]
 struct Container<'a> {
     #[serde(borrow)]
-    keys: Vec<Entry<'a>>,
+    keys: Vec<RawEntry<'a>>,
 }
 
 #[derive(Deserialize)]
-struct Entry<'a> {
+struct RawEntry<'a> {
     #[serde(borrow, rename = "key_ID")]
     name: Cow<'a, str>,
     // Raw, since an escaped string would be unescaped into memory that nobody overwrites.
     #[serde(borrow)]
     key: &'a RawValue,
+}
+
+/// A key of a container: its name, and its text, quotes and escapes included.
+struct Entry<'a> {
+    name: Cow<'a, str>,
+    key: &'a [u8],
+}
+
+impl<'a> From<RawEntry<'a>> for Entry<'a> {
+    fn from(RawEntry { name, key }: RawEntry<'a>) -> Self {
+        Self { name, key: key.get().as_bytes() }
+    }
+}
+
+/// The keys of a container, each of `key_bytes`.
+fn entries(text: &[u8], key_bytes: usize) -> Result<Vec<Entry<'_>>, BodyError> {
+    if let Some(entries) = plain::entries(text, base64::encoded_len(key_bytes)) {
+        return Ok(entries);
+    }
+    let container: Container<'_> = read(text, "key container")?;
+    Ok(container.keys.into_iter().map(Entry::from).collect())
 }
 
 /// What is wrong with an answer.
@@ -120,8 +143,7 @@ pub(super) fn fresh_keys(
     keys_max: u64,
     key_bytes: usize,
 ) -> Result<DeliveredKeys, BodyError> {
-    let container: Container<'_> = read(text, "key container")?;
-    let entries = container.keys;
+    let entries = entries(text, key_bytes)?;
     if entries.is_empty() {
         return Err(BodyError::Empty);
     }
@@ -149,8 +171,7 @@ pub(super) fn named_keys(
     names: &[KeyId],
     key_bytes: usize,
 ) -> Result<DeliveredKeys, BodyError> {
-    let container: Container<'_> = read(text, "key container")?;
-    let entries = container.keys;
+    let entries = entries(text, key_bytes)?;
     if entries.len() != names.len() {
         let what = format!("{} keys where {} were asked for", entries.len(), names.len());
         return Err(BodyError::Content(what));
@@ -186,7 +207,7 @@ fn materials(
     for (at, entry) in entries.iter().enumerate() {
         let first = place(at) * key_bytes;
         let target = &mut material[first..first + key_bytes];
-        decode_key(entry.key.get(), target).map_err(|error| {
+        decode_key(entry.key, target).map_err(|error| {
             let name: String = entry.name.chars().take(36).collect();
             BodyError::Content(format!("key {name} {error}"))
         })?;
@@ -207,9 +228,9 @@ enum KeyError {
 }
 
 /// Decodes a key from its JSON string, quotes and escapes included, into all of `target`.
-fn decode_key(raw: &str, target: &mut [u8]) -> Result<(), KeyError> {
-    let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-    let inner = inner.ok_or(KeyError::NoText)?.as_bytes();
+fn decode_key(raw: &[u8], target: &mut [u8]) -> Result<(), KeyError> {
+    let inner = raw.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let inner = inner.ok_or(KeyError::NoText)?;
     let wanted = base64::encoded_len(target.len());
     let decode = |text: &[u8], target: &mut [u8]| match text.len() == wanted {
         true => base64::decode(text, target).map_err(|_| KeyError::NoBase64),
@@ -218,7 +239,8 @@ fn decode_key(raw: &str, target: &mut [u8]) -> Result<(), KeyError> {
             Err(KeyError::Length { found, wanted, bytes })
         }
     };
-    if !inner.contains(&b'\\') {
+    // No escape is of the alphabet.
+    if inner.len() == wanted || !inner.contains(&b'\\') {
         return decode(inner, target);
     }
     let plain = unescaped(inner)?;
@@ -303,6 +325,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_plainly_is_found_without_a_parser_and_else_left_to_it() {
+        let text = container(&[(name(2), b"second"), (name(1), b"first!")]);
+        let found = |text: &str| plain::entries(text.as_bytes(), 8).map(|found| found.len());
+        assert_eq!(found(&text), Some(2));
+        assert_eq!(found(&text.replace(':', " :\n\t").replace(',', "\r\n , ")), Some(2));
+        let turned = format!("{{\"keys\":[{{\"key\":\"c2Vjb25k\",\"key_ID\":\"{}\"}}]}}", name(2));
+        assert_eq!(found(&turned), Some(1));
+        assert_eq!(found("{\"keys\":[]}"), Some(0));
+        for other in [
+            text.replace("second", "x").replace("c2Vjb25k", "c2Vjb25kLg=="),
+            text.replace("\"keys\"", "\"x\":1,\"keys\""),
+            text.replace("}]}", "}],\"x\":1}"),
+            text.replace("}]}", ",\"key_ID_extension\":{}}]}"),
+            text.replace("c2Vjb25k", "c2Vjb25\\/"),
+            text.replace("\"key_ID\"", "\"key\""),
+            text.replace("\"key\"", "\"key_ID\""),
+            format!("{text}x"),
+            text[..text.len() - 1].to_owned(),
+            text.replace('[', "[,"),
+            text.replace("}]", "},]"),
+        ] {
+            assert_eq!(found(&other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn what_was_not_agreed_is_refused() {
         let two = container(&[(name(1), b"123456"), (name(2), b"abcdef")]);
         let twice = container(&[(name(1), b"123456"), (name(1), b"abcdef")]);
@@ -378,6 +426,28 @@ mod tests {
                 let _status = read::<Status>(text, "status").map(drop);
                 let _error = read::<ErrorBody>(text, "error").map(drop);
             }
+        }
+
+        #[test]
+        fn what_is_found_without_the_parser_is_what_the_parser_finds(
+            at in 0_usize..400, byte: u8, spaces in "[ \\n]{0,2}",
+        ) {
+            let text = container(&[(name(1), b"123456"), (name(2), b"abcdef")]);
+            let mut text = text.replace(',', &format!("{spaces},")).into_bytes();
+            let at = at % text.len();
+            text[at] = byte;
+            let decoded = |entries: &[Entry<'_>]| materials(entries, 6, |at| at).ok();
+            let Some(plain) = plain::entries(&text, 8) else { return Ok(()) };
+            let Some(material) = decoded(&plain) else { return Ok(()) };
+            let Ok(parsed) = read::<Container<'_>>(&text, "key container") else {
+                // The name holds what a text of JSON may not; it is no UUID either.
+                prop_assert!(plain.iter().any(|entry| name_of(entry).is_err()));
+                return Ok(());
+            };
+            let parsed: Vec<_> = parsed.keys.into_iter().map(Entry::from).collect();
+            prop_assert_eq!(parsed.len(), plain.len());
+            prop_assert!(parsed.iter().zip(&plain).all(|(one, other)| one.name == other.name));
+            prop_assert_eq!(&*decoded(&parsed).unwrap(), &*material);
         }
 
         #[test]

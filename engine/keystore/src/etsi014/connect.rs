@@ -12,7 +12,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -178,11 +178,17 @@ fn host(uri: &Uri) -> Option<&str> {
 pub(super) struct SecureConnector {
     config: Arc<ClientConfig>,
     version: Arc<AtomicU16>,
+    hurry: Arc<Hurry>,
 }
 
 impl SecureConnector {
     pub(super) fn new(config: Arc<ClientConfig>) -> Self {
-        Self { config, version: Arc::default() }
+        Self { config, version: Arc::default(), hurry: Arc::default() }
+    }
+
+    /// What makes the waits of all its connections end.
+    pub(super) fn hurry(&self) -> Arc<Hurry> {
+        self.hurry.clone()
     }
 
     /// Where the version of TLS is noted that the last connection has; 0 before the first.
@@ -209,10 +215,11 @@ impl Connector<()> for SecureConnector {
         let away = |error: io::Error| NotConnected::Away(error.to_string());
         let name = host(details.uri).and_then(|host| ServerName::try_from(host.to_owned()).ok());
         let name = name.ok_or_else(|| NotConnected::Away("no name of a host".to_owned()))?;
-        let stream = open(&details.addrs, until).map_err(away)?;
+        let stream = open(&details.addrs, self.hurry.sooner(until)).map_err(away)?;
         stream.set_nodelay(true).map_err(away)?;
-        let ciphertext = Vec::with_capacity(INPUT_BYTES);
-        let socket = Socket { stream, until, ciphertext, taken: 0 };
+        let ciphertext = vec![0; INPUT_BYTES];
+        let hurry = self.hurry.clone();
+        let socket = Socket { stream, until, hurry, ciphertext, taken: 0, filled: 0 };
         let tls = ClientConnection::new(self.config.clone(), name);
         let tls = tls.map_err(NotConnected::Refused)?;
         let mut transport = SecureTransport { tls, socket, buffers: WipedBuffers::new() };
@@ -270,26 +277,60 @@ fn left(until: Instant) -> io::Result<Duration> {
     }
 }
 
+/// How often a wait looks whether it is to end sooner.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How long a wait may still be from when hurry begins.
+const HURRY: Duration = Duration::from_millis(700);
+
+/// When all waits are to end, if they are to end sooner than they would.
+#[derive(Default)]
+pub(super) struct Hurry(OnceLock<Instant>);
+
+impl Hurry {
+    /// Lets all waits end soon.
+    pub(super) fn begin(&self) {
+        self.0.get_or_init(|| Instant::now() + HURRY);
+    }
+
+    /// When a wait ends that would end at `until`.
+    fn sooner(&self, until: Instant) -> Instant {
+        self.0.get().map_or(until, |end| until.min(*end))
+    }
+}
+
 /// A socket whose every wait ends at one moment, however many packets come before it.
 struct Socket {
     stream: TcpStream,
     until: Instant,
+    hurry: Arc<Hurry>,
     /// What came and was not asked for yet; it is encrypted.
     ciphertext: Vec<u8>,
     taken: usize,
+    filled: usize,
+}
+
+impl Socket {
+    /// Waits for what comes, and looks now and then whether to wait on.
+    fn arrive(&mut self) -> io::Result<usize> {
+        loop {
+            let left = left(self.hurry.sooner(self.until))?;
+            self.stream.set_read_timeout(Some(left.min(LOOK_EVERY)))?;
+            match self.stream.read(&mut self.ciphertext).map_err(timed_out) {
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                read => return read,
+            }
+        }
+    }
 }
 
 impl Read for Socket {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        if self.taken == self.ciphertext.len() {
-            self.stream.set_read_timeout(Some(left(self.until)?))?;
-            self.taken = 0;
-            self.ciphertext.resize(INPUT_BYTES, 0);
-            let read = self.stream.read(&mut self.ciphertext);
-            self.ciphertext.truncate(*read.as_ref().unwrap_or(&0));
-            read.map_err(timed_out)?;
+        if self.taken == self.filled {
+            (self.taken, self.filled) = (0, 0);
+            self.filled = self.arrive()?;
         }
-        let waiting = &self.ciphertext[self.taken..];
+        let waiting = &self.ciphertext[self.taken..self.filled];
         let len = waiting.len().min(target.len());
         target[..len].copy_from_slice(&waiting[..len]);
         self.taken += len;
@@ -360,7 +401,7 @@ impl Transport for SecureTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        let idle = self.socket.taken == self.socket.ciphertext.len();
+        let idle = self.socket.taken == self.socket.filled;
         let peeked = self.socket.stream.set_nonblocking(true).and_then(|()| {
             let peeked = self.socket.stream.peek(&mut [0]);
             self.socket.stream.set_nonblocking(false)?;

@@ -1,6 +1,8 @@
 //! One request and its answer, bounded in time and length.
 
-use super::connect::{Addresses, Credentials, CredentialsError, NotConnected, SecureConnector};
+use super::connect::{
+    Addresses, Credentials, CredentialsError, Hurry, NotConnected, SecureConnector,
+};
 use super::connect::{refusal, version_words};
 use std::io::Read;
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub(super) struct Exchange {
     agent: Agent,
     base: String,
     version: Arc<AtomicU16>,
+    hurry: Arc<Hurry>,
 }
 
 /// A URL that is none of a KME.
@@ -94,7 +97,7 @@ impl Exchange {
         connections_max: usize,
     ) -> Result<Self, CredentialsError> {
         let connector = SecureConnector::new(credentials.client_config(is_anonymous)?);
-        let version = connector.version();
+        let (version, hurry) = (connector.version(), connector.hurry());
         let config = Agent::config_builder()
             .https_only(true)
             .http_status_as_error(false)
@@ -112,12 +115,17 @@ impl Exchange {
             .timeout_connect(Some(CONNECT_MAX.min(timeout)))
             .timeout_global(Some(timeout))
             .build();
-        Ok(Self { agent: Agent::with_parts(config, connector, Addresses), base, version })
+        Ok(Self { agent: Agent::with_parts(config, connector, Addresses), base, version, hurry })
     }
 
     /// The version of TLS of the last connection.
     pub(super) fn tls_version(&self) -> Option<&'static str> {
         version_words(self.version.load(Relaxed))
+    }
+
+    /// Lets every wait end soon.
+    pub(super) fn hurry(&self) {
+        self.hurry.begin();
     }
 
     /// Asks without a body; `path` stands behind the base and is encoded.

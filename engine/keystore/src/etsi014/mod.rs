@@ -185,6 +185,10 @@ impl KeyDelivery for Kme {
         body::named_keys(&answer.body, names, key_bytes)
             .map_err(|error| self.container_error(error))
     }
+
+    fn hurry(&self) {
+        self.exchange.hurry();
+    }
 }
 
 /// Limits in bytes of those in bits; `None` where they allow nothing.

@@ -3,13 +3,19 @@
 use crate::delivery::{DeliveredKeys, KeyId};
 use crate::pool::reads_as_zeros;
 use std::collections::HashSet;
+use warifu_buffers::Block;
 use warifu_core::SegmentId;
+use warifu_kernels::{Isa, PolyHash};
+use zeroize::Zeroizing;
 
 /// Longest segment of delivered key, in bytes.
 pub const DELIVERED_SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
 /// Most keys in one segment: their names fit into one frame.
 pub const DELIVERED_KEYS_MAX: u64 = 65_535;
+
+/// Key that is written and hashed at a time, in bytes.
+pub(super) const PIECE_BYTES: usize = 1 << 20;
 
 /// Why an answer of a deliverer is thrown away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -95,6 +101,47 @@ impl Gathering {
         Ok(())
     }
 
+    /// The hash of [`Pairing::hash`](super::Pairing::hash), of key that is still in memory.
+    #[must_use]
+    pub fn hash(&self, isa: Isa, r: &[u8; 16], s: &[u8; 16]) -> [u8; 16] {
+        let mut hash = PieceHash::new(isa, r, self.bytes());
+        let Ok(()) = self.pieces(|piece| {
+            hash.add(piece);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        hash.finish(s)
+    }
+
+    /// Hands on all key in pieces of [`PIECE_BYTES`], the last one shorter: from where it was
+    /// delivered to, or put together where deliveries are cut otherwise.
+    pub(super) fn pieces<E>(&self, mut take: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut joined: Option<Block> = None;
+        let mut filled = 0;
+        for answer in &self.answers {
+            let mut rest = &*answer.material;
+            while !rest.is_empty() {
+                if filled == 0 && rest.len() >= PIECE_BYTES {
+                    let (piece, after) = rest.split_at(PIECE_BYTES);
+                    take(piece)?;
+                    rest = after;
+                    continue;
+                }
+                let piece = joined.get_or_insert_with(|| Block::zeroed(PIECE_BYTES));
+                let len = rest.len().min(PIECE_BYTES - filled);
+                piece[filled..filled + len].copy_from_slice(&rest[..len]);
+                (filled, rest) = (filled + len, &rest[len..]);
+                if filled == PIECE_BYTES {
+                    take(piece)?;
+                    filled = 0;
+                }
+            }
+        }
+        match joined.filter(|_| filled > 0) {
+            Some(piece) => take(&piece[..filled]),
+            None => Ok(()),
+        }
+    }
+
     /// All names, sorted.
     pub(super) fn sorted_names(&self) -> Vec<KeyId> {
         let mut names: Vec<KeyId> = self.names.iter().copied().collect();
@@ -109,5 +156,34 @@ impl Gathering {
         };
         self.answers.retain(is_clean);
         self.names = self.answers.iter().flat_map(|answer| answer.names.iter().copied()).collect();
+    }
+}
+
+/// A polynomial hash over GF(2^128) of a length and of the hashes of pieces.
+pub(super) struct PieceHash {
+    isa: Isa,
+    inner: PolyHash,
+    list: Zeroizing<Vec<u8>>,
+}
+
+impl PieceHash {
+    /// Of so many bytes, whose pieces are hashed under `r`.
+    pub(super) fn new(isa: Isa, r: &[u8; 16], bytes: u64) -> Self {
+        let length = u128::from(bytes).to_le_bytes();
+        // As long as it will be, so that it never grows and leaves no copy behind.
+        let pieces = usize::try_from(bytes).unwrap_or(0).div_ceil(PIECE_BYTES);
+        let mut list = Zeroizing::new(Vec::with_capacity((pieces + 1) * length.len()));
+        list.extend_from_slice(&length);
+        Self { isa, inner: PolyHash::new(isa, r), list }
+    }
+
+    /// Takes the next piece.
+    pub(super) fn add(&mut self, piece: &[u8]) {
+        self.list.extend_from_slice(&self.inner.poly(&[piece]));
+    }
+
+    /// The hash of the list under `s`.
+    pub(super) fn finish(self, s: &[u8; 16]) -> [u8; 16] {
+        PolyHash::new(self.isa, s).poly(&[&self.list])
     }
 }

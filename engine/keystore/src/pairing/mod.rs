@@ -25,16 +25,21 @@ use crate::pool::{DIRECTIONS, Pool};
 use crate::record::Kind;
 use crate::segment::{HEADER_BYTES, Header, LOST_SOURCE, Origin, Segment};
 use crate::store::{Inner, KeyStore};
+use gathering::{PIECE_BYTES, PieceHash};
 use pending::{LIST_SUFFIX, key_path, list_name};
 use std::io;
 use std::sync::{Arc, Mutex};
 use warifu_buffers::Block;
 use warifu_core::id::Incarnation;
 use warifu_core::{Direction, KeyClass, KeyRange, PoolId, SegmentId, SiteName};
-use warifu_kernels::{Isa, PolyHash};
+use warifu_kernels::Isa;
 
 const LOCK: &str = "pairing";
-const PIECE_BYTES: u64 = 1 << 20;
+
+/// Segments of a pool whose key this end has lost. Each is a file, and the other end says of how
+/// many: an end that was restored from long ago needs a few, a hostile one would never stop.
+const LOST_SEGMENTS_MAX: usize = 1024;
+
 const BLOCK_BYTES: usize = 16;
 
 /// A deliverer as this end of one link uses it.
@@ -69,10 +74,12 @@ pub trait Deliveries: Send + Sync {
 }
 
 /// What came of keeping a gathering.
-#[derive(Clone, Debug, Default)]
 pub struct KeptSegment {
     /// The pending segment; `None` where nothing of it may be kept.
     pub pending: Option<PendingSegment>,
+    /// Its key, which is durable by now, while it is still in memory: it need not be read for its
+    /// [hash](Gathering::hash).
+    pub key: Option<Gathering>,
     /// Names that had come before, and were refused with the answers that held them.
     pub names_refused: Vec<KeyId>,
 }
@@ -186,17 +193,18 @@ impl Pairing {
         }
         let is_refused = repeats == Repeats::RefuseAll && !names_refused.is_empty();
         if is_refused || gathered.bytes() == 0 {
-            return Ok(KeptSegment { pending: None, names_refused });
+            return Ok(KeptSegment { pending: None, key: None, names_refused });
         }
         let path = key_path(&pool.folder, segment);
         let failed = || KeyError::io("write", &path);
         let file = medium.open(&path, Opening::CreateNew).map_err(failed())?;
         let mut at = HEADER_BYTES as u64;
-        for answer in &gathered.answers {
-            file.write_at(at, &answer.material).map_err(failed())?;
-            at += answer.material.len() as u64;
-        }
-        file.sync().map_err(failed())?;
+        let written = gathered.pieces(|piece| {
+            let from = at;
+            at += piece.len() as u64;
+            file.write_past_cache(from, piece)
+        });
+        written.and_then(|()| file.sync()).map_err(failed())?;
         let names = gathered.answers.iter().flat_map(|answer| answer.names.iter().copied());
         let pending = PendingSegment {
             segment,
@@ -207,7 +215,7 @@ impl Pairing {
             names: names.collect(),
         };
         pending.write(medium, &pool.folder, pool.id)?;
-        Ok(KeptSegment { pending: Some(pending), names_refused })
+        Ok(KeptSegment { pending: Some(pending), key: Some(gathered), names_refused })
     }
 
     /// The pending segments, by segment.
@@ -238,17 +246,17 @@ impl Pairing {
         let path = key_path(&self.pool.folder, segment);
         let failed = || KeyError::io("read", &path);
         let file = self.pool.medium.open(&path, Opening::Existing).map_err(failed())?;
-        let mut piece = Block::zeroed(usize::try_from(PIECE_BYTES).unwrap_or(0));
-        let inner = PolyHash::new(isa, r);
-        let mut list = zeroize::Zeroizing::new(u128::from(pending.bytes()).to_le_bytes().to_vec());
+        let mut piece = Block::zeroed(PIECE_BYTES);
+        let mut hash = PieceHash::new(isa, r, pending.bytes());
         let mut done = 0;
         while done < pending.bytes() {
-            let len = usize::try_from((pending.bytes() - done).min(PIECE_BYTES)).unwrap_or(0);
+            let left = pending.bytes() - done;
+            let len = usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
             file.read_at(HEADER_BYTES as u64 + done, &mut piece[..len]).map_err(failed())?;
-            list.extend_from_slice(&inner.poly(&[&piece[..len]]));
+            hash.add(&piece[..len]);
             done += len as u64;
         }
-        Ok(PolyHash::new(isa, s).poly(&[&list]))
+        Ok(hash.finish(s))
     }
 
     /// Adds a pending segment to the pool at `base`, which must be the end of its direction.
@@ -279,7 +287,9 @@ impl Pairing {
             let id = Incarnation::from_bytes(*segment.bytes());
             entry.append_of(Kind::SegmentAdded, pending.direction, range, id)
         })?;
-        self.tidy()?;
+        pool.locked(|_| Ok(()))?; // opens it, and so gives it its name
+        // Nothing else is tidied: another one may be halfway kept.
+        self.remove_list(segment)?;
         Ok(range)
     }
 
@@ -411,6 +421,9 @@ impl Pairing {
     ) -> Result<(), KeyError> {
         let pool = &*self.pool;
         expect_direction(pool, direction, segment)?;
+        if pool.segments().iter().filter(|one| one.is_lost()).count() >= LOST_SEGMENTS_MAX {
+            return Err(self.refused(segment, SegmentRefusal::LostTooMany));
+        }
         let lost = Filling::begin(&*pool.medium, &pool.folder, segment, pool.incarnation)?;
         let added = lost.extend(range.len()).and_then(|()| {
             pool.locked(|entry| {

@@ -32,10 +32,15 @@ const SCANNED_RATIO: u64 = 256;
 /// Durably remembers `names`, sorted and each once, and answers which of them it knew before.
 pub(super) fn remember(medium: &dyn Medium, names: &[KeyId]) -> Result<Vec<KeyId>, KeyError> {
     let failed = |path: &'static str| KeyError::io("remember names in", path);
-    let root = Path::new("");
-    let made = medium.create_dir(Path::new(FOLDER)).and_then(|()| medium.sync_dir(root));
-    made.map_err(failed(FOLDER))?;
-    let lock = medium.open(Path::new(LOCK), Opening::Create).map_err(failed(LOCK))?;
+    let open = || medium.open(Path::new(LOCK), Opening::Create);
+    let lock = match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            medium.create_dir(Path::new(FOLDER)).map_err(failed(FOLDER))?;
+            open()
+        }
+        opened => opened,
+    };
+    let lock = lock.map_err(failed(LOCK))?;
     lock.lock().map_err(failed(LOCK))?;
     let known = remember_locked(medium, names);
     lock.unlock().map_err(failed(LOCK))?;
@@ -44,6 +49,10 @@ pub(super) fn remember(medium: &dyn Medium, names: &[KeyId]) -> Result<Vec<KeyId
 
 fn remember_locked(medium: &dyn Medium, names: &[KeyId]) -> Result<Vec<KeyId>, KeyError> {
     let mut runs = runs(medium)?;
+    if runs.is_empty() {
+        // Whoever made the folder may not have come to that.
+        medium.sync_dir(Path::new("")).map_err(KeyError::io("sync", FOLDER))?;
+    }
     let mut known = vec![false; names.len()];
     for run in &runs {
         run.mark_known(names, &mut known)?;

@@ -2,7 +2,7 @@
 
 use super::Pairing;
 use crate::error::KeyError;
-use crate::pool::{Pool, get_file, put_file};
+use crate::pool::{Pool, get_file, put_file, replace_file};
 use crate::store::KeyStore;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -91,7 +91,8 @@ impl KeyStore {
 }
 
 impl Pairing {
-    /// Changes what is noted of the pool's deliverer, durably.
+    /// Changes what is noted of the pool's deliverer; durably, unless all is well before and after:
+    /// a count of what arrived is nothing to wait for a disk for.
     ///
     /// # Errors
     /// I/O.
@@ -105,9 +106,15 @@ impl Pairing {
             return Ok(());
         }
         let folder = &self.pool.folder;
-        let written = serde_json::to_vec_pretty(&standing)
-            .map_err(io::Error::from)
-            .and_then(|text| put_file(&*self.pool.medium, folder, NAME, &text));
+        let is_well = standing.error.is_none() && before.error.is_none();
+        let medium = &*self.pool.medium;
+        let written =
+            serde_json::to_vec_pretty(&standing).map_err(io::Error::from).and_then(|text| {
+                match is_well {
+                    true => replace_file(medium, folder, NAME, &text),
+                    false => put_file(medium, folder, NAME, &text),
+                }
+            });
         written.map_err(KeyError::io("write", folder.join(NAME)))
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use warifu_keystore::etsi014::{AccessError, Kme};
+use warifu_keystore::etsi014::{AccessError, Kme, KmeAccess};
 use warifu_keystore::{DeliveryError, KeyDelivery, KeyId};
 
 fn word(outcome: Result<impl Sized, DeliveryError>) -> &'static str {
@@ -57,6 +57,29 @@ fn keys_come_and_go_by_name_over_one_connection() {
     let last = requests.last().map(|request| request.body.as_str());
     assert_eq!(last, Some("{\"number\":1,\"size\":256}"));
     assert_eq!(near.connections.load(Ordering::Relaxed), 1, "the connection is used again");
+}
+
+#[test]
+fn who_is_to_end_waits_no_longer_for_one_that_hangs() {
+    let lab = Lab::new();
+    let (asked, hears) = std::sync::mpsc::channel();
+    let (end, ends) = std::sync::mpsc::channel::<()>();
+    let (asked, ends) = (std::sync::Mutex::new(asked), std::sync::Mutex::new(ends));
+    let server = Server::start(&lab, move |_, _| {
+        asked.lock().unwrap().send(()).unwrap();
+        let _ended = ends.lock().unwrap().recv();
+        false
+    });
+    let access = lab.access(server.address, "sae-a");
+    let kme = Kme::open(KmeAccess { timeout: Duration::from_secs(86_400), ..access }).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| word(kme.fresh_keys("sae-b", 1, 32)));
+        hears.recv().unwrap();
+        kme.hurry();
+        assert_eq!(waiting.join().unwrap(), "lost");
+    });
+    assert_ne!(word(kme.fresh_keys("sae-b", 1, 32)), "good", "nor for what is asked later");
+    drop(end);
 }
 
 #[test]
@@ -315,7 +338,7 @@ fn who_is_not_believed_gets_nothing_and_who_is_away_may_come_back() {
 fn credentials_that_cannot_be_used_are_told_at_once() {
     let lab = Lab::new();
     let access = lab.access("127.0.0.1:1".parse().unwrap(), "sae-a");
-    let opened = |change: &dyn Fn(&mut warifu_keystore::etsi014::KmeAccess)| {
+    let opened = |change: &dyn Fn(&mut KmeAccess)| {
         let mut access = access.clone();
         change(&mut access);
         Kme::open(access).err()

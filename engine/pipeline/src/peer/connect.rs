@@ -1,6 +1,6 @@
 //! Opening a connection: public hellos, then one sealed confirmation each way.
 
-use super::leases::{AnswerKey, grant_below, grant_for_lease};
+use super::leases::{AnswerKey, grant_for_hello, grant_for_lease};
 use super::{LinkSpent, Peer, PeerError, PeerSettings, SendKey};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,13 +14,11 @@ use warifu_link::hello::{
     AnswerKind, CLIENT_HELLO_BYTES, ClientHello, HelloEcho, HelloRefusal, Marks, Nonce,
     SERVER_HELLO_BYTES, ServerHello,
 };
-use warifu_link::{Message, Op, Session, Status};
+use warifu_link::message::FAILURE_BYTES_MAX;
+use warifu_link::{Message, Op, Session, Status, key_bytes_needed};
 
 /// How long a site may take to answer a hello.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Answer key offered before the site has proved itself: enough for its confirmation.
-const FIRST_OFFER_BYTES: u64 = 4096;
 
 impl Peer {
     /// Speaks the handshake over `transport` as end A of `link`.
@@ -57,7 +55,8 @@ impl Peer {
                 error => error.into(),
             })?;
         let echo = HelloEcho::of(&client, &server);
-        let offered = first_offer(&keys, pool, echo.marks().b_to_a, echo.server_ends.b_to_a)?;
+        let place = (echo.marks().b_to_a, echo.server_ends.b_to_a);
+        let offered = first_offer(&keys, pool, settings.first_answer_bytes, place)?;
         let mut session = Session::new(isa, link, End::A, echo.session());
         session.granted(Direction::AToB, granted)?;
         session.granted(Direction::BToA, offered)?;
@@ -72,6 +71,7 @@ impl Peer {
             answer_key: AnswerKey::of(offered),
             settings,
             expected_bytes: u64::MAX,
+            expected_answer_bytes: u64::MAX,
             lease_floor: 0,
             offer_floor: 0,
             ends: echo.server_ends,
@@ -101,7 +101,8 @@ impl Peer {
         };
         let mut body = Vec::new();
         confirm.encode(&mut body);
-        self.send_request(Message::request(Op::Confirm, 0), &body, 0, FIRST_OFFER_BYTES / 2)?;
+        let answer = key_bytes_needed(FAILURE_BYTES_MAX, 0);
+        self.send_request(Message::request(Op::Confirm, 0), &body, 0, answer)?;
         let reply = self.receive_any()?;
         if reply.message.status == Status::Key {
             let known = reply.message.argument0;
@@ -152,21 +153,27 @@ fn exchange_hellos(
 
 /// Key for the site's own confirmation, above all that either end knows to be taken, and below the
 /// end of the site's key as its hello tells it: the site has not proved itself yet.
-fn first_offer(keys: &KeyStore, pool: PoolId, mark: u64, end: u64) -> Result<KeyRange, PeerError> {
-    let direction = Direction::BToA;
-    let offered = grant_below(keys, pool, direction, FIRST_OFFER_BYTES, (mark, end))?;
-    Ok(offered.ok_or(KeyError::Empty { pool, direction, left: 0 })?)
-}
-
-/// Grants the site up to `bytes` at or above a floor and below the end of its key, for its answers.
-pub(super) fn offer(
+fn first_offer(
     keys: &KeyStore,
     pool: PoolId,
     bytes: u64,
-    (floor, end): (u64, u64),
+    (mark, end): (u64, u64),
 ) -> Result<KeyRange, PeerError> {
     let direction = Direction::BToA;
-    let offered = grant_for_lease(keys, pool, direction, bytes, (floor, end))?;
+    let offered = grant_for_hello(keys, pool, direction, bytes, (mark, end))?;
+    Ok(offered.ok_or(KeyError::Empty { pool, direction, left: 0 })?)
+}
+
+/// Grants the site up to `bytes` at or above a floor and below the end of its key, for its answers,
+/// of which none is longer than `enough` allows for.
+pub(super) fn offer(
+    keys: &KeyStore,
+    pool: PoolId,
+    sizes: (u64, u64),
+    place: (u64, u64),
+) -> Result<KeyRange, PeerError> {
+    let direction = Direction::BToA;
+    let offered = grant_for_lease(keys, pool, direction, sizes, place)?;
     let left = 0;
     Ok(offered.ok_or(KeyError::Empty { pool, direction, left })?)
 }

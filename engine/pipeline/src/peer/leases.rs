@@ -5,10 +5,14 @@ use std::collections::VecDeque;
 use warifu_core::{Direction, KeyRange, PoolId, RangeSet, SealPad};
 use warifu_keystore::{KeyError, KeyStore, Lease};
 use warifu_link::hello::hello_reserve_bytes;
+use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{GRANT_STEP_BYTES, TAILS_KEPT_SEALING, aligned_grant, key_bytes_needed};
 
 /// Key kept back in a lease so that another one, or its end, can still be asked for.
 pub(crate) const CONTROL_KEY_BYTES: u64 = 512;
+
+/// Key kept back for the answer to such a request: that it is refused, or the longest release.
+const CONTROL_ANSWER_BYTES: u64 = key_bytes_needed(FAILURE_BYTES_MAX, 0);
 
 /// Ranges that a release names at most; its frame still fits into what is kept back.
 pub const RELEASED_RUNS_MAX: usize = 16;
@@ -101,7 +105,7 @@ impl SendKey {
 
 /// Grants the other end up to `bytes` at or above `floor` and below `end`, where the key ends that
 /// both have, on the grants' step and short of what is kept for hellos; `None` where nothing is
-/// left that a frame fits into.
+/// left that a frame fits into. A piece that has `enough` will do, for frames that are no longer.
 ///
 /// # Errors
 /// Where the ledger can't be written, or this end does not witness the direction.
@@ -109,34 +113,61 @@ pub fn grant_for_lease(
     keys: &KeyStore,
     pool: PoolId,
     direction: Direction,
-    bytes: u64,
+    (bytes, enough): (u64, u64),
     (floor, end): (u64, u64),
 ) -> Result<Option<KeyRange>, KeyError> {
-    let status = keys.pool_status(pool)?;
-    let total = status.direction(direction).map_or(0, |side| side.bytes_total).min(end);
-    let limit = total - hello_reserve_bytes(total);
-    grant_below(keys, pool, direction, bytes, (floor, limit))
-}
-
-/// Grants the other end up to `bytes` at or above `floor` and below `limit`, on the grants' step.
-///
-/// # Errors
-/// As [`grant_for_lease`].
-pub(super) fn grant_below(
-    keys: &KeyStore,
-    pool: PoolId,
-    direction: Direction,
-    bytes: u64,
-    (floor, limit): (u64, u64),
-) -> Result<Option<KeyRange>, KeyError> {
-    let bytes = bytes.saturating_add(GRANT_STEP_BYTES - 1);
-    let within = KeyRange::between(floor, limit);
-    let granted = match keys.grant_between(pool, direction, bytes, within) {
+    let within = KeyRange::between(floor, lease_limit(keys, pool, direction, end)?);
+    // So that the grant can begin on a step.
+    let more = GRANT_STEP_BYTES - 1;
+    let sizes = (bytes.saturating_add(more), enough.saturating_add(more));
+    let Some(run) = keys.free_run(pool, direction, sizes, within)? else { return Ok(None) };
+    let granted = match keys.grant_between(pool, direction, run.len(), run) {
         Ok(range) => aligned_grant(range),
+        // Another connection was faster.
         Err(KeyError::Empty { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     Ok(Some(granted).filter(|granted| granted.len() >= key_bytes_needed(0, 0)))
+}
+
+/// Where leases of a direction end, of which the other end has key up to `end`.
+pub(super) fn lease_limit(
+    keys: &KeyStore,
+    pool: PoolId,
+    direction: Direction,
+    end: u64,
+) -> Result<u64, KeyError> {
+    let status = keys.pool_status(pool)?;
+    let total = status.direction(direction).map_or(0, |side| side.bytes_total).min(end);
+    Ok(total - hello_reserve_bytes(total))
+}
+
+/// Grants the other end `bytes` for a hello, a multiple of the grants' step, at or above `floor`
+/// and below `end`; `None` where they are not to be had. They come from a step on wherever that is
+/// free, and no more than they: what lies between hellos is above the marks, and hardly ever lent.
+///
+/// # Errors
+/// As [`grant_for_lease`].
+pub fn grant_for_hello(
+    keys: &KeyStore,
+    pool: PoolId,
+    direction: Direction,
+    bytes: u64,
+    (floor, end): (u64, u64),
+) -> Result<Option<KeyRange>, KeyError> {
+    let Some(step) = floor.checked_next_multiple_of(GRANT_STEP_BYTES) else { return Ok(None) };
+    for more in [0, GRANT_STEP_BYTES - 1] {
+        let within = KeyRange::between(step, end);
+        let granted = match keys.grant_between(pool, direction, bytes + more, within) {
+            Ok(range) => aligned_grant(range),
+            Err(KeyError::Empty { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if granted.len() >= bytes {
+            return Ok(Some(granted.split_at(bytes).0));
+        }
+    }
+    Ok(None)
 }
 
 /// What the site may still answer with: its leases, and what answers on their way may take.
@@ -158,12 +189,22 @@ impl AnswerKey {
         self.promised_bytes += bytes;
     }
 
-    /// Whether an answer of `bytes` more is sure to fit, whatever the site leaves unused at the
-    /// ends of its leases.
+    /// Whether an answer of `bytes` more is sure to fit, wherever the site takes what it has
+    /// promised already: it can't as soon as every lease has less left, and not before.
     pub(super) fn covers(&self, bytes: u64) -> bool {
-        let held: u64 = self.runs.iter().map(KeyRange::len).sum();
-        let skipped = self.runs.len().saturating_sub(1) as u64 * bytes;
-        held >= self.promised_bytes + bytes + skipped + CONTROL_KEY_BYTES
+        let needed = bytes + CONTROL_ANSWER_BYTES;
+        // The site forgets such tails of older leases.
+        let needed = match self.runs.len() > TAILS_KEPT_SEALING {
+            true => needed.max(TAIL_BYTES),
+            false => needed,
+        };
+        let sure: u64 = self.runs.iter().map(|run| run.len().saturating_sub(needed - 1)).sum();
+        sure > self.promised_bytes
+    }
+
+    /// Bytes that answers on their way may take.
+    pub(super) const fn promised(&self) -> u64 {
+        self.promised_bytes
     }
 
     /// Bytes that no answer on its way may take.
@@ -180,8 +221,53 @@ impl AnswerKey {
                 *run = KeyRange::between(range.end(), run.end());
             }
         }
-        while self.runs.len() > 2 && self.runs.front().is_some_and(|run| run.len() < (2 << 20)) {
-            self.runs.pop_front();
+        // No answer fits into what is shorter.
+        self.runs.retain(|run| run.len() >= key_bytes_needed(0, 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What is sure to fit does, wherever the site puts what it answers, and however much less
+        /// than was promised that takes.
+        #[test]
+        fn an_answer_that_is_covered_always_finds_room(
+            lengths in prop::collection::vec(600_u64..3000, 1..12),
+            asks in prop::collection::vec(
+                (97_u64..1500, any::<prop::sample::Index>(), 0..4_u8),
+                1..60,
+            ),
+        ) {
+            let mut start = 0;
+            let mut site: Vec<KeyRange> = Vec::new();
+            for length in lengths {
+                site.push(KeyRange::between(start, start + length));
+                start += length + 700;
+            }
+            let mut known = AnswerKey::of(site[0]);
+            site[1..].iter().for_each(|run| known.push(*run));
+            let mut on_their_way = VecDeque::new();
+            for (bytes, place, arrivals) in asks {
+                if known.covers(bytes) {
+                    known.promise(bytes);
+                    let roomy: Vec<usize> =
+                        (0..site.len()).filter(|at| site[*at].len() >= bytes).collect();
+                    prop_assert!(!roomy.is_empty(), "{bytes} have no room in {site:?}");
+                    let at = *place.get(&roomy);
+                    let (used, rest) = site[at].split_at(bytes);
+                    site[at] = rest;
+                    on_their_way.push_back((used, bytes));
+                }
+                for _ in 0..arrivals {
+                    on_their_way.pop_front().iter().for_each(|(used, bytes)| {
+                        known.used(used, *bytes);
+                    });
+                }
+            }
         }
     }
 }

@@ -12,12 +12,12 @@ mod requests;
 
 pub use consent::{Bound, TELL_HELD};
 pub use error::PeerError;
-pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_lease};
+pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_hello, grant_for_lease};
 pub use pairing::Withdrawal;
 pub use requests::Pinged;
 
 use crate::backup::weave::CONTENT_OFFSET;
-use leases::{AnswerKey, CONTROL_KEY_BYTES};
+use leases::{AnswerKey, CONTROL_KEY_BYTES, lease_limit};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ use warifu_link::body::{Grant, RANGE_BYTES, Release, decode_failure_text};
 use warifu_link::hello::PoolEnds;
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{
-    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES, aligned_grant,
+    FRAME_HEADER_BYTES, GRANT_STEP_BYTES, Message, Op, Session, Status, TAG_BYTES,
     key_bytes_needed, key_bytes_of,
 };
 
@@ -52,6 +52,9 @@ pub struct PeerSettings {
     pub first_lease_bytes: u64,
     /// Key leased for sending at a time, in bytes.
     pub lease_bytes: u64,
+    /// Key leased to the site with the hello, for its first answers, in bytes: a multiple of 512.
+    /// It lies above both ends' marks, so a link that is full has room for few.
+    pub first_answer_bytes: u64,
     /// Key leased to the site for its answers at a time, in bytes.
     pub answer_lease_bytes: u64,
     /// How long to wait for one answer.
@@ -132,6 +135,8 @@ pub struct Peer {
     settings: PeerSettings,
     /// Key that will be used for sending, in bytes, as far as is known.
     expected_bytes: u64,
+    /// Key that the site will use for its answers, in bytes, as far as is known.
+    expected_answer_bytes: u64,
     /// The lowest position that a lease for sending may have.
     lease_floor: u64,
     /// The lowest position that a lease for answers may have.
@@ -162,10 +167,27 @@ impl Peer {
         self.ends
     }
 
+    /// Key that this connection has used and what it holds, in bytes: for sending, and for answers.
+    #[must_use]
+    pub fn taken_bytes(&self) -> (u64, u64) {
+        let answers = self.answer_key.left() + self.answer_key.promised();
+        (self.spent.sent_key_bytes + self.send_key.left(), self.answered_key_bytes() + answers)
+    }
+
     /// No more than about `bytes` of key will be needed for sending over this connection: nothing
     /// is leased beyond that only to be given back.
     pub fn expect_to_send(&mut self, bytes: u64) {
         self.expected_bytes = self.spent.sent_key_bytes.saturating_add(bytes);
+    }
+
+    /// The same of the site's answers. What a connection gives back lies below the mark, and the
+    /// next hello above it: so what was leased in vain becomes a piece of its own.
+    pub fn expect_answers(&mut self, bytes: u64) {
+        self.expected_answer_bytes = self.answered_key_bytes().saturating_add(bytes);
+    }
+
+    const fn answered_key_bytes(&self) -> u64 {
+        self.spent.key_bytes - self.spent.sent_key_bytes
     }
 
     /// Counts what is spent from nothing again, since another object goes over this connection
@@ -173,6 +195,7 @@ impl Peer {
     pub fn count_anew(&mut self) {
         self.spent = LinkSpent::default();
         self.expected_bytes = self.settings.first_lease_bytes;
+        self.expected_answer_bytes = self.settings.first_answer_bytes;
     }
 
     /// Whether nothing is on its way and nothing went wrong: another object may go over it.
@@ -344,12 +367,13 @@ impl Peer {
         let offered = match may_answer {
             true => KeyRange::between(0, 0),
             false => {
+                let coming = self.answered_key_bytes() + self.answer_key.promised();
+                let left = self.expected_answer_bytes.saturating_sub(coming);
                 let bytes = whole_multiple(self.settings.answer_lease_bytes, answer);
-                let bytes = bytes + 2 * CONTROL_KEY_BYTES;
-                {
-                    let within = (self.offer_floor, self.ends.b_to_a);
-                    connect::offer(&self.keys, self.pool, bytes, within)?
-                }
+                let sizes = [bytes.min(left.max(answer)), answer];
+                let [bytes, enough] = sizes.map(|bytes| bytes + 2 * CONTROL_KEY_BYTES);
+                let place = (self.offer_floor, self.ends.b_to_a);
+                connect::offer(&self.keys, self.pool, (bytes, enough), place)?
             }
         };
         if !offered.is_empty() {
@@ -358,7 +382,7 @@ impl Peer {
         }
         let mut body = Vec::new();
         Grant { range: offered }.encode(&mut body);
-        let (argument0, argument1) = self.lowest_free(wanted)?;
+        let (argument0, argument1) = self.lowest_free(wanted, send)?;
         let message = Message { argument0, argument1, ..Message::request(Op::Lease, 0) };
         let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
         self.send_request(message, &body, 0, answer_bytes)?;
@@ -390,13 +414,17 @@ impl Peer {
     }
 
     /// How much of `wanted` to ask for, and from which position on: what lies free at this end in
-    /// one run. The site does not know what this end's crashes have burned.
-    fn lowest_free(&self, wanted: u64) -> Result<(u64, u64), PeerError> {
+    /// one run, for frames of `send` bytes at most. The site does not know what this end's crashes
+    /// have burned.
+    fn lowest_free(&self, wanted: u64, send: u64) -> Result<(u64, u64), PeerError> {
         let (direction, floor) = (Direction::AToB, self.lease_floor);
-        let bytes = wanted.saturating_add(2 * GRANT_STEP_BYTES);
+        let sizes = [wanted, send.saturating_add(CONTROL_KEY_BYTES)];
+        let [bytes, enough] = sizes.map(|bytes| bytes.saturating_add(2 * GRANT_STEP_BYTES));
+        let limit = lease_limit(&self.keys, self.pool, direction, self.ends.a_to_b)?;
+        let within = KeyRange::between(floor, limit);
         let run = match wanted {
             0 => None,
-            _ => self.keys.acceptable(self.pool, direction, bytes, floor)?.map(aligned_grant),
+            _ => self.keys.free_run(self.pool, direction, (bytes, enough), within)?,
         };
         // The site adds a step less one byte, so that its grant can begin on one.
         let fits = run.map_or(0, |run| run.len().saturating_sub(GRANT_STEP_BYTES - 1));

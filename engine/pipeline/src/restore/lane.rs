@@ -114,6 +114,9 @@ pub trait ReadLane: Send {
 /// How often a connection may break before its share is set aside.
 const LOSSES_MAX: u32 = 4;
 
+/// Key that reading a chunk takes in either direction besides its bytes, leases included.
+const READ_KEY_BYTES: u64 = 136;
+
 /// Reads a share from a site daemon.
 pub struct RemoteReadLane {
     site: SiteName,
@@ -125,14 +128,33 @@ pub struct RemoteReadLane {
     losses: u32,
     /// Spent over connections that broke.
     key_before_bytes: u64,
+    /// Key for requests, and for their answers, that will be needed at most.
+    needed_bytes: (u64, u64),
 }
 
 impl RemoteReadLane {
-    /// A lane that connects by `dial` when it is first asked.
+    /// A lane that connects by `dial` when it is first asked, and is asked for at most so many
+    /// chunks of so many bytes together.
     #[must_use]
-    pub fn new(site: SiteName, address: ShareAddress, expected: Expected, dial: Dial) -> Self {
-        let asked = VecDeque::new();
-        Self { site, address, expected, dial, peer: None, asked, losses: 0, key_before_bytes: 0 }
+    pub fn new(
+        site: SiteName,
+        address: ShareAddress,
+        expected: Expected,
+        dial: Dial,
+        (chunks, bytes): (u64, u64),
+    ) -> Self {
+        let frames_bytes = chunks.saturating_mul(READ_KEY_BYTES);
+        Self {
+            site,
+            address,
+            expected,
+            dial,
+            peer: None,
+            asked: VecDeque::new(),
+            losses: 0,
+            key_before_bytes: 0,
+            needed_bytes: (frames_bytes, bytes.saturating_add(frames_bytes)),
+        }
     }
 
     /// Reads over a connection that is there already, if one is.
@@ -146,6 +168,8 @@ impl RemoteReadLane {
     /// Connects and asks for all that is not answered yet.
     fn connect(&mut self) -> Result<(), ReadError> {
         let mut peer = (self.dial)()?;
+        peer.expect_to_send(self.needed_bytes.0);
+        peer.expect_answers(self.needed_bytes.1);
         for (index, bytes) in &self.asked {
             peer.read(self.address, slot(*index), *bytes)?;
         }

@@ -82,7 +82,8 @@ impl Desk {
                 Err(error) => return Err(error.into()),
             }
         }
-        let granted = grant(&self.site, pool, message.argument0, message.argument1)?;
+        let wanted = (message.argument0, u64::MAX);
+        let granted = grant(&self.site, pool, wanted, message.argument1)?;
         if !granted.is_empty() {
             self.greeted.session.granted(Direction::AToB, granted)?;
             self.greeted.incoming.extend(granted)?;

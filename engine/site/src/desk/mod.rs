@@ -2,7 +2,7 @@
 
 mod keeping;
 mod keys;
-pub(crate) mod pairing;
+mod pairing;
 mod persons;
 mod present;
 mod releasing;

@@ -1,12 +1,16 @@
 //! Requests about key that a deliverer gives to both ends: get it, compare it, add it.
 
 use super::{Answer, Declined, Desk};
+use crate::gatherings::Begun;
 use crate::greeting::Opened;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use warifu_core::{PoolId, SegmentId, SiteName};
+use warifu_keystore::fetch::{FetchEnd, FetchManner, FetchReport, Fetcher, SystemPacing};
 use warifu_keystore::{
-    Adopted, DELIVERED_SEGMENT_BYTES_MAX, Deliverer, DeliveryError, Gathering, KeyError, KeyId,
-    Pairing, PendingSegment, Repeats, SegmentRefusal,
+    Adopted, DELIVERED_SEGMENT_BYTES_MAX, Deliverer, DeliveryError, KeyError, KeyId, Pairing,
+    PendingSegment, Repeats, SegmentRefusal,
 };
 use warifu_link::body::{Adopt, Compared, Offer, Offered, OfferedState};
 use warifu_link::{Message, Status};
@@ -15,17 +19,8 @@ use warifu_pipeline::peer::Withdrawal;
 /// How long one offer may keep its connection waiting; the gateway makes it again.
 const OFFER_PATIENCE: Duration = Duration::from_secs(8);
 
-/// Key asked for at a time, in bytes, whatever more the deliverer would give.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
-
 /// How often keys are asked for whose answer was lost: some deliverers give them again.
-const LOST_ANSWERS_MAX: u32 = 3;
-
-/// Links of which a segment may be half gathered at a time.
-const GATHERINGS_MAX: usize = 8;
-
-/// How long one is kept whose gateway does not come back: it takes memory, and another's place.
-pub(crate) const GATHERING_KEPT: Duration = Duration::from_secs(900);
+const LOST_ANSWERS_MAX: u64 = 3;
 
 /// How gathering went on.
 enum Progress {
@@ -64,95 +59,92 @@ impl Desk {
                 }
             };
         }
-        let mut gathering = self.gathering(segment, &offer)?;
-        match self.gather(&deliverer, &mut gathering, &names) {
+        let key_bytes = usize::try_from(offer.key_bytes).unwrap_or(0);
+        let now = self.site.clock().elapsed();
+        let taken = self.site.gatherings().take(self.greeted.link, (segment, key_bytes), now);
+        let crowded = |_| Declined::new(Status::Limit, "too many links gather key at once");
+        let (place, mut begun) = taken.map_err(crowded)?;
+        if begun.key_bytes() != key_bytes {
+            return Err(Declined::new(Status::BadRequest, "the segment was offered otherwise"));
+        }
+        match self.gather(&deliverer, &mut begun, &names) {
             Progress::Whole => {}
             Progress::NotYet(why) => {
-                (offered.state, offered.keys) = (OfferedState::NotYet, gathering.keys());
+                (offered.state, offered.keys) = (OfferedState::NotYet, begun.keys());
                 offered.why = why;
-                self.site.put_gathering(self.greeted.link, gathering);
+                place.rest(begun, self.site.clock().elapsed());
                 return Ok(answer(&offered));
             }
             Progress::Refused(why) => {
-                self.site.put_gathering(self.greeted.link, gathering);
+                place.rest(begun, self.site.clock().elapsed());
                 self.note(&pairing, &why)?;
                 return Err(Declined::new(Status::Refused, why));
             }
             Progress::Hopeless(why) => return Err(self.give_up(&pairing, why)?),
         }
         let origin = (offer.class.max(deliverer.class), deliverer.source());
-        let kept =
-            pairing.keep(gathering, offer.direction, origin, Repeats::RefuseAll).map_err(key)?;
-        if kept.pending.is_none() {
+        let whole = begun.into_whole();
+        let kept = pairing.keep(whole, offer.direction, origin, Repeats::RefuseAll).map_err(key)?;
+        let Some(gathering) = kept.key else {
             let count = kept.names_refused.len() as u64;
             let why = format!("{}: {count} of the keys came before", deliverer.source());
             tracing::error!(alarm = "kme-repeats-key", source = deliverer.source(), count);
             pairing.note(|standing| standing.names_refused += count).map_err(key)?;
             return Err(self.give_up(&pairing, why)?);
-        }
+        };
+        // Comparing comes next, and need not read it.
+        place.rest(Begun::whole(gathering), self.site.clock().elapsed());
         Ok(answer(&offered))
     }
 
     /// Asks the deliverer for what is missing, for a bounded time.
-    fn gather(
-        &self,
-        deliverer: &Deliverer,
-        gathering: &mut Gathering,
-        names: &[KeyId],
-    ) -> Progress {
-        let (delivery, peer) = (&deliverer.delivery, &deliverer.peer);
+    fn gather(&self, deliverer: &Deliverer, begun: &mut Begun, names: &[KeyId]) -> Progress {
         let until = self.site.clock().elapsed() + OFFER_PATIENCE;
-        let key_bytes = gathering.key_bytes();
-        let limits = match delivery.limits(peer) {
-            Ok(limits) => limits,
-            Err(error @ DeliveryError::Refused { .. }) => return Progress::Refused(told(&error)),
-            Err(error) => return Progress::NotYet(told(&error)),
-        };
-        let most = (ANSWER_BYTES_MAX / key_bytes as u64).max(1);
-        let most = limits.keys_per_request_max.clamp(1, most);
-        let most = usize::try_from(most).unwrap_or(1);
-        let mut lost = 0;
+        let key_bytes = begun.key_bytes();
+        // The gateway is told at once where there is nothing, and asks again.
+        let manner = FetchManner { patience: Duration::ZERO, ..deliverer.manner.clone() };
+        let fetcher = Fetcher::new(&*deliverer.delivery, &deliverer.peer, manner, &SystemPacing);
         loop {
-            let done = usize::try_from(gathering.keys()).unwrap_or(names.len());
-            let Some(next) = names.get(done..).and_then(|rest| rest.chunks(most).next()) else {
+            let missing = begun.missing(names.len());
+            if missing.is_empty() {
                 return Progress::Whole;
-            };
-            if self.site.clock().elapsed() >= until {
-                return Progress::NotYet("it takes longer than one request may".to_owned());
             }
-            match delivery.named_keys(peer, next, key_bytes) {
-                Ok(keys) if keys.names != next => {
-                    return Progress::Hopeless(format!(
-                        "{} answers with other keys than were asked for",
-                        deliverer.source()
-                    ));
+            let first = missing.start;
+            let (is_late, mut refused) = (AtomicBool::new(false), None);
+            let ended = fetcher.named(&names[missing], key_bytes, &is_late, &mut |at, keys| {
+                if self.site.clock().elapsed() >= until {
+                    // No more is asked for; what is under way is taken.
+                    is_late.store(true, Relaxed);
                 }
-                Ok(keys) => {
-                    if let Err(refusal) = gathering.add(keys) {
-                        let source = deliverer.source();
-                        return Progress::Hopeless(format!("an answer of {source}: {refusal}"));
-                    }
+                let place = first + at;
+                let is_asked = names.get(place..place + keys.names.len()) == Some(&keys.names);
+                let added = match is_asked {
+                    true => begun.add(place, keys).map_err(|refusal| refusal.to_string()),
+                    false => Err("it has other keys than were asked for".to_owned()),
+                };
+                refused = added.err();
+                if refused.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            if let Some(why) = refused {
+                return Progress::Hopeless(format!("an answer of {}: {why}", deliverer.source()));
+            }
+            match ended {
+                Ok(FetchReport { end: FetchEnd::Done, .. }) => {}
+                Ok(FetchReport { end: FetchEnd::Stopped, .. }) => {
+                    return Progress::NotYet("it takes longer than one request may".to_owned());
                 }
-                Err(error @ DeliveryError::NotNow { .. }) => return Progress::NotYet(told(&error)),
+                Ok(FetchReport { end: FetchEnd::Dry { why }, lost, .. }) => {
+                    begun.lost += lost;
+                    return match begun.lost < LOST_ANSWERS_MAX {
+                        true => Progress::NotYet(why),
+                        false => Progress::Hopeless(why),
+                    };
+                }
                 Err(error @ DeliveryError::Refused { .. }) => {
-                    return Progress::Refused(told(&error));
+                    return Progress::Refused(error.to_string());
                 }
-                Err(DeliveryError::Lost { .. }) if lost + 1 < LOST_ANSWERS_MAX => lost += 1,
-                Err(error) => return Progress::Hopeless(told(&error)),
+                Err(error) => return Progress::Hopeless(error.to_string()),
             }
-        }
-    }
-
-    /// What was gathered of a segment so far.
-    fn gathering(&self, segment: SegmentId, offer: &Offer) -> Result<Gathering, Declined> {
-        let key_bytes = usize::try_from(offer.key_bytes).unwrap_or(0);
-        match self.site.take_gathering(self.greeted.link, segment) {
-            Some(begun) if begun.key_bytes() == key_bytes => Ok(begun),
-            Some(_) => Err(Declined::new(Status::BadRequest, "the segment was offered otherwise")),
-            None if self.site.gatherings() >= GATHERINGS_MAX => {
-                Err(Declined::new(Status::Limit, "too many links gather key at once"))
-            }
-            None => Ok(Gathering::new(segment, key_bytes)),
         }
     }
 
@@ -167,7 +159,13 @@ impl Desk {
         let [r, s] = blocks else {
             return Err(Declined::new(Status::BadRequest, "a hash takes 32 bytes of key"));
         };
-        let hash = pairing.hash(segment, self.site.isa(), r, s).map_err(key)?;
+        let isa = self.site.isa();
+        let in_memory = self.site.gatherings().remove(self.greeted.link, segment);
+        let in_memory = in_memory.filter(|begun| begun.keys() == pending.names.len() as u64);
+        let hash = match in_memory {
+            Some(begun) => begun.into_whole().hash(isa, r, s),
+            None => pairing.hash(segment, isa, r, s).map_err(key)?,
+        };
         let end = pairing.end(pending.direction).map_err(key)?;
         let mut body = Vec::new();
         Compared { hash, end }.encode(&mut body);
@@ -205,7 +203,7 @@ impl Desk {
         let why = Withdrawal::from_number(message.argument0);
         let why = why.ok_or_else(|| Declined::new(Status::BadRequest, "no reason is given"))?;
         let (pairing, segment) = (self.pairing()?, segment_of(message));
-        drop(self.site.take_gathering(self.greeted.link, segment));
+        drop(self.site.gatherings().remove(self.greeted.link, segment));
         let is_known = only_pending(&pairing, segment)?.is_some();
         match pairing.discard(segment) {
             // A gateway restored from before it added the segment. It holds those positions for
@@ -284,8 +282,4 @@ fn key(error: KeyError) -> Declined {
         _ => Status::Key,
     };
     Declined::new(status, error.to_string())
-}
-
-fn told(error: &DeliveryError) -> String {
-    error.to_string()
 }

@@ -85,6 +85,8 @@ impl Job<'_> {
                     let done_bytes = self.standing.done_bytes();
                     let sent = share.need.to_site_bytes - share.need.reserve_to_site_bytes;
                     peer.expect_to_send(sent.saturating_sub(done_bytes));
+                    let need = share.need;
+                    peer.expect_answers(need.from_site_bytes - need.reserve_from_site_bytes);
                     let patience = Duration::from_secs(self.vault.config.limits.patience_seconds);
                     let patience = Patience::For(patience);
                     let dial = self.vault.dialer(site, Purpose::Store, patience)?;

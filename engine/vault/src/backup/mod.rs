@@ -16,6 +16,7 @@ use crate::jobs::running;
 use crate::journal::{Header, SharePlace, Standing};
 use crate::memory::expect_room_for_hashes;
 use crate::plan::{Placed, Wanted, hang_up};
+use crate::policy::Asked;
 use crate::report::{ObjectReport, ShareReport, overridden};
 use crate::{Vault, Watch};
 use job::Job;
@@ -221,7 +222,9 @@ impl Vault {
         (watch, started): (Watch<'_>, Duration),
         carried: &mut Carried<'_>,
     ) -> Result<ObjectReport, Failure> {
-        let placed = self.place_source(request, &mut source, &mut carried.peers, watch.stop)?;
+        let planned = carried.planned_sites;
+        let placed =
+            self.place_source(request, (&mut source, planned), &mut carried.peers, watch.stop)?;
         let (job, peers, planning) = self.begin(request, &source, placed, carried)?;
         let journal = match &job.header.source {
             Some(_) => self.journals().create(&job.header).map(Some),
@@ -292,7 +295,8 @@ impl Vault {
         self.expect_not_own(request)?;
         let never = AtomicBool::new(false);
         let mut source = source::open(request, &never)?;
-        let placed = self.place_source(request, &mut source, &mut BTreeMap::new(), &never)?;
+        let placed =
+            self.place_source(request, (&mut source, &[]), &mut BTreeMap::new(), &never)?;
         let geometry = source.layout.geometry();
         drop(placed.lock);
         placed.peers.into_values().for_each(hang_up);
@@ -308,17 +312,18 @@ impl Vault {
     }
 
     /// Plans for a source as long as it may get. Where that is too much and the source is a file to
-    /// be compressed, it is read once to count what it takes.
+    /// be compressed, it is read once to count what it takes. It goes to the planned sites where
+    /// these still can take it.
     fn place_source(
         &self,
         request: &BackupRequest,
-        source: &mut OpenSource<'_>,
+        (source, planned_sites): (&mut OpenSource<'_>, &[SiteName]),
         peers: &mut BTreeMap<SiteName, Peer>,
         stop: &AtomicBool,
     ) -> Result<Placed, Failure> {
         let mut place = |geometry| {
             expect_room_for_hashes(self.config.limits.memory_bytes, request.threshold, geometry)?;
-            self.place(&wanted(request, geometry), peers)
+            self.place(&Wanted { planned_sites, ..wanted(request, geometry) }, peers)
         };
         match place(source.layout.geometry()) {
             Err(failure) if is_short(&failure) && source.count(stop)? => {
@@ -462,8 +467,8 @@ fn wanted(request: &BackupRequest, geometry: Geometry) -> Wanted<'_> {
         threshold: request.threshold,
         geometry,
         overrides: &request.overrides,
-        pins: &request.pins,
-        exclusions: &request.exclusions,
+        asked: Asked::from(request),
+        planned_sites: &[],
     }
 }
 

@@ -51,8 +51,8 @@ impl Vault {
         for (share, (_, rest)) in shares.iter().zip(rest) {
             let site = self.site_row(&share.site)?;
             let Some(link) = site.link.filter(|_| share.channel == Channel::Otp) else { continue };
-            let ends = peers.get(&share.site).map(Peer::ends);
-            let (to_site_bytes, from_site_bytes) = self.budget(&site, link.into(), ends)?;
+            let peer = peers.get(&share.site);
+            let (to_site_bytes, from_site_bytes) = self.budget(&site, link.into(), peer)?;
             let to = rest.to_site_bytes.saturating_sub(to_site_bytes);
             let from = rest.from_site_bytes.saturating_sub(from_site_bytes);
             if to > 0 || from > 0 {

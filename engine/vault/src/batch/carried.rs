@@ -24,6 +24,9 @@ pub(crate) struct Carried<'a> {
     stored_meanwhile: Option<&'a Meanwhile<'a>>,
     /// Told of each object before anything of it is recorded anywhere.
     beginning: Option<&'a Beginning<'a>>,
+    /// The sites that the object has by the plan of the whole batch; none where there is no such
+    /// plan.
+    pub(crate) planned_sites: &'a [SiteName],
     times: Option<Arc<ChunkTimes>>,
 }
 
@@ -34,8 +37,14 @@ type Meanwhile<'a> = dyn Fn() -> Result<Option<ObjectId>, Failure> + 'a;
 impl<'a> Carried<'a> {
     /// For a single object: nothing is kept or measured.
     pub(crate) fn nothing(before_listing: &'a mut dyn FnMut(ObjectId)) -> Self {
-        let (stored_meanwhile, beginning) = (None, None);
-        Self { peers: BTreeMap::new(), before_listing, stored_meanwhile, beginning, times: None }
+        Self {
+            peers: BTreeMap::new(),
+            before_listing,
+            stored_meanwhile: None,
+            beginning: None,
+            planned_sites: &[],
+            times: None,
+        }
     }
 
     /// For one of several objects, over `peers` as far as they go.
@@ -46,7 +55,13 @@ impl<'a> Carried<'a> {
         stored_meanwhile: &'a Meanwhile<'a>,
     ) -> Self {
         let stored_meanwhile = Some(stored_meanwhile);
-        Self { peers, before_listing, stored_meanwhile, beginning: None, times: Some(times) }
+        let nothing = Self::nothing(before_listing);
+        Self { peers, stored_meanwhile, times: Some(times), ..nothing }
+    }
+
+    /// The same, with the sites that the object has by the plan of the whole batch.
+    pub(crate) fn planned(self, planned_sites: &'a [SiteName]) -> Self {
+        Self { planned_sites, ..self }
     }
 
     /// The same, with somebody who is told of each object before anything of it is recorded.

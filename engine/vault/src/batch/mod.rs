@@ -11,15 +11,18 @@ mod manifest;
 mod record;
 mod run;
 mod summary;
+mod turns;
 
 pub(crate) use carried::Carried;
+pub(crate) use forecast::geometry_at_most;
 pub use forecast::{Forecast, Waiting};
-pub(crate) use forecast::{Ranked, geometry_at_most, in_order};
 pub use run::Manner;
 pub(crate) use summary::Tally;
 pub use summary::{BatchReport, LatencyReport, SiteSum};
+pub(crate) use turns::{Fate, Ground, Ranked, Wish, in_order};
 
 use crate::failure::{Class, Failure};
+use crate::policy::Asked;
 use crate::queue::Rest;
 use crate::{BackupRequest, Compression, ObjectReport, Progress, Source, Vault};
 use inputs::{Finder, Found};
@@ -92,6 +95,18 @@ impl Input {
         match &self.place {
             Some(place) => format!("{place}: {}", self.path()),
             None => self.path(),
+        }
+    }
+
+    /// As the planner sees it.
+    pub(crate) fn wish(&self) -> Wish<'_> {
+        let bytes = self.bytes();
+        Wish {
+            asked: Asked::from(&self.request),
+            threshold: self.request.threshold,
+            overrides: &self.request.overrides,
+            bytes: bytes.unwrap_or(0),
+            geometry: bytes.and_then(|bytes| geometry_at_most(&self.request, bytes)),
         }
     }
 
@@ -177,6 +192,16 @@ impl Vault {
     /// # Errors
     /// Where the request makes no sense as a whole or the manifest can't be used.
     pub fn gather(&self, request: &BatchRequest) -> Result<Gathered, Failure> {
+        let mut gathered = self.gather_unsettled(request)?;
+        self.settle_individuals(&mut gathered, request.enroll)?;
+        Ok(gathered)
+    }
+
+    /// As [`gather`](Self::gather), whether or not individuals are enrolled.
+    ///
+    /// # Errors
+    /// As `gather`.
+    pub(crate) fn gather_unsettled(&self, request: &BatchRequest) -> Result<Gathered, Failure> {
         let stdin = check_stdin(request)?;
         let template = |source, individual| request.backup(source, individual);
         let mut found = Found::default();
@@ -210,9 +235,7 @@ impl Vault {
         let several = found.inputs.len() + found.refused.len() > 1;
         let is_batch = found.is_plural || request.manifest.is_some() || several;
         let (inputs, refused) = (found.inputs, found.refused);
-        let mut gathered = Gathered { inputs, refused, notes, is_batch };
-        self.settle_individuals(&mut gathered, request.enroll)?;
-        Ok(gathered)
+        Ok(Gathered { inputs, refused, notes, is_batch })
     }
 
     /// Enrols individuals that are not known, or refuses their inputs.
@@ -254,7 +277,7 @@ impl Vault {
 }
 
 impl BatchRequest {
-    fn backup(&self, source: Source, individual: IndividualId) -> BackupRequest {
+    pub(crate) fn backup(&self, source: Source, individual: IndividualId) -> BackupRequest {
         BackupRequest {
             source,
             individual,

@@ -88,7 +88,7 @@ impl Vault {
             onlooker.ends(number, &inputs[number], outcome);
         }
         let todo: Vec<usize> = (0..inputs.len()).filter(|at| !found.contains_key(at)).collect();
-        let Agenda { order: todo, forecast } = self.agenda(inputs, &todo)?;
+        let Agenda { order: todo, forecast, sites } = self.agenda(inputs, &todo)?;
         forecast.iter().for_each(|forecast| onlooker.is_warned(forecast));
         let waits = forecast.iter().flat_map(|forecast| &forecast.waiting);
         let run = Run {
@@ -101,6 +101,7 @@ impl Vault {
             times: Arc::default(),
             tally: Mutex::new(tally),
             waits: waits.map(|waiting| (waiting.number, waiting.wait_s)).collect(),
+            sites,
             waiting: Mutex::default(),
         };
         let (jobs, share_bytes) = self.memory_shares(inputs, manner.jobs.min(todo.len()))?;
@@ -270,6 +271,8 @@ struct Run<'a> {
     tally: Mutex<Tally>,
     /// How long inputs wait for key, as the batch was planned.
     waits: BTreeMap<usize, Option<u64>>,
+    /// The sites of those that fit, as the batch was planned.
+    sites: BTreeMap<usize, Vec<SiteName>>,
     /// Inputs that may fit when the others have ended.
     waiting: Mutex<Vec<usize>>,
 }
@@ -359,7 +362,8 @@ impl Run<'_> {
             }
         };
         let mut carried =
-            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing, &meanwhile);
+            Carried::on(std::mem::take(peers), self.times.clone(), &mut before_listing, &meanwhile)
+                .planned(self.sites.get(&number).map_or(&[], Vec::as_slice));
         let mut progress = |progress| self.onlooker.advances(number, progress);
         let watch = Watch { progress: &mut progress, stop: self.stop };
         let outcome = vault.store(request, watch, self.wish, &mut carried);

@@ -4,14 +4,14 @@ use super::consent::REASON_BYTES_MAX;
 use super::file_url;
 use super::mistake::{Gathered, Mistake, meant};
 use super::placement::{Exclusion, Speed};
-use super::settings::{Kind, Setting, TABLES, of_table};
+use super::settings::{Kind, PLACEMENTS, Setting, TABLES, of_table};
 use super::value::{size, size_text};
 use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use warifu_core::{SiteName, Threshold};
+use warifu_core::{IndividualId, SiteName, Threshold};
 
 /// Sites in one list, at most; more than a scheme has shares is of no use.
 const SITES_MAX: usize = 255;
@@ -91,7 +91,12 @@ impl Walk<'_> {
             let name = key.get_ref().as_ref();
             let path = format!("{kind}.{name}");
             names.push(name.to_owned());
-            let judged = if kind == "profile" { profile_name(name) } else { plain_name(name) };
+            let judged = match kind {
+                "profile" => profile_name(name),
+                "placement.individual" => individual_name(name),
+                "placement.label" => Ok(()),
+                _ => plain_name(name),
+            };
             if let Err((what, mend)) = judged {
                 self.found.add(&key.span(), &path, what, mend);
             }
@@ -108,7 +113,16 @@ impl Walk<'_> {
 
     fn table(&mut self, kind: &'static str, path: &str, key: &Key<'_>, table: &DeTable<'_>) {
         for (key, value) in table {
-            self.entry(kind, path, key, value);
+            let full = joined(path, key.get_ref());
+            let within = PLACEMENTS.into_iter().find(|name| *name == full);
+            match (within, value.get_ref().as_table()) {
+                (Some(kind), Some(tables)) => drop(self.named(kind, tables)),
+                (Some(kind), None) => {
+                    let mend = format!("write [{kind}.NAME] on a line of its own");
+                    self.found.add(&key.span(), &full, "must be a table".to_owned(), mend);
+                }
+                (None, _) => self.entry(kind, path, key, value),
+            }
         }
         self.expect_all(kind, path, &key.span(), table);
     }
@@ -163,7 +177,9 @@ fn unknown(table: &'static str, name: &str) -> String {
     }
     let elsewhere = super::settings::SETTINGS.iter().find(|setting| setting.key == name);
     match elsewhere.map(|setting| setting.table) {
-        Some(table @ ("profile" | "kme")) => format!("`{name}` belongs under [{table}.NAME]"),
+        Some(table) if table == "profile" || table == "kme" || PLACEMENTS.contains(&table) => {
+            format!("`{name}` belongs under [{table}.NAME]")
+        }
         Some("") => format!("`{name}` belongs at the top, before all tables"),
         Some(table) => format!("`{name}` belongs under [{table}]"),
         None => format!("leave it out; here may stand {}", known().collect::<Vec<_>>().join(", ")),
@@ -317,6 +333,12 @@ fn plain_name(name: &str) -> Result<(), Wrong> {
     let told = |error| format!("is no name: {error}");
     let mend = || "name it with letters a-z, digits and hyphens".to_owned();
     name.parse::<SiteName>().map(drop).map_err(|error| (told(error), mend()))
+}
+
+fn individual_name(name: &str) -> Result<(), Wrong> {
+    let told = |error| format!("is no ID of an individual: {error}");
+    let mend = || "name it as `individual enroll` did".to_owned();
+    name.parse::<IndividualId>().map(drop).map_err(|error| (told(error), mend()))
 }
 
 /// Profiles are named like sites; `none` says that none is wanted.

@@ -16,7 +16,8 @@ pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
-pub use placement::{Exclusion, Placement, Speed};
+pub(crate) use placement::Layer;
+pub use placement::{Exclusion, Placement, PlacementRule, Speed};
 pub use profile::Profile;
 pub(crate) use settings::MEMORY_BYTES_MIN;
 pub(crate) use value::size;
@@ -77,7 +78,7 @@ pub struct Config {
     /// Key-management entities that deliver key, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kme: BTreeMap<String, KmeConfig>,
-    /// Profiles with mistakes, by name: only what goes by one of them fails.
+    /// Profiles and KMEs with mistakes, as `profile.NAME`: only what goes by one of them fails.
     #[serde(skip)]
     broken: BTreeMap<String, Vec<Mistake>>,
 }
@@ -184,9 +185,10 @@ impl Config {
     ///
     /// # Errors
     /// Where the file is missing, is no TOML, has unknown or impossible settings: all of them are
-    /// told, each with its line. Mistakes within profiles are told to whoever goes by these.
+    /// told, each with its line. Mistakes within profiles and KMEs are told to whoever goes by
+    /// these.
     pub fn read(dir: &Path) -> Result<Self, Failure> {
-        Self::parse(&dir.join(CONFIG_FILE), &read_text(dir)?, Strictness::ButProfiles)
+        Self::parse(&dir.join(CONFIG_FILE), &read_text(dir)?, Strictness::ButNamed)
     }
 
     /// Every mistake in the settings of the vault in `dir`; none where they are good.
@@ -254,7 +256,7 @@ impl Config {
             None | Some(NO_PROFILE) => return Ok(Profile::default()),
             Some(name) => name,
         };
-        if let Some(mistakes) = self.broken.get(name) {
+        if let Some(mistakes) = self.broken.get(&format!("profile.{name}")) {
             let what = format!("profile {name} in {CONFIG_FILE} is wrong");
             return Err(Failure::new(Class::Usage, "config-invalid", what)
                 .because(Mistakes(mistakes.clone()))
@@ -274,7 +276,21 @@ impl Config {
 
     /// Names of profiles that have mistakes.
     pub fn broken_profiles(&self) -> impl Iterator<Item = &str> {
-        self.broken.keys().map(String::as_str)
+        self.broken.keys().filter_map(|path| path.strip_prefix("profile."))
+    }
+
+    /// KMEs that have mistakes, by name, as failures.
+    pub(crate) fn broken_kmes(&self) -> impl Iterator<Item = (&str, Failure)> {
+        let failure = |name: &str, mistakes: &[Mistake]| {
+            let what = format!("kme {name} in {CONFIG_FILE} is wrong");
+            Failure::new(Class::Usage, "config-invalid", what)
+                .because(Mistakes(mistakes.to_vec()))
+                .next("mend the lines named above, then run `warifu config check`")
+        };
+        self.broken.iter().filter_map(move |(path, mistakes)| {
+            let name = path.strip_prefix("kme.")?;
+            Some((name, failure(name, mistakes)))
+        })
     }
 
     fn parse(path: &Path, text: &str, strictness: Strictness) -> Result<Self, Failure> {
@@ -287,8 +303,8 @@ impl Config {
         let found = checked.mistakes;
         let mut broken = BTreeMap::new();
         if !found.is_empty() {
-            broken = match (strictness, by_profile(text, &found)) {
-                (Strictness::ButProfiles, Some(broken)) => broken,
+            broken = match (strictness, by_table(text, &found)) {
+                (Strictness::ButNamed, Some(broken)) => broken,
                 _ => return Err(wrong().because(Mistakes(found))),
             };
         }
@@ -296,8 +312,10 @@ impl Config {
             return toml::from_str(text).map_err(|error| wrong().because(error));
         }
         let mut table: toml::Table = text.parse().map_err(|error| wrong().because(error))?;
-        if let Some(profiles) = table.get_mut("profile").and_then(toml::Value::as_table_mut) {
-            profiles.retain(|name, _| !broken.contains_key(name));
+        for kind in NAMED {
+            if let Some(named) = table.get_mut(kind).and_then(toml::Value::as_table_mut) {
+                named.retain(|name, _| !broken.contains_key(&format!("{kind}.{name}")));
+            }
         }
         let config: Self = table.try_into().map_err(|error| wrong().because(error))?;
         Ok(Self { broken, ..config })
@@ -313,29 +331,32 @@ fn is_default(placement: &Placement) -> bool {
 enum Strictness {
     /// All of it.
     Whole,
-    /// All but profiles, which only some commands go by.
-    ButProfiles,
+    /// All but profiles and KMEs, which only some commands go by.
+    ButNamed,
 }
 
-/// Mistakes by the profile that they are in; `None` where one is elsewhere. That the default one is
-/// missing is told when it is asked for.
-fn by_profile(text: &str, mistakes: &[Mistake]) -> Option<BTreeMap<String, Vec<Mistake>>> {
+/// Kinds of tables that have names of their own.
+const NAMED: [&str; 2] = ["profile", "kme"];
+
+/// Mistakes by the profile or KME that they are in; `None` where one is elsewhere. That the default
+/// profile is missing is told when it is asked for.
+fn by_table(text: &str, mistakes: &[Mistake]) -> Option<BTreeMap<String, Vec<Mistake>>> {
     let table: toml::Table = text.parse().ok()?;
-    let profiles = table.get("profile").and_then(toml::Value::as_table);
     let mut broken: BTreeMap<String, Vec<Mistake>> = BTreeMap::new();
     for mistake in mistakes {
         if mistake.key == "default_profile" && table.get("default_profile")?.is_str() {
             let name = table.get("default_profile")?.as_str()?;
-            broken.entry(name.to_owned()).or_default().push(mistake.clone());
+            broken.entry(format!("profile.{name}")).or_default().push(mistake.clone());
             continue;
         }
-        let within = mistake.key.strip_prefix("profile.")?;
+        let (kind, within) =
+            mistake.key.split_once('.').filter(|(kind, _)| NAMED.contains(kind))?;
         let is_in = |name: &&String| {
             within == name.as_str()
                 || within.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        let name = profiles?.keys().find(is_in)?;
-        broken.entry(name.clone()).or_default().push(mistake.clone());
+        let name = table.get(kind)?.as_table()?.keys().find(is_in)?;
+        broken.entry(format!("{kind}.{name}")).or_default().push(mistake.clone());
     }
     Some(broken)
 }

@@ -46,7 +46,8 @@ pub(super) enum Kind {
 
 /// One setting.
 pub(super) struct Setting {
-    /// Its table: empty for the top, `profile` for every profile, `kme` for every KME.
+    /// Its table: empty for the top, `profile` for every profile, `kme` for every KME, one of
+    /// [`PLACEMENTS`] for every table of that kind.
     pub(super) table: &'static str,
     /// Its name within.
     pub(super) key: &'static str,
@@ -70,6 +71,9 @@ const MEMORY_BYTES_MAX: u64 = 1 << 50;
 /// Tables that hold settings.
 pub(super) const TABLES: [&str; 8] =
     ["site", "limits", "placement", "restore", "batch", "consent", "profile", "kme"];
+
+/// Tables within `placement` that hold tables for names: of individuals, and of labels.
+pub(super) const PLACEMENTS: [&str; 2] = ["placement.individual", "placement.label"];
 
 /// What [`Policy`](warifu_core::schedule::Policy) there is, the product's first.
 const POLICIES: &[&str] = &["forecast", "most-remaining", "fixed", "round-robin", "random"];
@@ -98,6 +102,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("placement", "pin", Kind::Sites),
     optional("placement", "exclude", Kind::Exclusions),
     optional("placement", "speeds", Kind::Speeds),
+    optional("placement", "max_per_zone", Kind::Count(1, 254, 1)),
+    optional("placement.individual", "pin", Kind::Sites),
+    optional("placement.individual", "exclude", Kind::Exclusions),
+    optional("placement.individual", "max_per_zone", Kind::Count(1, 254, 1)),
+    optional("placement.label", "pin", Kind::Sites),
+    optional("placement.label", "exclude", Kind::Exclusions),
+    optional("placement.label", "max_per_zone", Kind::Count(1, 254, 1)),
     optional("restore", "reserve_percent", Kind::Count(0, 100, 100)),
     optional("batch", "order", Kind::OneOf(&["fair", "given", "smallest"])),
     optional("consent", "enforce", Kind::Switch),

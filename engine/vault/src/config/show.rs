@@ -1,6 +1,6 @@
 //! All settings as TOML, each with a word on where its value came from.
 
-use super::settings::{Kind, Setting, of_table};
+use super::settings::{Kind, PLACEMENTS, Setting, of_table};
 use super::value::size_text;
 use super::{Config, check};
 use std::fmt::Write;
@@ -19,14 +19,12 @@ pub(super) fn show(config: &Config, text: &str) -> Result<String, toml::ser::Err
             shown.head(table);
             shown.table(table, table, values);
         }
+        for kind in PLACEMENTS.into_iter().filter(|_| table == "placement") {
+            shown.named(kind, &values);
+        }
     }
     for kind in ["profile", "kme"] {
-        let tables = values.get(kind).and_then(toml::Value::as_table);
-        for (name, values) in tables.into_iter().flatten() {
-            let path = format!("{kind}.{name}");
-            shown.head(&path);
-            shown.table(kind, &path, values.as_table().unwrap_or(&toml::Table::new()));
-        }
+        shown.named(kind, &values);
     }
     Ok(shown.text)
 }
@@ -39,6 +37,22 @@ struct Shown {
 impl Shown {
     fn head(&mut self, path: &str) {
         self.text += &format!("\n[{path}]\n");
+    }
+
+    /// All tables of a kind that have names of their own.
+    fn named(&mut self, kind: &'static str, values: &toml::Table) {
+        let mut parts = kind.split('.');
+        let first = parts.next().and_then(|part| values.get(part));
+        let tables = parts.fold(first, |table, part| table?.get(part));
+        for (name, values) in tables.and_then(toml::Value::as_table).into_iter().flatten() {
+            let path = format!("{kind}.{name}");
+            let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            match !name.is_empty() && name.chars().all(is_bare) {
+                true => self.head(&path),
+                false => self.head(&format!("{kind}.{}", toml::Value::from(name.as_str()))),
+            }
+            self.table(kind, &path, values.as_table().unwrap_or(&toml::Table::new()));
+        }
     }
 
     fn table(&mut self, table: &'static str, path: &str, values: &toml::Table) {

@@ -46,6 +46,15 @@ policy = \"round-robin\"
 pin = [\"c\"]
 exclude = [\"d\", \"zone:e\", \"domain:f\"]
 speeds = [\"a=2MB\"]
+max_per_zone = 2
+[placement.individual.P1]
+pin = [\"c\"]
+exclude = [\"zone:abroad\"]
+max_per_zone = 1
+[placement.label.\"study x\"]
+pin = [\"c\"]
+exclude = [\"domain:f\"]
+max_per_zone = 1
 [restore]
 reserve_percent = 80
 [batch]
@@ -150,6 +159,24 @@ fn a_profile_with_a_mistake_fails_those_who_go_by_it_alone() {
     for elsewhere in ["default_profile = 3", "lease = 1\n[profile.x]\njobs = 0"] {
         assert!(read(&format!("{sound}{elsewhere}\n")).is_err(), "{elsewhere}");
     }
+}
+
+#[test]
+fn a_kme_with_a_mistake_fails_those_who_go_by_it_alone() {
+    let sound = "v = 1\nname = \"g\"\n";
+    let access = "certificate = \"c\"\nkey = \"k\"\nca = \"a\"\n";
+    let text = format!(
+        "{sound}[kme.good]\nurl = \"https://h\"\n{access}\
+         [kme.bad]\nurl = \"http://h\"\n{access}[profile.night]\njobs = 0\n"
+    );
+    let config = read(&text).unwrap();
+    assert_eq!(config.kme.keys().collect::<Vec<_>>(), ["good"]);
+    let broken: Vec<_> = config.broken_kmes().collect();
+    assert_eq!((broken.len(), broken[0].0, broken[0].1.code()), (1, "bad", "config-invalid"));
+    let told = std::error::Error::source(&broken[0].1).unwrap().to_string();
+    assert!(told.contains("kme.bad.url") && !told.contains("night"), "{told}");
+    assert_eq!(config.broken_profiles().collect::<Vec<_>>(), ["night"]);
+    assert!(read(&format!("{sound}kme = 3\n")).is_err());
 }
 
 fn mistakes(text: &str) -> Vec<(usize, String, String)> {

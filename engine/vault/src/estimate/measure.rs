@@ -23,13 +23,13 @@ pub(super) const NO_BASIS: &str =
     "unknown: no stored object took 5 seconds or more, from which a rate could be taken";
 
 /// One input and the payload that it makes.
-pub(crate) struct Input {
+pub(super) struct Input {
     pub(super) bytes: u64,
-    pub(crate) geometry: Geometry,
+    pub(super) geometry: Geometry,
 }
 
 /// The files under `paths`, the stream, and how many entries of folders don't count.
-pub(crate) fn inputs(request: &EstimateRequest) -> Result<(Vec<Input>, usize), Failure> {
+pub(super) fn inputs(request: &EstimateRequest) -> Result<(Vec<Input>, usize), Failure> {
     let wanted = Treatment { compression: request.compression, pad: request.pad };
     let mut walk = Walk { wanted, is_counted: request.is_counted, found: Vec::new(), skipped: 0 };
     for path in &request.paths {

@@ -11,8 +11,8 @@ use crate::Vault;
 use crate::failure::Failure;
 use crate::memory::expect_room_for_hashes;
 use crate::plan::hang_up;
-use measure::Rate;
-pub(crate) use measure::inputs;
+use crate::policy::Asked;
+use measure::{Rate, inputs};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -158,7 +158,9 @@ impl Vault {
     /// here: the estimate says why.
     pub fn estimate(&self, request: &EstimateRequest) -> Result<Estimate, Failure> {
         let sites = self.catalog()?.sites()?;
-        let ruled = self.ruled(&sites, &request.pins, &request.exclusions);
+        let asked =
+            Asked { pins: &request.pins, exclusions: &request.exclusions, ..Asked::default() };
+        let ruled = self.ruled(&sites, asked);
         let (pins, exclusions) = (ruled.pins, ruled.exclusions);
         let request = &EstimateRequest { pins, exclusions, ..request.clone() };
         let (found, skipped) = inputs(request)?;
@@ -166,7 +168,8 @@ impl Vault {
         let random_bytes =
             self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
         let rate = Rate::measured(&self.catalog()?.objects()?);
-        let mut tally = Tally::new(request, self.choice()?, candidates, random_bytes);
+        let mut tally =
+            Tally::new((request, ruled.zone_shares_max), self.choice()?, candidates, random_bytes);
         for input in &found {
             let room = expect_room_for_hashes(
                 self.config.limits.memory_bytes,

@@ -14,6 +14,7 @@ const AMPLE_BYTES: u64 = 1 << 60;
 /// Budgets as they shrink, and what shrank them.
 pub(super) struct Tally<'a> {
     request: &'a EstimateRequest,
+    zone_shares_max: Option<usize>,
     choice: Choice,
     candidates: Vec<Candidate>,
     random_bytes: u64,
@@ -34,13 +35,14 @@ pub(super) struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     pub(super) fn new(
-        request: &'a EstimateRequest,
+        (request, zone_shares_max): (&'a EstimateRequest, Option<usize>),
         choice: Choice,
         candidates: Vec<Candidate>,
         random_bytes: u64,
     ) -> Self {
         Self {
             request,
+            zone_shares_max,
             choice,
             candidates,
             random_bytes,
@@ -71,6 +73,7 @@ impl<'a> Tally<'a> {
             overrides: &self.request.overrides,
             pins: &self.request.pins,
             exclusions: &self.request.exclusions,
+            zone_shares_max: self.zone_shares_max,
         };
         // What the operator keeps out is not what is down.
         let wished = |candidate: &&Candidate| {

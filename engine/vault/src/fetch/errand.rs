@@ -1,8 +1,8 @@
 //! Fetching for one site: rounds of gathering and pairing, until the goal is reached.
 
-use super::gather::{Gatherer, Harvest};
+use super::gather::{Gatherer, Shortening};
 use super::pair::{self, Outcome, Pairer};
-use super::{FetchGoal, FetchRequest, FetchedRow, stopped};
+use super::{FetchGoal, FetchRequest, FetchedRow, LOOK_EVERY, stopped};
 use crate::failure::{Class, Failure};
 use crate::plan::error_chain;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use warifu_core::{PoolId, SiteName};
 use warifu_kernels::Isa;
 use warifu_keystore::fetch::FetchManner;
-use warifu_keystore::{Deliverer, KeyStore, Pairing, PendingSegment};
+use warifu_keystore::{Deliverer, Gathering, KeptSegment, KeyStore, Pairing, PendingSegment};
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::clock::Clock;
 
@@ -35,8 +35,8 @@ const LATER: Duration = Duration::from_secs(600);
 /// that it never gives would keep all others away.
 const PENDING_S_MAX: u64 = 900;
 
-/// How often a pause looks whether it is to end.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long whoever follows waits for a KME without telling of it: the pauses are then its own.
+const UNTOLD_MAX: Duration = Duration::from_secs(2);
 
 /// One site and its deliverer.
 pub(super) struct Order {
@@ -66,7 +66,9 @@ pub(super) fn fetch_one(
     };
     let vain_since = order.clock.elapsed();
     let (settled, is_unknown) = (None, true);
-    let mut errand = Errand { order, request, stop, added, row, vain_since, settled, is_unknown };
+    let shortening = Arc::default();
+    let mut errand =
+        Errand { order, request, stop, added, row, vain_since, settled, is_unknown, shortening };
     let failure = errand.run().err();
     if let Some(failure) = &failure {
         errand.row.error = Some(error_chain(failure));
@@ -87,6 +89,7 @@ struct Errand<'a> {
     settled: Option<Duration>,
     /// Whether the site may lack, or have, what this end does not know of.
     is_unknown: bool,
+    shortening: Arc<Shortening>,
 }
 
 impl Errand<'_> {
@@ -207,7 +210,7 @@ impl Errand<'_> {
             self.is_unknown = false;
         }
         for pending in pending {
-            let paired = self.pair(pairing, pairer, &pending);
+            let paired = self.pair(pairing, pairer, &pending, None);
             self.is_unknown |= paired.is_err();
             paired?;
         }
@@ -219,15 +222,24 @@ impl Errand<'_> {
             FetchGoal::Bytes(_) => lacking,
             FetchGoal::Watermark(_) => lacking.saturating_add(MARGIN_BYTES),
         };
-        let deliverer = self.order.deliverer.clone();
-        let gatherer = Gatherer::new(&deliverer, self.manner(), wanted, self.stop);
+        let (deliverer, keys) = (self.order.deliverer.clone(), self.order.keys.clone());
+        let shortening = self.shortening.clone();
+        let gatherer = Gatherer {
+            keys: &keys,
+            pairing,
+            deliverer: &deliverer,
+            manner: self.manner(),
+            wanted_bytes: wanted,
+            shortening: &shortening,
+            stop: self.stop,
+        };
         std::thread::scope(|scope| {
-            // One segment waits here at most, while the one before is paired.
-            let (sender, receiver) = mpsc::sync_channel::<Harvest>(0);
-            let gathering = scope.spawn(move || gatherer.run(pairing, &sender));
+            // One segment waits here, and another to be put here, while the one before is paired.
+            let (sender, receiver) = mpsc::sync_channel::<KeptSegment>(1);
+            let gathering = scope.spawn(move || gatherer.run(&sender));
             let mut paired = Ok(());
-            for harvest in receiver {
-                paired = self.keep_and_pair(pairing, pairer, harvest);
+            for kept in receiver {
+                paired = self.pair_kept(pairing, pairer, &kept);
                 if paired.is_err() {
                     self.is_unknown = true;
                     break;
@@ -244,8 +256,9 @@ impl Errand<'_> {
         pairing: &Pairing,
         pairer: &mut Pairer<'_>,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
     ) -> Result<(), Failure> {
-        let outcome = match pairer.pair(pending, self.stop) {
+        let outcome = match pairer.pair(pending, key, self.stop) {
             Err(failure) if pair::is_of_site_kme(&failure) => {
                 let now = self.order.clock.unix_s();
                 let mut since = now;
@@ -264,13 +277,12 @@ impl Errand<'_> {
         self.count(pairing, &outcome)
     }
 
-    fn keep_and_pair(
+    fn pair_kept(
         &mut self,
         pairing: &Pairing,
         pairer: &mut Pairer<'_>,
-        harvest: Harvest,
+        kept: &KeptSegment,
     ) -> Result<(), Failure> {
-        let kept = pairer.keep(harvest)?;
         let repeated = kept.names_refused.len() as u64;
         if repeated > 0 {
             let source = self.order.deliverer.source();
@@ -283,13 +295,13 @@ impl Errand<'_> {
                 standing.fail(&text, now);
             })?;
         }
-        match kept.pending {
+        match &kept.pending {
             Some(pending) => {
                 // Only now that it is durable: key of a KME comes once.
                 if !pairer.is_connected() {
                     pairer.connect(&mut self.order.dial)?;
                 }
-                self.pair(pairing, pairer, &pending)
+                self.pair(pairing, pairer, pending, kept.key.as_ref())
             }
             None => Ok(()),
         }
@@ -299,6 +311,7 @@ impl Errand<'_> {
         let now = self.order.clock.unix_s();
         match outcome {
             Outcome::Added(bytes) => {
+                self.shortening.added();
                 self.row.bytes += bytes;
                 self.row.segments += 1;
                 pairing.note(|standing| standing.arrive(*bytes, now))?;
@@ -307,6 +320,7 @@ impl Errand<'_> {
                 Ok(())
             }
             Outcome::Lost(why) => {
+                self.shortening.lost();
                 self.row.segments_lost += 1;
                 self.row.error = Some(why.clone());
                 tracing::warn!(site = self.row.site, why, "a segment of key was given up");
@@ -361,7 +375,7 @@ impl Errand<'_> {
 
     fn manner(&self) -> FetchManner {
         FetchManner {
-            patience: if self.request.follow { PAUSE_MAX } else { self.patience_left() },
+            patience: if self.request.follow { UNTOLD_MAX } else { self.patience_left() },
             ..self.order.deliverer.manner.clone()
         }
     }

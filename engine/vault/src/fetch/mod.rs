@@ -11,6 +11,8 @@ use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use warifu_core::SiteName;
@@ -21,6 +23,9 @@ const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// How often rates are learnt from what arrives, at most.
 const NOTED_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether to end.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How much key is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +98,8 @@ impl Vault {
     /// Where this is no gateway, or a site is unknown, without link or without KME.
     pub fn fetch(&self, request: &FetchRequest, watch: Watch<'_>) -> Result<FetchReport, Failure> {
         let orders = self.fetch_orders(request)?;
+        let deliverers: Vec<Deliverer> =
+            orders.iter().map(|order| order.deliverer.clone()).collect();
         let (sender, receiver) = mpsc::channel();
         let Watch { progress, stop } = watch;
         let total_bytes = match request.goal {
@@ -107,7 +114,17 @@ impl Vault {
             }
             drop(sender);
             let (mut done_bytes, mut noted) = (0, self.clock.elapsed());
-            for bytes in receiver {
+            loop {
+                let bytes = match receiver.recv_timeout(LOOK_EVERY) {
+                    Ok(bytes) => bytes,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if stop.load(Relaxed) {
+                            deliverers.iter().for_each(|one| one.delivery.hurry());
+                        }
+                        continue;
+                    }
+                };
                 done_bytes += bytes;
                 if self.clock.elapsed() >= noted + NOTED_EVERY {
                     self.note_arrivals();
@@ -173,6 +190,9 @@ impl Vault {
     pub(crate) fn deliveries_to_serve(&self) -> Arc<dyn Deliveries> {
         if let Some(given) = &self.deliveries {
             return given.clone();
+        }
+        for (_, failure) in self.config.broken_kmes() {
+            tracing::error!(why = error_chain(&failure), "a KME can't be used");
         }
         let mut known = BTreeMap::new();
         for party in self.config.kme.values().flat_map(|kme| kme.peers.keys()) {

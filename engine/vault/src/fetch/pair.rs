@@ -8,9 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use warifu_core::{Direction, KeyRange};
 use warifu_kernels::Isa;
-use warifu_keystore::{
-    Adopted, Deliverer, Gathering, KeptSegment, KeyStore, Pairing, PendingSegment, Repeats,
-};
+use warifu_keystore::{Adopted, Deliverer, Gathering, Pairing, PendingSegment};
 use warifu_link::Status;
 use warifu_link::body::{Adopt, Offer, OfferedState};
 use warifu_link::hello::PoolEnds;
@@ -39,7 +37,6 @@ pub(super) enum Outcome {
 
 /// Pairs the segments of one link over one connection.
 pub(super) struct Pairer<'a> {
-    keys: Arc<KeyStore>,
     clock: Arc<dyn Clock>,
     isa: Isa,
     pairing: &'a Pairing,
@@ -63,8 +60,8 @@ pub(super) fn is_of_site_kme(failure: &Failure) -> bool {
 
 impl<'a> Pairer<'a> {
     pub(super) fn of(pairing: &'a Pairing, order: &Order) -> Self {
-        let (keys, clock, isa) = (order.keys.clone(), order.clock.clone(), order.isa);
-        Self { keys, clock, isa, pairing, deliverer: order.deliverer.clone(), peer: None }
+        let (clock, isa) = (order.clock.clone(), order.isa);
+        Self { clock, isa, pairing, deliverer: order.deliverer.clone(), peer: None }
     }
 
     /// Connects, and finishes what an earlier connection left half done.
@@ -95,31 +92,20 @@ impl<'a> Pairer<'a> {
         Ok(())
     }
 
-    /// Makes what was gathered a pending segment, of the direction that has less left.
-    pub(super) fn keep(&self, gathered: Gathering) -> Result<KeptSegment, Failure> {
-        let status = self.keys.pool_status(self.pairing.pool_id())?;
-        let left = |direction| status.direction(direction).map_or(0, |side| side.bytes_left);
-        let direction = match left(Direction::BToA) < left(Direction::AToB) {
-            true => Direction::BToA,
-            false => Direction::AToB,
-        };
-        let origin = (self.deliverer.class, self.deliverer.source());
-        Ok(self.pairing.keep(gathered, direction, origin, Repeats::LeaveOut)?)
-    }
-
     /// Whether there is a connection.
     pub(super) const fn is_connected(&self) -> bool {
         self.peer.is_some()
     }
 
-    /// Pairs a segment. After a failure it stays pending.
+    /// Pairs a segment, whose key may still be in memory. After a failure it stays pending.
     pub(super) fn pair(
         &mut self,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let mut peer = self.peer.take().ok_or(PeerError::NotConnected)?;
-        let outcome = self.pair_over(&mut peer, pending, stop);
+        let outcome = self.pair_over(&mut peer, pending, key, stop);
         // One that broke says so itself.
         self.peer = Some(peer);
         outcome
@@ -144,6 +130,7 @@ impl<'a> Pairer<'a> {
         &self,
         peer: &mut Peer,
         pending: &PendingSegment,
+        key: Option<&Gathering>,
         stop: &AtomicBool,
     ) -> Result<Outcome, Failure> {
         let (pairing, segment) = (self.pairing, pending.segment);
@@ -156,7 +143,11 @@ impl<'a> Pairer<'a> {
         let [r, s] = blocks else {
             return Err(PeerError::Unexpected("a hash takes 32 bytes of key").into());
         };
-        if pairing.hash(segment, self.isa, r, s)? != compared.hash {
+        let hash = match key {
+            Some(key) => key.hash(self.isa, r, s),
+            None => pairing.hash(segment, self.isa, r, s)?,
+        };
+        if hash != compared.hash {
             self.give_up(peer, pending, Withdrawal::Differs)?;
             return Ok(Outcome::Differs);
         }

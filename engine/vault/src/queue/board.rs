@@ -7,8 +7,11 @@ use std::time::Duration;
 use warifu_core::ObjectId;
 
 /// How long an entry that could not be stored for a passing reason is left alone at most, in
-/// seconds; at first it is tried again sooner.
-pub(super) const RETRY_S_MAX: u64 = 16;
+/// seconds: each try asks the sites, which takes key. At first it is tried again sooner.
+pub(super) const RETRY_S_MAX: u64 = 256;
+
+/// The same of an entry that others have in hand.
+const BUSY_S_MAX: u64 = 16;
 
 /// An entry of which the onlooker was told, or is to be.
 pub(super) struct Told {
@@ -82,9 +85,37 @@ impl Board {
         self.tried.remove(&id);
     }
 
+    /// It can't be stored just now: the more often that was so, the longer it is left alone.
     pub(super) fn was_in_vain(&mut self, id: ObjectId, unix_s: u64) {
         let (tries, until) = self.tries.entry(id).or_default();
         *tries += 1;
-        *until = unix_s + (1 << (*tries).min(4)).min(RETRY_S_MAX);
+        *until = unix_s + (1 << (*tries).min(RETRY_S_MAX.ilog2()));
+    }
+
+    /// Somebody else has it in hand, which took nothing to find out.
+    pub(super) fn was_busy(&mut self, id: ObjectId, unix_s: u64) {
+        let (tries, until) = self.tries.entry(id).or_default();
+        *tries += 1;
+        *until = unix_s + (1 << (*tries).min(BUSY_S_MAX.ilog2()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_left_alone_for_minutes_and_what_is_busy_is_not() {
+        let mut board = Board::default();
+        let [failing, busy] = [1, 2].map(|number| ObjectId::from_bytes([number; 16]));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            board.was_in_vain(failing, 1000);
+            board.was_busy(busy, 1000);
+            pauses.push([failing, busy].map(|id| board.tries[&id].1 - 1000));
+        }
+        assert_eq!(pauses[..4], [[2, 2], [4, 4], [8, 8], [16, 16]]);
+        assert_eq!(pauses[4..7], [[32, 16], [64, 16], [128, 16]]);
+        assert!(pauses[7..].iter().all(|pause| *pause == [RETRY_S_MAX, BUSY_S_MAX]));
     }
 }

@@ -44,7 +44,7 @@ impl Vault {
         places.sort_by_key(|&at| entries[at].held.is_some());
         let (candidates, random_bytes) = (self.candidates_unasked()?, self.random_unplanned()?);
         let rates = self.rates()?;
-        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(self.choice()?);
+        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(self.choice()?).of_many();
         let sites = self.catalog()?.sites()?;
         let mut rows = Vec::new();
         for (place, at) in places.into_iter().enumerate() {

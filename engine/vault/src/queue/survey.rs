@@ -6,7 +6,7 @@ use super::entry::in_order;
 use super::work::{Rest, Shop, TRIES_ONCE};
 use crate::batch::geometry_at_most;
 use crate::failure::Failure;
-use crate::policy::Ruled;
+use crate::policy::{Asked, Ruled};
 use crate::{Compression, Source, Vault};
 use std::path::Path;
 use warifu_catalog::Site;
@@ -29,7 +29,7 @@ impl Shop<'_> {
         board.is_soon = false;
         let (candidates, random_bytes) = (vault.candidates_unasked()?, vault.random_unplanned()?);
         let rates = vault.rates()?;
-        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(vault.choice()?);
+        let mut turns = Queue::new(&candidates, random_bytes, &rates).by(vault.choice()?).of_many();
         let sites = vault.catalog()?.sites()?;
         let (mut rest, mut passed) = (Rest { waiting: 0, wait_s: None }, Vec::new());
         let intents = vault.catalog()?.intents()?;
@@ -110,6 +110,7 @@ impl Planned {
             overrides: &request.overrides,
             pins: &self.ruled.pins,
             exclusions: &self.ruled.exclusions,
+            zone_shares_max: self.ruled.zone_shares_max,
         }
     }
 }
@@ -122,7 +123,7 @@ impl Vault {
         let Source::File(path) = &request.source else { return None };
         let found = std::fs::metadata::<&Path>(path).ok()?;
         let bytes = Some(found).filter(std::fs::Metadata::is_file)?.len();
-        let ruled = self.ruled(sites, &request.pins, &request.exclusions);
+        let ruled = self.ruled(sites, Asked::from(request));
         Some(Planned { geometry: geometry_at_most(request, bytes)?, ruled })
     }
 }

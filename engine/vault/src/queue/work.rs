@@ -351,7 +351,7 @@ impl Shop<'_> {
                 self.store(vault, *taken, peers)
             }
             Ok(Taking::Busy) => {
-                self.board().was_in_vain(*id, vault.now_unix_s());
+                self.board().was_busy(*id, vault.now_unix_s());
                 Ok(())
             }
             Ok(Taking::Taken(_) | Taking::Gone) => Ok(()),

@@ -11,7 +11,7 @@ use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::memory::{Need, Room};
 use crate::output::TargetFile;
-use crate::plan::{hang_up, leasable_bytes};
+use crate::plan::hang_up;
 use crate::report::{Rejection, RestoreReport};
 use crate::{Progress, Vault, Watch};
 use place::{Place, expect_replaceable};
@@ -113,6 +113,7 @@ impl Vault {
         let place = Place::of(request, watch.stop)?;
         let Source { object, offers, mut peers, mut verdicts, short } =
             self.readable(request, by)?;
+        let reading = reading(&object, request);
         let need = Need::of_restore(object.threshold, object.geometry, offers.len());
         let room = match self.reserve(&need, watch.stop) {
             Ok(room) => room,
@@ -124,7 +125,8 @@ impl Vault {
         let mut lanes = Vec::new();
         for offer in &offers {
             let peer = peers.remove(&offer.share.site);
-            lanes.push(self.read_lane(&object, &offer.share, peer, verdicts.as_mut())?);
+            let (share, verdicts) = (&offer.share, verdicts.as_mut());
+            lanes.push(self.read_lane(&object, share, &reading, peer, verdicts)?);
         }
         peers.into_values().for_each(hang_up);
         let is_foreign = verdicts.is_some();
@@ -203,14 +205,16 @@ impl Vault {
     fn key_left(&self, share: &StoredShare, chunks: u64) -> Result<u64, Failure> {
         let Some(link) = share.link else { return Ok(0) };
         let status = self.keys.pool_status(link.into())?;
-        let asks = leasable_bytes(&status, Direction::AToB, None) >= ASK_BYTES * chunks;
-        Ok(if asks { leasable_bytes(&status, Direction::BToA, None) } else { 0 })
+        let left = |direction| self.leasable(&status, direction, None);
+        let asks = left(Direction::AToB)?.usable_bytes() >= ASK_BYTES * chunks;
+        Ok(if asks { left(Direction::BToA)?.usable_bytes() } else { 0 })
     }
 
     fn read_lane(
         &self,
         object: &Object,
         share: &StoredShare,
+        reading: &Reading,
         peer: Option<Peer>,
         verdicts: Option<&mut BTreeMap<XCoord, Verdict>>,
     ) -> Result<Box<dyn ReadLane>, Failure> {
@@ -234,7 +238,8 @@ impl Vault {
         let patience = Patience::For(REACH_PATIENCE);
         let dial = self.dialer(&site, Purpose::Read, patience)?;
         let address = ShareAddress { object: object.object, x: share.x };
-        let lane = RemoteReadLane::new(share.site.clone(), address, expected, dial);
+        let reads = (reading.chunks, reading.payload_bytes);
+        let lane = RemoteReadLane::new(share.site.clone(), address, expected, dial, reads);
         Ok(Box::new(lane.with_peer(peer)))
     }
 

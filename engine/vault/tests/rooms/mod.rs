@@ -61,18 +61,49 @@ impl Rooms {
         compression: Compression,
         pad: bool,
     ) -> ObjectReport {
+        self.try_store_said(path, scheme, (compression, pad), ("P1", None)).unwrap()
+    }
+
+    /// As `store_file`, where it may be refused.
+    pub(crate) fn try_store_file(
+        &self,
+        path: &Path,
+        scheme: &str,
+    ) -> Result<ObjectReport, Failure> {
+        self.try_store_said(path, scheme, (Compression::None, false), ("P1", None))
+    }
+
+    /// Stores a file of an individual, with a label.
+    pub(crate) fn store_file_for(
+        &self,
+        path: &Path,
+        scheme: &str,
+        individual: &str,
+        label: Option<&str>,
+    ) -> ObjectReport {
+        let said = (individual, label);
+        self.try_store_said(path, scheme, (Compression::None, false), said).unwrap()
+    }
+
+    fn try_store_said(
+        &self,
+        path: &Path,
+        scheme: &str,
+        (compression, pad): (Compression, bool),
+        (individual, label): (&str, Option<&str>),
+    ) -> Result<ObjectReport, Failure> {
         let request = BackupRequest {
             source: Source::File(path.to_owned()),
-            individual: "P1".parse().unwrap(),
+            individual: individual.parse().unwrap(),
             threshold: scheme.parse::<Threshold>().unwrap(),
-            label: None,
+            label: label.map(str::to_owned),
             overrides: Vec::new(),
             pins: Vec::new(),
             exclusions: Vec::new(),
             compression,
             pad,
         };
-        watched(|watch| self.gateway.backup(&request, watch)).unwrap()
+        watched(|watch| self.gateway.backup(&request, watch))
     }
 
     /// Restores. Whatever comes of it, nothing else is left in the folder of the output.

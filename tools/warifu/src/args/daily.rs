@@ -67,6 +67,12 @@ pub(crate) struct PlanArgs {
     /// A table of files, as `backup` takes it
     #[arg(long, value_name = "FILE", group = "what")]
     pub(crate) manifest: Option<PathBuf>,
+    /// Whose they are: the rules of `[placement.individual.ID]` count then
+    #[arg(long, value_name = "ID")]
+    pub(crate) individual: Option<IndividualId>,
+    /// The public label that they would get: the rules of `[placement.label.TEXT]` count then
+    #[arg(long = "name", value_name = "TEXT")]
+    pub(crate) label: Option<String>,
     /// How many shares rebuild, and how many are made [default: the profile's, else 3/5]
     #[arg(long, value_name = "K/N")]
     pub(crate) scheme: Option<Threshold>,

@@ -59,14 +59,16 @@ fn status(context: &Context) -> Result<(), Ending> {
 }
 
 /// What stands below tables of pools.
-pub(super) const FREE_MEANS: &str =
-    "free: neither used nor kept for restores of what is stored; new backups take from it";
+pub(super) const FREE_MEANS: &str = "\
+free: neither used nor kept for restores of what is stored; new backups take from it
+too short: left in pieces that chunks may not fit into; new backups don't count on it";
 
 /// What the pools hold, as a table: random numbers first, then links by site.
 pub(super) fn pools(rows: &[PoolRow]) -> String {
     let columns = [
         words("pool"),
         numbers("free"),
+        numbers("too short"),
         numbers("for restores"),
         numbers("consumed"),
         numbers("burned"),
@@ -81,6 +83,7 @@ pub(super) fn pools(rows: &[PoolRow]) -> String {
         [
             row.pool.clone(),
             human(row.free_bytes()),
+            human(row.bytes_too_short),
             human(row.bytes_reserved_for_restore),
             human(row.bytes_consumed),
             human(row.bytes_burned),

@@ -6,7 +6,7 @@ use crate::args::{PlanArgs, built_in_scheme};
 use crate::exit::Ending;
 use crate::size::human;
 use crate::table::{Table, numbers, words};
-use warifu_vault::{EstimateRequest, PlacementReport, PlacementRequest};
+use warifu_vault::{EstimateRequest, PlacementReport, PlacementRequest, about};
 
 /// Tells where shares would go. What does not fit ends as the backup would.
 pub(super) fn plan(context: &Context, mut args: PlanArgs) -> Result<(), Ending> {
@@ -28,6 +28,8 @@ pub(super) fn plan(context: &Context, mut args: PlanArgs) -> Result<(), Ending> 
             is_offline: args.offline,
         },
         manifest: args.manifest,
+        individual: args.individual,
+        label: args.label,
     };
     let placement = vault.placement(&request)?;
     let report = &placement.report;
@@ -40,6 +42,12 @@ fn told(report: &PlacementReport, is_explained: bool) -> String {
     if report.skipped > 0 {
         text += &format!("; {} more can't be read or aren't files", report.skipped);
     }
+    if report.stored_before > 0 {
+        text += &format!("; {} more are stored already", report.stored_before);
+    }
+    if report.inputs_waiting > 0 {
+        text += &format!("\nwaiting     {}", waits(report));
+    }
     let which = match (report.inputs, report.shares.is_empty()) {
         (1, _) => "",
         (_, true) => " is the first that does not fit",
@@ -51,7 +59,8 @@ fn told(report: &PlacementReport, is_explained: bool) -> String {
         report.k,
         report.n
     );
-    text += &format!("policy      {}\n", report.policy);
+    let most = report.max_per_zone.map(|most| format!(", {most} in a zone at most"));
+    text += &format!("policy      {}{}\n", report.policy, most.unwrap_or_default());
     text += &format!(
         "random      at most {}; {} would be left\n",
         human(report.random_bytes),
@@ -71,6 +80,20 @@ fn told(report: &PlacementReport, is_explained: bool) -> String {
         text += &format!("\n{}", reasons(report));
     }
     text
+}
+
+/// When what does not fit now will.
+fn waits(report: &PlacementReport) -> String {
+    let when = match (report.shown_fits_in_seconds, report.all_fit_in_seconds) {
+        (Some(first), Some(all)) => {
+            format!("the first fits in {}, all in {}", about(first), about(all))
+        }
+        (Some(first), None) => {
+            format!("the first fits in {}, not all at these rates", about(first))
+        }
+        (None, _) => "not at the rates at which key arrives".to_owned(),
+    };
+    format!("{}: {when}", report.inputs_waiting)
 }
 
 fn more(report: &PlacementReport) -> String {

@@ -1,19 +1,9 @@
-//! Batches: everybody's turn, budgets that shrink, and speed by the same rules as one object.
+//! Many objects at once: budgets that shrink, and speed by the same rules as one object.
 
 use super::*;
+use crate::plan::when::{LinkRate, Queue, Rates};
 use crate::schedule::Dice;
-use std::collections::BTreeMap;
-
-fn item(mebibytes: u64, individual: u64) -> BatchItem<'static> {
-    BatchItem {
-        threshold: "2/3".parse().unwrap(),
-        geometry: Geometry::new(mebibytes << 20).unwrap(),
-        overrides: &[],
-        pins: &[],
-        exclusions: &[],
-        individual,
-    }
-}
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Key for this many objects of a mebibyte.
 fn with_objects(site: &str, objects: u64) -> Candidate {
@@ -24,18 +14,31 @@ fn with_objects(site: &str, objects: u64) -> Candidate {
     candidate
 }
 
+/// What becomes of them, one after the other, where no key arrives.
+fn planned(items: &[PlanRequest<'_>], world: &[Candidate], random_bytes: u64) -> Vec<Option<Plan>> {
+    let rates = Rates::default();
+    let mut queue = Queue::new(world, random_bytes, &rates).of_many();
+    let planned = items.iter().map(|item| {
+        let turn = queue.next(item);
+        assert_eq!(turn.seconds, turn.plan.as_ref().map(|_| 0), "no key arrives");
+        turn.plan
+    });
+    planned.collect()
+}
+
 /// Checks that the answers can all be carried out together, and counts them.
-fn carried_out(answers: &[Result<Plan, Refusal>], world: &[Candidate], random_bytes: u64) -> u64 {
-    let mut left: BTreeMap<_, _> =
-        world.iter().map(|site| (&site.site, (site.to_site_bytes, site.from_site_bytes))).collect();
+fn carried_out(answers: &[Option<Plan>], world: &[Candidate], random_bytes: u64) -> u64 {
+    let left = |site: &Candidate| (site.to_site_bytes, site.from_site_bytes, site.room_bytes);
+    let mut left: BTreeMap<_, _> = world.iter().map(|site| (&site.site, left(site))).collect();
     let mut random_left = random_bytes;
     for plan in answers.iter().flatten() {
         random_left = random_left.checked_sub(plan.random_bytes).unwrap();
-        let mut zones = std::collections::BTreeSet::new();
+        let mut zones = BTreeSet::new();
         for share in &plan.shares {
-            let (to_site, from_site) = left.get_mut(&share.site).unwrap();
+            let (to_site, from_site, room) = left.get_mut(&share.site).unwrap();
             *to_site = to_site.checked_sub(share.need.to_site_bytes).unwrap();
             *from_site = from_site.checked_sub(share.need.from_site_bytes).unwrap();
+            *room = room.map(|room| room.checked_sub(share.need.store_bytes).unwrap());
             assert!(zones.insert(&share.zone), "2/3 has one share in each zone");
         }
         assert_eq!(plan.shares.len(), 3);
@@ -55,15 +58,10 @@ fn equal_objects_reach_the_optimum() {
         };
         let lasts = |t: &u64| held.iter().map(|shares| t.min(shares)).sum::<u64>() >= 3 * t;
         let best = (1..).take_while(lasts).count() as u64;
-        let items: Vec<_> = (0..400).map(|at| item(1, at)).collect();
-        let answers = plan_batch(&items, &world, 1 << 40, BatchOrder::Given);
+        let answers = planned(&vec![request("2/3", 1, &[]); 400], &world, 1 << 40);
         assert_eq!(carried_out(&answers, &world, 1 << 40), best.min(400), "seed {seed}");
-        let first_refused = answers.iter().position(Result::is_err).unwrap_or(400);
+        let first_refused = answers.iter().position(Option::is_none).unwrap_or(400);
         assert_eq!(first_refused as u64, best.min(400), "none is passed over");
-        for refused in answers.iter().filter_map(|answer| answer.as_ref().err()) {
-            let Refusal::KeyShortfall { sites } = refused else { panic!("{refused}") };
-            assert!(!sites.is_empty());
-        }
     }
 }
 
@@ -77,22 +75,20 @@ fn sizes_and_pins_of_all_kinds_can_be_carried_out_together() {
             (0..8).map(|at| with_objects(&format!("s{at}"), dice.below(200))).collect();
         world[5].room_bytes = Some(40 << 20);
         let items: Vec<_> = (0..300)
-            .map(|at| BatchItem {
+            .map(|_| PlanRequest {
                 pins: if dice.below(5) == 0 { &pin } else { &[] },
                 exclusions: if dice.below(3) == 0 { &exclusion } else { &[] },
-                ..item(1 + dice.below(6), at / 3)
+                ..request("2/3", 1 + dice.below(6), &[])
             })
             .collect();
-        for order in [BatchOrder::Given, BatchOrder::Smallest, BatchOrder::Fair] {
-            let random_bytes = 20_000 + dice.below(20_000);
-            let answers = plan_batch(&items, &world, random_bytes, order);
-            let stored = carried_out(&answers, &world, random_bytes);
-            assert!(stored > 0 || world.iter().filter(|s| s.to_site_bytes > 0).count() < 4);
-            for (item, answer) in items.iter().zip(&answers) {
-                let Ok(plan) = answer else { continue };
-                let has = |name| plan.shares.iter().any(|share| &share.site == name);
-                assert!(item.pins.iter().all(has) && !item.exclusions.iter().any(has));
-            }
+        let random_bytes = 20_000 + dice.below(20_000);
+        let answers = planned(&items, &world, random_bytes);
+        let stored = carried_out(&answers, &world, random_bytes);
+        assert!(stored > 0 || world.iter().filter(|s| s.to_site_bytes > 0).count() < 4);
+        for (item, answer) in items.iter().zip(&answers) {
+            let Some(plan) = answer else { continue };
+            let has = |name| plan.shares.iter().any(|share| &share.site == name);
+            assert!(item.pins.iter().all(has) && !item.exclusions.iter().any(has));
         }
     }
 }
@@ -101,29 +97,82 @@ fn sizes_and_pins_of_all_kinds_can_be_carried_out_together() {
 fn what_a_batch_refuses_does_not_fit_what_it_leaves() {
     let mut world: Vec<_> = (0..6).map(|at| with_objects(&format!("s{at}"), 30 + at)).collect();
     world[2].draining = true;
-    let items: Vec<_> = (0..200).map(|at| item(1 + at % 7, at)).collect();
-    let answers = plan_batch(&items, &world, 1 << 40, BatchOrder::Given);
+    let items: Vec<_> = (0..200).map(|at| request("2/3", 1 + at % 7, &[])).collect();
+    let answers = planned(&items, &world, 1 << 40);
     for share in answers.iter().flatten().flat_map(|plan| &plan.shares) {
         assert_ne!(share.site, name("s2"));
         let site = world.iter_mut().find(|site| site.site == share.site).unwrap();
         site.charge(&share.need);
     }
     let refused: Vec<_> =
-        items.iter().zip(&answers).filter(|(_, answer)| answer.is_err()).collect();
+        items.iter().zip(&answers).filter(|(_, answer)| answer.is_none()).collect();
     assert!(!refused.is_empty() && refused.len() < 200);
-    for (item, answer) in refused {
-        let alone = plan(&PlanRequest { geometry: item.geometry, ..request("2/3", 1, &world) });
-        assert!(alone.is_err(), "{answer:?}");
+    for (item, _) in refused {
+        let alone = plan(&PlanRequest { candidates: &world, ..*item });
+        assert!(alone.is_err());
+    }
+}
+
+/// Zones and domains that cross, little room here and there, key that arrives, sizes of all kinds.
+#[test]
+fn many_fit_as_many_whether_or_not_a_course_is_set() {
+    for seed in 0..12 {
+        let mut dice = Dice::new(seed);
+        let mut world: Vec<_> =
+            (0..12).map(|at| with_objects(&format!("s{at}"), dice.below(160))).collect();
+        for site in &mut world {
+            site.zone = name(&format!("z{}", dice.below(5)));
+            site.domain = name(&format!("d{}", dice.below(9)));
+            site.room_bytes = (dice.below(6) == 0).then_some(60 << 20);
+        }
+        let rate = |site: &Candidate| {
+            let rate =
+                LinkRate { to_site_bytes_per_day: 1 << 20, from_site_bytes_per_day: 1 << 20 };
+            (site.site.clone(), rate)
+        };
+        let links = world.iter().take(4).map(rate).collect();
+        let rates = Rates { links, random_bytes_per_day: 0 };
+        let items: Vec<_> = (0..400).map(|_| request("2/4", 1 + dice.below(2), &[])).collect();
+        let of = |mut queue: Queue<'_>| -> (usize, Vec<Option<u64>>) {
+            let turns: Vec<_> = items.iter().map(|item| queue.next(item).seconds).collect();
+            (turns.iter().filter(|seconds| **seconds == Some(0)).count(), turns)
+        };
+        let (alone, _) = of(Queue::new(&world, 1 << 40, &rates));
+        let (many, turns) = of(Queue::new(&world, 1 << 40, &rates).of_many());
+        assert!(many * 100 >= alone * 98, "seed {seed}: {many} instead of {alone}");
+        assert!(many > 20 || alone < 30, "seed {seed}: {alone}");
+        assert_eq!(turns.len(), 400);
     }
 }
 
 #[test]
-fn the_fair_order_goes_round() {
-    let items = [(3, 1), (1, 1), (2, 2), (1, 3), (1, 2)].map(|(size, who)| item(size, who));
-    assert_eq!(BatchOrder::Given.of(&items), [0, 1, 2, 3, 4]);
-    assert_eq!(BatchOrder::Smallest.of(&items), [1, 3, 4, 2, 0]);
-    assert_eq!(BatchOrder::Fair.of(&items), [3, 2, 0, 1, 4]);
-    assert_eq!(plan_batch(&[], &[], 0, BatchOrder::Fair), []);
-    let refused = plan_batch(&items, &[], 0, BatchOrder::Fair);
-    assert!(refused.iter().all(|one| matches!(one, Err(Refusal::NotEnoughSites { .. }))));
+fn fewer_shares_in_a_zone_than_the_scheme_bears() {
+    let mut world: Vec<_> = (0..8).map(|at| with_objects(&format!("s{at}"), 50)).collect();
+    for (at, site) in world.iter_mut().enumerate() {
+        site.zone = name(&format!("z{}", at / 2));
+    }
+    let most_in_a_zone = |plan: &Plan| {
+        let zones = plan.shares.iter().map(|share| &share.zone);
+        zones.clone().map(|zone| zones.clone().filter(|one| *one == zone).count()).max()
+    };
+    let base = request("2/4", 1, &world);
+    let tight = PlanRequest { zone_shares_max: Some(1), ..base };
+    for answer in planned(&[tight; 30], &world, 1 << 40) {
+        assert_eq!(answer.as_ref().and_then(most_in_a_zone), Some(1));
+    }
+    assert_eq!(most_in_a_zone(&plan(&tight).unwrap()), Some(1));
+    // More than the scheme bears is not allowed by it.
+    let loose = PlanRequest { zone_shares_max: Some(9), candidates: &world[..3], ..base };
+    assert!(plan(&PlanRequest { threshold: "2/3".parse().unwrap(), ..loose }).is_err());
+    // Six sites in three zones make no set of four, but by name.
+    let few = PlanRequest { candidates: &world[..6], ..tight };
+    let refusal = plan(&few).unwrap_err();
+    assert!(matches!(refusal, Refusal::ZoneLoss { most: 1, .. }), "{refusal:?}");
+    assert!(refusal.to_string().contains("max_per_zone"), "{refusal}");
+    let by_name = overrides(&["zone"]);
+    let found = plan(&PlanRequest { overrides: &by_name, ..few }).unwrap();
+    assert_eq!(found.overridden, by_name, "it is recorded");
+    let explained = explain(&tight, Choice::default(), plan(&tight).as_ref().ok());
+    let full = |one: &&Explained| matches!(&one.verdict, Verdict::ZoneFull { shares: 1, .. });
+    assert_eq!(explained.iter().filter(full).count(), 4);
 }

@@ -24,6 +24,7 @@ fn request<'a>(scheme: &str, mebibytes: u64, candidates: &'a [Candidate]) -> Pla
         overrides: &[],
         pins: &[],
         exclusions: &[],
+        zone_shares_max: None,
     }
 }
 

@@ -30,6 +30,7 @@ fn may_serve(site: &Candidate, request: &PlanRequest<'_>) -> bool {
 /// Whether a set is admissible, given the rules that are set aside.
 fn admissible(set: &[&Candidate], request: &PlanRequest<'_>) -> bool {
     let (n, k) = (request.threshold.n(), request.threshold.k());
+    let per_zone = request.zone_shares_max.unwrap_or(n).min(n - k);
     if set.len() != n {
         return false;
     }
@@ -41,7 +42,7 @@ fn admissible(set: &[&Candidate], request: &PlanRequest<'_>) -> bool {
         + (unlinked - pads_unlinked) as u64 * cost(Role::Computed, Channel::Local)
         + (n - unlinked) as u64 * 16
         + (n as u64 + 1) * 16;
-    (named(request, Rule::Zone) || counts_within(set.iter().map(|s| &s.zone), n - k))
+    (named(request, Rule::Zone) || counts_within(set.iter().map(|s| &s.zone), per_zone))
         && (named(request, Rule::Domain) || counts_within(set.iter().map(|s| &s.domain), 1))
         && set.iter().filter(|site| site.channel == Channel::Tls).count() < k
         && request.pins.iter().all(|pin| set.iter().any(|site| &site.site == pin))
@@ -79,6 +80,7 @@ struct World {
     overrides: Vec<Override>,
     pins: Vec<SiteName>,
     exclusions: Vec<SiteName>,
+    zone_shares_max: Option<usize>,
 }
 
 fn candidate(at: usize, threshold: Threshold) -> impl Strategy<Value = Candidate> {
@@ -122,8 +124,9 @@ fn world() -> impl Strategy<Value = World> {
         let rules = prop::sample::subsequence(vec!["zone", "domain", "channel"], 0..=2);
         let random = prop_oneof![1 => Just(0u64), 2 => 0u64..(6 << 20), 4 => Just(1 << 40)];
         let pins = prop::sample::subsequence((0..9).collect::<Vec<usize>>(), 0..=1);
-        (candidates, rules, random, pins.clone(), pins, 4..10usize).prop_map(
-            move |(mut candidates, rules, random_bytes, pins, exclusions, count)| {
+        let per_zone = prop_oneof![3 => Just(None), 1 => (1..3usize).prop_map(Some)];
+        (candidates, rules, random, pins.clone(), pins, 4..10usize, per_zone).prop_map(
+            move |(mut candidates, rules, random_bytes, pins, exclusions, count, per_zone)| {
                 candidates.truncate(count);
                 let some = |ranks: Vec<usize>| {
                     let within = ranks.into_iter().filter(|at| *at < count);
@@ -131,7 +134,15 @@ fn world() -> impl Strategy<Value = World> {
                 };
                 let (pins, exclusions) = (some(pins), some(exclusions));
                 let overrides = overrides(&rules);
-                World { threshold, candidates, random_bytes, overrides, pins, exclusions }
+                World {
+                    threshold,
+                    candidates,
+                    random_bytes,
+                    overrides,
+                    pins,
+                    exclusions,
+                    zone_shares_max: per_zone,
+                }
             },
         )
     })
@@ -150,6 +161,7 @@ proptest! {
             overrides: &world.overrides,
             pins: &world.pins,
             exclusions: &world.exclusions,
+            zone_shares_max: world.zone_shares_max,
         };
         let all = all_admissible(&request);
         match plan(&request) {
@@ -213,6 +225,7 @@ fn check(
 /// narrowest of all cuts: whichever domains are cut off, each zone is cut where it is narrower.
 fn lasting(request: &PlanRequest<'_>, taken: &[&Candidate]) -> u64 {
     let (n, k) = (request.threshold.n() as u64, request.threshold.k() as u64);
+    let per_zone = request.zone_shares_max.map_or(n - k, |most| (most as u64).min(n - k));
     let shares: Vec<_> = request
         .candidates
         .iter()
@@ -235,7 +248,7 @@ fn lasting(request: &PlanRequest<'_>, taken: &[&Candidate]) -> u64 {
         let through = zones.iter().map(|zone| {
             let here =
                 shares.iter().filter(|(site, _)| &&site.zone == zone && !is_off(&site.domain));
-            here.map(|(_, shares)| objects.min(*shares)).sum::<u64>().min((n - k) * objects)
+            here.map(|(_, shares)| objects.min(*shares)).sum::<u64>().min(per_zone * objects)
         });
         u64::from(cut_off.count_ones()) * objects + through.sum::<u64>()
     };

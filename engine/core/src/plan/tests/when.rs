@@ -23,6 +23,7 @@ fn asked<'a>(candidates: &'a [Candidate], bytes: u64) -> PlanRequest<'a> {
         overrides: &[],
         pins: &[],
         exclusions: &[],
+        zone_shares_max: None,
     }
 }
 

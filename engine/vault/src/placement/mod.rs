@@ -1,20 +1,24 @@
 //! `plan`: where shares would go and why, before anything is spent.
 
+mod items;
+mod paper;
+
+use crate::Vault;
+use crate::batch::{Fate, Wish};
 use crate::causes::refused;
-use crate::estimate::{EstimateRequest, inputs};
+use crate::estimate::EstimateRequest;
 use crate::failure::{Class, Failure};
 use crate::outlook::history_s;
-use crate::{BatchRequest, Source, Vault};
+use crate::policy::Asked;
+use crate::short::waiting;
+use items::{Item, Items};
+use paper::Paper;
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use warifu_catalog::Site;
-use warifu_core::plan::{
-    BatchItem, BatchOrder, Candidate, Choice, Explained, Plan, PlanRequest, Refusal, Verdict,
-    explain, fits, plan_batch, plan_by,
-};
+use warifu_core::plan::{Candidate, Explained, Plan, Verdict, explain, plan_by};
 use warifu_core::schedule::Policy;
-use warifu_core::{Channel, Geometry, Role, SiteName, Threshold};
+use warifu_core::{Channel, IndividualId, Role};
 
 /// What is to be placed.
 #[derive(Debug, Clone)]
@@ -23,6 +27,10 @@ pub struct PlacementRequest {
     pub inputs: EstimateRequest,
     /// A table of more files.
     pub manifest: Option<PathBuf>,
+    /// Whose they are; without, no individual's rules count but those of a manifest's lines.
+    pub individual: Option<IndividualId>,
+    /// The public label that they would get.
+    pub label: Option<String>,
 }
 
 /// One share of the object that is shown.
@@ -91,14 +99,25 @@ pub struct PlacementReport {
     pub inputs: usize,
     /// Entries of folders and lines of manifests that can't be.
     pub skipped: usize,
-    /// Those that fit, each after those before it.
+    /// Those that an earlier run stored: they are not placed again.
+    pub stored_before: usize,
+    /// Those that fit, each after those before it, in the order of `batch.order`.
     pub inputs_fitting: usize,
+    /// Those that key does not cover yet.
+    pub inputs_waiting: usize,
+    /// Seconds until the last of them fits; `null`: one of them does not at the rates at which key
+    /// arrives, or it is not told.
+    pub all_fit_in_seconds: Option<u64>,
     /// Payload bytes of the object that is shown: the first that does not fit, or the largest.
     pub shown_bytes: u64,
+    /// Seconds until that one fits; `null`: not at the rates at which key arrives.
+    pub shown_fits_in_seconds: Option<u64>,
     /// Shares of that object that rebuild.
     pub k: u8,
     /// Shares of that object.
     pub n: u8,
+    /// The most of them in one zone by the settings; `null`: as many as the scheme bears.
+    pub max_per_zone: Option<usize>,
     /// Its shares; none where it does not fit.
     pub shares: Vec<PlacedShare>,
     /// From the `random` pool, for all that fits.
@@ -124,13 +143,6 @@ pub struct Placement {
     pub refusal: Option<Failure>,
 }
 
-/// One object to be placed.
-struct Item {
-    threshold: Threshold,
-    geometry: Geometry,
-    individual: u64,
-}
-
 impl Vault {
     /// Places inputs on paper. Nothing is spent but, unless it is offline, the key of asking the
     /// sites.
@@ -139,129 +151,61 @@ impl Vault {
     /// Where an input can't be read, or catalog or key store fails. What does not fit is no error
     /// here: the placement says why.
     pub fn placement(&self, request: &PlacementRequest) -> Result<Placement, Failure> {
+        let Items { items, skipped, stored_before } = self.items(request)?;
         let sites = self.catalog()?.sites()?;
-        let asked = &request.inputs;
-        let ruled = self.ruled(&sites, &asked.pins, &asked.exclusions);
-        let mut under = request.clone();
-        (under.inputs.pins, under.inputs.exclusions) = (ruled.pins, ruled.exclusions);
-        let (items, skipped) = self.items(&under)?;
-        let candidates = self.candidates(&sites, &under.inputs)?;
-        let random_bytes =
-            self.random_left()?.saturating_sub(self.catalog()?.planned_random_bytes()?);
-        let mut paper = Paper {
-            request: &under.inputs,
-            choice: self.choice()?,
-            candidates: &candidates,
-            random_bytes,
-        };
-        let answers = paper.place(&items);
-        let shown = answers
-            .iter()
-            .position(Result::is_err)
-            .or_else(|| (0..items.len()).max_by_key(|at| items[*at].geometry.payload_bytes()));
-        let Some(shown) = shown else {
-            return Err(Failure::new(Class::Usage, "usage", "nothing is to be placed")
+        let candidates = self.candidates(&sites, &self.under_policy(&sites, request, &items))?;
+        let ground = self.ground(&sites, &candidates)?;
+        let wishes: Vec<Wish<'_>> = items.iter().map(Item::wish).collect();
+        let turns = self.turns(&ground, &wishes);
+        let first_short = turns.iter().position(|(_, fate)| !matches!(fate, Fate::Fits(_)));
+        let payload_bytes = |at: &usize| items[turns[*at].0].geometry.payload_bytes();
+        let largest = || (0..turns.len()).max_by_key(payload_bytes);
+        let Some(shown) = first_short.or_else(largest) else {
+            let what = match stored_before {
+                0 => "nothing is to be placed",
+                _ => "all of it is stored already",
+            };
+            return Err(Failure::new(Class::Usage, "usage", what)
                 .next("give files, --bytes SIZE or a manifest with files in it"));
         };
-        let mut left = candidates.clone();
-        let taken = paper.charge(&answers, &mut left);
-        // What the operator keeps out is not what is down.
-        let wished = |candidate: &&Candidate| {
-            !candidate.draining && !under.inputs.exclusions.contains(&candidate.site)
-        };
-        let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
-        let refusal = answers[shown].as_ref().err().cloned();
-        let item = &items[shown];
+        let (number, fate) = &turns[shown];
+        let (geometry, wish) = (items[*number].geometry, &wishes[*number]);
+        let ruled = self.ruled(&sites, wish.asked);
+        let paper = Paper { ground: &ground, turns: &turns };
         // Where it does not fit, it does not fit what those before it left.
-        let before = paper.before(&answers[..shown]);
-        let explained_in: (&[Candidate], u64) = match refusal {
-            Some(_) => (&before.0, before.1),
-            None => (&candidates, random_bytes),
-        };
-        let plan = answers[shown].as_ref().ok();
-        let at = paper.of(item, explained_in.0, explained_in.1);
-        let explained = explain(&at, paper.choice, plan);
-        let after = paper.of(item, &left, random_bytes.saturating_sub(taken));
-        let fits_more = fits(&after);
+        let (before, taken) = paper.after(first_short.unwrap_or(0));
+        let asked = wish.on(geometry, &ruled, (&before, ground.random_bytes - taken));
         let mut report = PlacementReport {
-            v: 1,
-            r#type: "plan",
-            policy: paper.choice.policy.as_str(),
-            inputs: items.len(),
             skipped,
-            inputs_fitting: answers.iter().flatten().count(),
-            shown_bytes: item.geometry.payload_bytes(),
-            k: item.threshold.k_byte(),
-            n: item.threshold.n_byte(),
-            shares: plan.map_or_else(Vec::new, shares),
-            random_bytes: taken,
-            random_bytes_left: random_bytes.saturating_sub(taken),
-            fits_more,
-            fits_days: self.days_of(fits_more, item.geometry.payload_bytes())?,
-            sites: Vec::new(),
-            asked_sites: !under.inputs.is_offline,
+            stored_before,
+            fits_days: None,
+            asked_sites: !request.inputs.is_offline,
+            ..paper.report(&asked, fate)
         };
-        let policy = paper.choice.policy;
+        report.fits_days = self.days_of(report.fits_more, report.shown_bytes)?;
+        let explained = explain(&asked, ground.choice, fate.plan());
+        let left = paper.after(turns.len()).0;
+        let counts = paper.counts();
         for (at, site) in sites.iter().enumerate() {
-            let why = self.why(site, &explained[at], policy, &asked.exclusions);
-            let totals = answers.iter().flatten().flat_map(|plan| &plan.shares);
-            let count = totals.filter(|share| share.site == site.site).count() as u64;
+            let why = self.why(site, &explained[at], ground.choice.policy, wish.asked);
+            let count = counts.get(&site.site).copied().unwrap_or(0);
             let row = site_row(site, &explained[at], count, (&candidates[at], &left[at]), why);
             report.sites.push(row);
         }
-        Ok(Placement { report, refusal: refusal.map(|refusal| refused(refusal, health)) })
-    }
-
-    fn items(&self, request: &PlacementRequest) -> Result<(Vec<Item>, usize), Failure> {
-        let wanted = &request.inputs;
-        let (found, mut skipped) = inputs(wanted)?;
-        let mut items: Vec<Item> = found
-            .into_iter()
-            .map(|input| Item {
-                threshold: wanted.threshold,
-                geometry: input.geometry,
-                individual: 0,
-            })
-            .collect();
-        let Some(manifest) = &request.manifest else { return Ok((items, skipped)) };
-        let gathered = self.gather(&BatchRequest {
-            paths: Vec::new(),
-            stdin_bytes: None,
-            manifest: Some(manifest.clone()),
-            individual: None,
-            enroll: false,
-            threshold: wanted.threshold,
-            compression: wanted.compression,
-            pad: wanted.pad,
-            label: None,
-            overrides: wanted.overrides.clone(),
-            pins: wanted.pins.clone(),
-            exclusions: wanted.exclusions.clone(),
-        })?;
-        skipped += gathered.refused.len();
-        let mut individuals = BTreeMap::new();
-        for input in &gathered.inputs {
-            let stored = input.request();
-            let count = individuals.len() as u64 + 1;
-            let individual = *individuals.entry(stored.individual.clone()).or_insert(count);
-            let Source::File(path) = &stored.source else { continue };
-            let alone = EstimateRequest {
-                paths: vec![path.clone()],
-                stream_bytes: None,
-                compression: stored.compression,
-                pad: stored.pad,
-                ..wanted.clone()
-            };
-            match inputs(&alone) {
-                Ok((found, _)) => items.extend(found.into_iter().map(|input| Item {
-                    threshold: stored.threshold,
-                    geometry: input.geometry,
-                    individual,
-                })),
-                Err(_) => skipped += 1,
-            }
-        }
-        Ok((items, skipped))
+        let refusal = match fate.plan() {
+            Some(_) => None,
+            None => plan_by(&asked, ground.choice).err(),
+        };
+        // What the operator keeps out is not what is down.
+        let wished = |candidate: &&Candidate| {
+            !candidate.draining && !ruled.exclusions.contains(&candidate.site)
+        };
+        let health = candidates.iter().filter(wished).map(|candidate| candidate.health.clone());
+        let refusal = refusal.map(|refusal| match refusal.is_of_key() {
+            true => waiting(Failure::from(refusal), report.shown_fits_in_seconds),
+            false => refused(refusal, health),
+        });
+        Ok(Placement { report, refusal })
     }
 
     /// For how many days so many objects last, at the mean of what was stored so far.
@@ -275,25 +219,32 @@ impl Vault {
             .then(|| objects as f64 * payload_bytes as f64 / (bytes as f64 / days)))
     }
 
-    fn why(
-        &self,
-        site: &Site,
-        explained: &Explained,
-        policy: Policy,
-        asked: &[SiteName],
-    ) -> String {
+    fn why(&self, site: &Site, explained: &Explained, policy: Policy, asked: Asked<'_>) -> String {
         match &explained.verdict {
             Verdict::Barred(_) if site.drained => {
                 format!("draining: `warifu site drain {} --undo` brings it back", site.site)
             }
             Verdict::Barred(why) if why == "excluded" => {
-                let by_policy = self.exclusion_told(site).filter(|_| !asked.contains(&site.site));
+                let by_policy = self
+                    .exclusion_told(site, asked)
+                    .filter(|_| !asked.exclusions.contains(&site.site));
                 by_policy.unwrap_or_else(|| "excluded by --exclude or the profile".to_owned())
             }
             Verdict::Spared => match policy {
                 Policy::Forecast => "key lasts longer with the others".to_owned(),
                 policy => format!("others come first by policy {policy}"),
             },
+            Verdict::ZoneFull { zone, shares } => match self.zone_limit_told(asked) {
+                Some(setting) => format!("zone {zone} is full: it has {shares}, see {setting}"),
+                None => told(&explained.verdict, None),
+            },
+            Verdict::Chosen(_) => {
+                let chosen = told(&explained.verdict, explained.rank);
+                match self.pin_told(&site.site, asked) {
+                    Some(pinned) => format!("{chosen}, {pinned}"),
+                    None => chosen,
+                }
+            }
             other => told(other, explained.rank),
         }
     }
@@ -326,83 +277,6 @@ fn told(verdict: &Verdict, rank: Option<usize>) -> String {
         }
         Verdict::NoSet => "usable, but no whole set of sites is".to_owned(),
         _ => "not chosen".to_owned(),
-    }
-}
-
-/// Placing without a trace.
-struct Paper<'a> {
-    request: &'a EstimateRequest,
-    choice: Choice,
-    candidates: &'a [Candidate],
-    random_bytes: u64,
-}
-
-impl Paper<'_> {
-    fn of<'b>(
-        &'b self,
-        item: &Item,
-        candidates: &'b [Candidate],
-        random_bytes: u64,
-    ) -> PlanRequest<'b> {
-        PlanRequest {
-            threshold: item.threshold,
-            geometry: item.geometry,
-            candidates,
-            random_bytes,
-            overrides: &self.request.overrides,
-            pins: &self.request.pins,
-            exclusions: &self.request.exclusions,
-        }
-    }
-
-    /// Places each after those before it.
-    fn place(&mut self, items: &[Item]) -> Vec<Result<Plan, Refusal>> {
-        // One alone is planned as its backup would be.
-        if self.choice.policy == Policy::Forecast && items.len() > 1 {
-            let batch: Vec<BatchItem<'_>> = items
-                .iter()
-                .map(|item| BatchItem {
-                    threshold: item.threshold,
-                    geometry: item.geometry,
-                    overrides: &self.request.overrides,
-                    pins: &self.request.pins,
-                    exclusions: &self.request.exclusions,
-                    individual: item.individual,
-                })
-                .collect();
-            return plan_batch(&batch, self.candidates, self.random_bytes, BatchOrder::Given);
-        }
-        let (mut left, mut random_bytes) = (self.candidates.to_vec(), self.random_bytes);
-        let mut choice = self.choice;
-        let place = |item: &Item| {
-            let planned = plan_by(&self.of(item, &left, random_bytes), choice)?;
-            random_bytes -= self.charge(&[Ok(planned.clone())], &mut left);
-            choice.turn += 1;
-            Ok(planned)
-        };
-        items.iter().map(place).collect()
-    }
-
-    /// Takes off what plans cost; what they take from the `random` pool.
-    fn charge(&self, answers: &[Result<Plan, Refusal>], candidates: &mut [Candidate]) -> u64 {
-        let mut random_bytes = 0;
-        for plan in answers.iter().flatten() {
-            random_bytes += plan.random_bytes;
-            for share in &plan.shares {
-                let site = candidates.iter_mut().find(|one| one.site == share.site);
-                if let Some(site) = site {
-                    site.charge(&share.need);
-                }
-            }
-        }
-        random_bytes
-    }
-
-    /// What these answers leave.
-    fn before(&self, answers: &[Result<Plan, Refusal>]) -> (Vec<Candidate>, u64) {
-        let mut left = self.candidates.to_vec();
-        let taken = self.charge(answers, &mut left);
-        (left, self.random_bytes.saturating_sub(taken))
     }
 }
 
