@@ -84,7 +84,7 @@ class Pin:
 
     def status(self):
         """How many tries are left, as a status word."""
-        return LOCKED if self.left == 0 else bytes([0x63, 0xC0 | self.left])
+        return bytes([0x63, 0xC0 | self.left])
 
     def verify(self, given):
         """Counts one try."""
@@ -227,6 +227,16 @@ def serve(card, reader, log):
         reader.sendall(struct.pack(">H", len(answer)) + answer)
 
 
+def connected(host, port):
+    """The reader, which listens a moment after pcscd has started."""
+    for _ in range(100):
+        try:
+            return socket.create_connection((host, port))
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    sys.exit(f"no reader listens at {host}:{port}: is pcscd running, with vsmartcard-vpcd?")
+
+
 def main():
     """Reads the arguments and puts the card into the reader."""
     parser = argparse.ArgumentParser(description="A stand-in for the JPKI card.")
@@ -244,7 +254,7 @@ def main():
     args = parser.parse_args()
     card = Card(args)
     log = open(args.log, "a", encoding="ascii") if args.log else None
-    reader = socket.create_connection((args.host, args.port))
+    reader = connected(args.host, args.port)
     print("ready", flush=True)
     serve(card, reader, log)
 

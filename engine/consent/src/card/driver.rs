@@ -91,22 +91,23 @@ impl Driver {
 impl OpenToken {
     /// Proves the PIN, once.
     pub(super) fn login(&self, pin: Option<&AuthPin>) -> Result<(), Trouble> {
-        match self.session.login(UserType::User, pin) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-            Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(Trouble::Locked),
-            Err(Error::Pkcs11(
-                RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange,
-                _,
-            )) => {
-                let info = self.driver.context.get_token_info(self.slot);
-                let token = described(self.slot, &info.map_err(|e| trouble(&e))?, Vec::new());
-                match token.tries {
-                    Tries::None => Err(Trouble::Locked),
-                    _ => Err(Trouble::WrongPin { tries_left: token.tries_left() }),
-                }
-            }
-            Err(error) => Err(trouble(&error)),
-        }
+        let error = match self.session.login(UserType::User, pin) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => return Ok(()),
+            Err(Error::Pkcs11(RvError::PinLocked, _)) => return Err(Trouble::Locked),
+            Err(error) => error,
+        };
+        // Some drivers have no word of their own for the try that locks.
+        let info = self.driver.context.get_token_info(self.slot).map_err(|_| trouble(&error))?;
+        let token = described(self.slot, &info, Vec::new());
+        let is_wrong = matches!(
+            error,
+            Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)
+        );
+        Err(match (token.tries, is_wrong) {
+            (Tries::None, _) => Trouble::Locked,
+            (_, true) => Trouble::WrongPin { tries_left: token.tries_left() },
+            (_, false) => trouble(&error),
+        })
     }
 
     /// Signs what is hashed already.

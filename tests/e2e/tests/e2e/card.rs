@@ -80,7 +80,7 @@ fn a_token_that_is_not_the_one_or_a_wrong_pin_is_refused() {
     lab.token("two", "a", "4711");
     let with = |card: &str, pin: &str| enrol(&lab, "P", card, &["--pin-file", pin]);
     refused(&lab, with(&token("one"), &wrong), "card-pin", "the PIN is wrong");
-    refused(&lab, with(&token("three"), &pin), "card-absent", "one, two");
+    refused(&lab, with(&token("three"), &pin), "card-absent", "there are only");
     let other = format!("pkcs11:id=%02?module-path={SOFTHSM}");
     refused(&lab, with(&other, &pin), "card-unfit", "no certificate that fits");
     let any = format!("pkcs11:?module-path={SOFTHSM}");
