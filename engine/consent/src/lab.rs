@@ -10,8 +10,9 @@ use rcgen::{
     KeyUsagePurpose, SerialNumber, SubjectPublicKeyInfo, date_time_ymd,
 };
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
@@ -27,6 +28,12 @@ const CA_DAYS: u64 = 3650;
 const DAYS_MAX: u64 = 36_500;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Who may read a key.
+const SECRET: u32 = 0o600;
+
+/// Who may read a certificate.
+const PUBLIC: u32 = 0o644;
 
 /// Clocks differ: everything is good from an hour ago.
 const SLACK: Duration = Duration::from_secs(60 * 60);
@@ -96,14 +103,14 @@ impl Lab {
         // Two that start at once make one CA: the first file of each name wins, and all read it.
         if !key.exists() {
             let pair = KeyPair::generate().map_err(at("no key can be made for", &key))?;
-            if_first(write_new(&key, &Zeroizing::new(pair.serialize_pem())))?;
+            if_first(write_new(&key, &Zeroizing::new(pair.serialize_pem()), SECRET))?;
         }
         let pair = KeyPair::from_pem(&read(&key)?).map_err(at("this is no key:", &key))?;
         if !certificate.exists() {
             let made = authority()?
                 .self_signed(&pair)
                 .map_err(at("no certificate can be made for", &certificate))?;
-            if_first(write_new(&certificate, &made.pem()))?;
+            if_first(write_new(&certificate, &made.pem(), PUBLIC))?;
         }
         let issuer = Issuer::from_ca_cert_pem(&read(&certificate)?, pair)
             .map_err(at("this is no certificate:", &certificate))?;
@@ -136,8 +143,8 @@ impl Lab {
         let made = params
             .signed_by(&pair, &self.issuer)
             .map_err(at("no certificate can be made for", &certificate))?;
-        write_new(&key, &pem)?;
-        write_new(&certificate, &made.pem())?;
+        write_new(&key, &pem, SECRET)?;
+        write_new(&certificate, &made.pem(), PUBLIC)?;
         Ok(NewCard { key: Some(key), certificate })
     }
 
@@ -160,7 +167,7 @@ impl Lab {
         let made = params
             .signed_by(&key, &self.issuer)
             .map_err(at("no certificate can be made for", &certificate))?;
-        write_new(&certificate, &made.pem())?;
+        write_new(&certificate, &made.pem(), PUBLIC)?;
         Ok(NewCard { key: None, certificate })
     }
 }
@@ -243,12 +250,13 @@ fn read(path: &Path) -> Result<Zeroizing<String>, LabError> {
     std::fs::read_to_string(path).map(Zeroizing::new).map_err(|source| io_at(path, source))
 }
 
-/// Writes a file that is not there yet, whole and durable or not at all, for its owner only.
-fn write_new(path: &Path, text: &str) -> Result<(), LabError> {
+/// Writes a file that is not there yet, whole and durable or not at all.
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), LabError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mode = Permissions::from_mode(mode);
+        let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a harness of tests: whatever fails must fail the test")]
 
+mod cards;
 mod kme;
 mod lab;
 mod ledgers;
@@ -14,6 +15,7 @@ mod process;
 mod proxy;
 mod samples;
 
+pub use cards::{CardLab, OPENSC, Reader, SOFTHSM, jpki_lacks, pins_given, softhsm_lacks};
 pub use kme::Kme;
 pub use lab::{Backup, Lab, LabShape, NO_CONSENT_INIT, Site, set_limit, tree_copy};
 pub use ledgers::LedgerCheck;

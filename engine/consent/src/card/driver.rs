@@ -9,7 +9,7 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, CertificateType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
-use cryptoki::slot::Slot;
+use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::AuthPin;
 use std::path::Path;
 
@@ -72,27 +72,7 @@ impl Driver {
             return Ok(None);
         }
         let session = self.context.open_ro_session(slot).map_err(|error| trouble(&error))?;
-        Ok(Some(Token {
-            label: info.label().to_owned(),
-            manufacturer: info.manufacturer_id().to_owned(),
-            model: info.model().to_owned(),
-            serial: info.serial_number().to_owned(),
-            slot_id: slot.id(),
-            wants_pin: info.login_required(),
-            has_pad: info.protected_authentication_path(),
-            tries: self.tries(slot)?,
-            certificates: certificates(&session)?,
-        }))
-    }
-
-    fn tries(&self, slot: Slot) -> Result<Tries, Trouble> {
-        let info = self.context.get_token_info(slot).map_err(|error| trouble(&error))?;
-        let flags = [
-            (info.user_pin_locked(), Tries::None),
-            (info.user_pin_final_try(), Tries::Last),
-            (info.user_pin_count_low(), Tries::Fewer),
-        ];
-        Ok(flags.into_iter().find(|(is_set, _)| *is_set).map_or(Tries::All, |(_, tries)| tries))
+        Ok(Some(described(slot, &info, certificates(&session)?)))
     }
 
     /// The one certificate that fits, with its token and those above it.
@@ -117,14 +97,14 @@ impl OpenToken {
             Err(Error::Pkcs11(
                 RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange,
                 _,
-            )) => match self.driver.token(self.slot)? {
-                Some(token) if token.tries == Tries::None => Err(Trouble::Locked),
-                token => {
-                    let tries_left = token.and_then(|token| token.tries_left());
-                    // Some cards tell only with the next look how many are left.
-                    Err(Trouble::WrongPin { tries_left })
+            )) => {
+                let info = self.driver.context.get_token_info(self.slot);
+                let token = described(self.slot, &info.map_err(|e| trouble(&e))?, Vec::new());
+                match token.tries {
+                    Tries::None => Err(Trouble::Locked),
+                    _ => Err(Trouble::WrongPin { tries_left: token.tries_left() }),
                 }
-            },
+            }
             Err(error) => Err(trouble(&error)),
         }
     }
@@ -153,6 +133,26 @@ impl OpenToken {
             return Err(Trouble::Unfit(what.to_owned()));
         }
         Ok(key)
+    }
+}
+
+fn described(slot: Slot, info: &TokenInfo, certificates: Vec<Shown>) -> Token {
+    let flags = [
+        (info.user_pin_locked(), Tries::None),
+        (info.user_pin_final_try(), Tries::Last),
+        (info.user_pin_count_low(), Tries::Fewer),
+    ];
+    let tries = flags.into_iter().find(|(is_set, _)| *is_set).map(|(_, tries)| tries);
+    Token {
+        label: info.label().to_owned(),
+        manufacturer: info.manufacturer_id().to_owned(),
+        model: info.model().to_owned(),
+        serial: info.serial_number().to_owned(),
+        slot_id: slot.id(),
+        wants_pin: info.login_required(),
+        has_pad: info.protected_authentication_path(),
+        tries: tries.unwrap_or(Tries::All),
+        certificates,
     }
 }
 

@@ -71,7 +71,7 @@ impl TokenCard {
             Some(module) => vec![module.clone()],
             None => USUAL_DRIVERS.iter().map(PathBuf::from).collect(),
         };
-        let mut absent = Vec::new();
+        let (mut absent, mut worse) = (Vec::new(), None);
         for module in modules {
             let mut helper = Helper::start(&access)?;
             let ask = Ask::Open { module: module.clone(), wanted: uri.wanted.clone() };
@@ -81,10 +81,11 @@ impl TokenCard {
                 }
                 Ok(_) => return Err(odd()),
                 Err(CardError::Absent(why)) => absent.push(format!("{}: {why}", module.display())),
-                Err(other) => return Err(other),
+                // Another driver may reach it all the same.
+                Err(other) => worse = worse.or(Some(other)),
             }
         }
-        Err(CardError::Absent(absent.join("; ")))
+        Err(worse.unwrap_or_else(|| CardError::Absent(absent.join("; "))))
     }
 
     fn opened(

@@ -6,6 +6,7 @@ mod attacks;
 mod batch;
 mod batch_stops;
 mod budget;
+mod card;
 mod compression;
 mod consent;
 mod copies;

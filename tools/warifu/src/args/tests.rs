@@ -18,7 +18,8 @@ fn the_definition_is_sound() {
 #[test]
 fn help_lists_what_works_and_nothing_else() {
     let names = |command: &clap::Command| {
-        command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect::<Vec<_>>()
+        let shown = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+        shown.map(|sub| sub.get_name().to_owned()).collect::<Vec<_>>()
     };
     let mut root = Cli::command();
     root.build();
@@ -29,6 +30,9 @@ fn help_lists_what_works_and_nothing_else() {
             "site",
             "key",
             "individual",
+            "card",
+            "trust",
+            "consent",
             "backup",
             "restore",
             "estimate",
@@ -57,6 +61,7 @@ fn help_lists_what_works_and_nothing_else() {
     );
     assert_eq!(below("site"), ["add", "list", "show", "test", "drain", "remove", "serve"]);
     assert_eq!(below("individual"), ["enroll", "rebind", "list", "show"]);
+    assert_eq!(below("card"), ["list", "show", "new-lab"]);
     assert_eq!(below("config"), ["show", "check"]);
     assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }
@@ -146,6 +151,13 @@ fn what_makes_no_sense_is_refused() {
         ("key generate --random --bytes 0", ValueValidation),
         ("key generate --random --bytes 1.5GiB", ValueValidation),
         ("key generate --random", MissingRequiredArgument),
+        ("card show --card file:k", ValueValidation),
+        ("card show --card pkcs11:pin-value=1", ValueValidation),
+        ("card show --pin-file p", MissingRequiredArgument),
+        ("card show --card a --pin-file p --pin-fd 3", ArgumentConflict),
+        ("card show --card a --card-timeout 0", ValueValidation),
+        ("card new-lab --ca d --subject s", MissingRequiredArgument),
+        ("card new-lab --ca d --subject s -o o --algorithm p521", InvalidValue),
         ("backup a.bam", MissingRequiredArgument),
         ("backup --individual P1", MissingRequiredArgument),
         ("backup a --individual P1 --scheme 1/5", ValueValidation),

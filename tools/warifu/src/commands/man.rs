@@ -47,7 +47,8 @@ fn all_pages() -> Result<Vec<(String, String)>, Failure> {
     let mut pages = Vec::new();
     let mut waiting = vec![root];
     while let Some(command) = waiting.pop() {
-        waiting.extend(command.get_subcommands().cloned());
+        let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+        waiting.extend(shown.cloned());
         let name = command.get_display_name().unwrap_or(command.get_name());
         pages.push((name.to_owned(), page(&command)?));
     }

@@ -1,6 +1,6 @@
 //! `card list`, and what `doctor` says of cards
 
-use super::{card_failure, reach};
+use super::reach;
 use crate::commands::Context;
 use crate::exit::Ending;
 use crate::table::{Table, words};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use warifu_consent::card::{
     CardError, CertificateFacts, Reader, Token, USUAL_DRIVERS, readers, token_uri,
 };
-use warifu_vault::{Finding, Severity};
+use warifu_vault::{Failure, Finding, Severity};
 
 /// How long one driver may take to tell what it reaches.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(15);
@@ -35,7 +35,7 @@ pub(super) fn list(context: &Context, module: Option<&Path>) -> Result<(), Endin
     for driver in drivers(module) {
         match readers(&driver, &access) {
             Ok(readers) => rows.extend(readers.iter().flat_map(|reader| rows_of(&driver, reader))),
-            Err(error) if module.is_some() => return Err(card_failure(error).into()),
+            Err(error) if module.is_some() => return Err(Failure::from(error).into()),
             Err(CardError::Absent(_)) => {}
             Err(error) => context.output.warn(&format!("{}: {error}", driver.display())),
         }

@@ -11,7 +11,7 @@ use crate::args::{CardArgs, CardCommand, NewLabArgs};
 use crate::exit::Ending;
 use serde::Serialize;
 use std::path::Path;
-use warifu_consent::card::{CardError, CertificateFacts, Token, serve_cards};
+use warifu_consent::card::{CertificateFacts, Token, serve_cards};
 use warifu_consent::lab::{Lab, LabError};
 use warifu_vault::{Class, Failure};
 
@@ -50,9 +50,9 @@ struct Shown {
 
 fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
     let mut card = open(args)?;
-    let chain = card.chain().map_err(card_failure)?;
+    let chain = card.chain().map_err(Failure::from)?;
     let own = chain.first().map_or(&[][..], Vec::as_slice);
-    let facts = CertificateFacts::read(own).map_err(card_failure)?;
+    let facts = CertificateFacts::read(own).map_err(Failure::from)?;
     let not_after = jiff::Timestamp::from_second(facts.not_after_unix_s);
     let answer = Shown {
         v: 1,
@@ -121,9 +121,4 @@ fn lab_failure(error: LabError) -> Failure {
             .next("see the cause that is told")
             .because(other),
     }
-}
-
-/// What a card's failure means for the run.
-pub(super) fn card_failure(error: CardError) -> Failure {
-    error.into()
 }

@@ -1,6 +1,5 @@
 //! How commands get hold of a card, and of its PIN
 
-use super::card_failure;
 use crate::args::CardArgs;
 use std::fs::File;
 use std::io::Read;
@@ -41,7 +40,7 @@ pub(in crate::commands) fn open(args: &CardArgs) -> Result<Box<dyn Card>, Failur
         pin: Box::new(move |token| pin(&source, token)),
         ..unasked(timeout)?
     };
-    card.open(access).map_err(card_failure)
+    card.open(access).map_err(Failure::from)
 }
 
 /// Access without a PIN: for looking only.
