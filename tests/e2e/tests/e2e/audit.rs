@@ -130,7 +130,7 @@ fn what_is_held_stays_and_what_is_forgotten_is_gone_at_every_site() {
     let _lifted = persons.lab.run(&["hold", "remove", &object, "--reason", "it is over"]).ok();
     // The operator of one site holds it there: only that share stays.
     let reason = ["--reason", "an audit here"];
-    let held = [&["hold", "add", &object][..], &reason].concat();
+    let held = [&["hold", "add", &object][..], &reason[..]].concat();
     let _held = at(&persons.lab.sites[0].vault, &held).ok();
     // Another site is away.
     persons.lab.sites[1].stop();
@@ -140,7 +140,7 @@ fn what_is_held_stays_and_what_is_forgotten_is_gone_at_every_site() {
     let (done, _) = persons.restore(&object, &consent, "P1", &[]);
     assert!(done.code == 10 && done.stderr.contains("object-forgotten"), "{done:?}");
     persons.lab.sites[1].start();
-    let lifted = [&["hold", "remove", &object][..], &reason].concat();
+    let lifted = [&["hold", "remove", &object][..], &reason[..]].concat();
     let _lifted = at(&persons.lab.sites[0].vault, &lifted).ok();
     let out = persons.path("report.json");
     let done = persons.lab.run(&[&forget[..], &["-o", &out]].concat()).ok();
