@@ -83,33 +83,24 @@ impl From<Untrue> for Failure {
 impl From<CardError> for Failure {
     fn from(error: CardError) -> Self {
         let what = error.to_string();
-        let (class, code, next) = match error {
-            CardError::Absent(_) => {
-                (Class::Card, "card-absent", "insert it, or name another with --card")
-            }
-            CardError::WrongPin { .. } => (
-                Class::Card,
-                "card-pin",
-                "make sure of the PIN before it is given again: too many tries lock it",
-            ),
-            CardError::Locked => {
-                (Class::Card, "card-locked", "have it unlocked by whoever issued the card")
-            }
-            CardError::Hangs { .. } => (
-                Class::Card,
-                "card-hangs",
-                "take the card out and put it in again, or restart pcscd",
-            ),
-            CardError::Unfit(_) => {
-                (Class::Card, "card-unfit", "use another card or another key of it")
-            }
-            _ => (
-                Class::Card,
-                "card-failed",
-                "see `warifu doctor`; take the card out and put it in again",
-            ),
-        };
-        Self::new(class, code, what).next(next)
+        match error {
+            CardError::Absent(_) => Self::new(Class::Card, "card-absent", what)
+                .next("insert it, or name another with --card"),
+            CardError::WrongPin { .. } => Self::new(Class::Card, "card-pin", what)
+                .next("make sure of the PIN before it is given again: too many tries lock it"),
+            CardError::LastTry => Self::new(Class::Card, "card-last-try", what)
+                .next("make sure of the PIN, then say --last-try: a wrong one locks the card"),
+            CardError::NoPin(_) => Self::new(Class::Card, "card-no-pin", what)
+                .next("give it with --pin-file or --pin-fd, or run this at a terminal"),
+            CardError::Locked => Self::new(Class::Card, "card-locked", what)
+                .next("have it unlocked by whoever issued the card"),
+            CardError::Hangs { .. } => Self::new(Class::Card, "card-hangs", what)
+                .next("take the card out and put it in again, or restart pcscd"),
+            CardError::Unfit(_) => Self::new(Class::Card, "card-unfit", what)
+                .next("use another card, or another key of it"),
+            _ => Self::new(Class::Card, "card-failed", what)
+                .next("take the card out and put it in again; see also `warifu doctor`"),
+        }
     }
 }
 

@@ -125,23 +125,5 @@ fn lab_failure(error: LabError) -> Failure {
 
 /// What a card's failure means for the run.
 pub(super) fn card_failure(error: CardError) -> Failure {
-    let what = error.to_string();
-    match error {
-        CardError::Absent(_) => Failure::new(Class::Card, "card-absent", what)
-            .next("insert it, or name another with --card"),
-        CardError::WrongPin { .. } => Failure::new(Class::Card, "card-pin", what)
-            .next("make sure of the PIN before it is given again: too many tries lock it"),
-        CardError::LastTry => Failure::new(Class::Card, "card-last-try", what)
-            .next("make sure of the PIN, then say --last-try: a wrong one locks the card"),
-        CardError::NoPin(_) => Failure::new(Class::Card, "card-no-pin", what)
-            .next("give it with --pin-file or --pin-fd, or run this at a terminal"),
-        CardError::Locked => Failure::new(Class::Card, "card-locked", what)
-            .next("have it unlocked by whoever issued the card"),
-        CardError::Hangs { .. } => Failure::new(Class::Card, "card-hangs", what)
-            .next("take the card out and put it in again, or restart pcscd"),
-        CardError::Unfit(_) => Failure::new(Class::Card, "card-unfit", what)
-            .next("use another card, or another key of it"),
-        _ => Failure::new(Class::Card, "card-failed", what)
-            .next("take the card out and put it in again; see also `warifu doctor`"),
-    }
+    error.into()
 }
