@@ -4,8 +4,11 @@
 
 mod arrivals;
 mod audit;
+mod checkpoints;
 mod damage;
+mod exports;
 mod find;
+mod forgettings;
 mod lifecycle;
 mod persons;
 mod processes;
