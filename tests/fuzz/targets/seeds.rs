@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use std::path::Path;
 use warifu_consent::card::Card as _;
-use warifu_consent::card::file::FileCard;
+use warifu_consent::card::FileCard;
 use warifu_consent::trust::{Role, TrustStore};
 
 /// The middle of 2027, when all seeds hold.

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
-use warifu_consent::card::file::FileCard;
+use warifu_consent::card::FileCard;
 use warifu_consent::jws;
 use warifu_consent::statement::{
     BreakGlass, Consent, Enrolment, Presence, Rebinding, Revocation, Statement,

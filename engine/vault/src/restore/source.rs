@@ -55,7 +55,8 @@ impl Vault {
         }
     }
 
-    /// What sites let be read by the word of officers. Shares in this gateway's own rooms stay shut.
+    /// What sites let be read by the word of officers. Shares in this gateway's own rooms stay
+    /// shut.
     fn opened_source(
         &self,
         request: &RestoreRequest,

@@ -32,7 +32,8 @@ pub(crate) struct BackupArgs {
     /// A label. It is public: it stands in the catalog and at every site
     #[arg(long, value_name = "LABEL")]
     pub(crate) name: Option<String>,
-    /// Go against a placement rule (zone, domain, channel or consent) for a reason, which is recorded
+    /// Go against a placement rule (zone, domain, channel or consent) for a reason, which is
+    /// recorded
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share

@@ -181,7 +181,8 @@ fn taken(file: &PathBuf) -> Failure {
 
 fn told(row: &ConsentRow) -> String {
     let mut text = format!(
-        "consent     {}\nindividual  {}\nrequester   {}\npurpose     {}\nholds       {} to {} ({})\n",
+        "consent     {}\nindividual  {}\nrequester   {}\npurpose     {}\n\
+         holds       {} to {} ({})\n",
         row.consent,
         row.individual,
         row.requester,
