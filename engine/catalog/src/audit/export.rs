@@ -4,7 +4,7 @@
 //! ```text
 //! {"at":1000,"event":{...},"kind":"backup","sequence":0}
 //! {"at":1003,"event":{...},"kind":"restore","sequence":1}
-//! {"at":1009,"chain":"..","entries":2,"public_key":"..","signature":"..","type":"checkpoint","v":1}
+//! {"at":1009,"chain":"..","entries":2,"public_key":"..","signature":"..","type":"checkpoint",..}
 //! ```
 //!
 //! Whoever has the file can check it without the vault. An edit, a removal, a swap or a cut changes

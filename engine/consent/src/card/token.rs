@@ -51,8 +51,11 @@ pub struct Access {
     /// Whether the last try before the card locks may be spent.
     pub may_spend_last_try: bool,
     /// Gives the PIN, when it is needed: at most once for a card.
-    pub pin: Box<dyn FnMut(&Token) -> Result<Pin, CardError>>,
+    pub pin: AskPin,
 }
+
+/// Asks whoever knows the PIN of a token.
+pub type AskPin = Box<dyn FnMut(&Token) -> Result<Pin, CardError>>;
 
 /// A card behind a driver.
 pub struct TokenCard {
