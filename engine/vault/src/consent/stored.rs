@@ -1,8 +1,8 @@
 //! From a range of an object as it was given to ranges of its payload as it is stored.
 //!
 //! How an object is encoded stands in its payload alone, and so does how long its attributes are.
-//! So a range of the data becomes the chunks in which it can lie, whatever the attributes; and where
-//! the length does not rule out that the object is compressed, no such range can be told at all.
+//! So a range of the data becomes the chunks in which it can lie, whatever the attributes; and
+//! where the length does not rule out that the object is compressed, no such range can be told at all.
 
 use std::ops::Range;
 use warifu_core::Geometry;
