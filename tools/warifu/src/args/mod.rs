@@ -189,11 +189,11 @@ pub(crate) enum IndividualCommand {
         /// Their pseudonymous ID: it is public, so not their name
         individual: IndividualId,
         #[command(flatten)]
-        card: CardArgs,
+        card: Box<CardArgs>,
     },
     /// Bind a person to another card: by the old one, or by two registrars whom the sites have
     /// pinned
-    Rebind(RebindArgs),
+    Rebind(Box<RebindArgs>),
     /// List individuals
     List,
     /// Show an individual
