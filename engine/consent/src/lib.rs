@@ -1,9 +1,9 @@
 //! What persons' cards sign, and what is believed of it.
 //!
 //! A card signs *statements*: enrolment, consent, presence, revocation. [`statement`] is what they
-//! say, [`trust`] whose word counts, [`check`] what follows from both at a site, [`card`] how one is
-//! asked to sign. Whoever decides holds no key of anybody here: certificates, statements and clocks
-//! go in, a decision comes out.
+//! say, [`jws`] how they are written, [`trust`] whose word counts, [`check`] what follows from both
+//! at a site, [`card`] how one is asked to sign. Whoever decides holds no key of anybody here:
+//! certificates, statements and clocks go in, a decision comes out.
 
 #![forbid(unsafe_code)]
 

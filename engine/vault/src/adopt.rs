@@ -111,6 +111,7 @@ impl Vault {
             })?;
         }
         let record = record(capsule, intent, &shape, self.now_unix_s());
+        self.log_backup(&intent.individual, &intent.object)?;
         self.catalog()?.commit(&intent.object, &record)?;
         tracing::warn!(object = %intent.object, "it was complete at all its sites: now listed");
         Ok(())

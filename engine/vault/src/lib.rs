@@ -10,6 +10,7 @@ mod alarms;
 mod audit;
 mod backup;
 mod batch;
+mod break_glass;
 mod causes;
 mod collect;
 mod complete;
@@ -56,6 +57,7 @@ pub use batch::{
     BatchReport, BatchRequest, Forecast, Gathered, Input, LatencyReport, Manner, Onlooker, Outcome,
     Refused, SiteSum, Waiting,
 };
+pub use break_glass::{Case, OpenedCase};
 pub use config::Config;
 pub use consent::{
     CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, Terms,
@@ -91,6 +93,7 @@ pub use trust::AnchorRow;
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};
 
+use audit::Told;
 use config::{CONFIG_FILE, ConsentPolicy, SiteConfig};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -274,6 +277,8 @@ impl Vault {
                 "name the card with --card; only where `[consent] enforce = false` none is needed",
             ));
         }
+        let told = Told::operator().individual(individual).note("without a card");
+        self.log_event("enroll", &told.result("begun"))?;
         let created = self.now_unix_s();
         self.catalog()?.enroll(individual, created)?;
         self.individual(individual)

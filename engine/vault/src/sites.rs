@@ -1,5 +1,6 @@
 //! Sites as a gateway knows them.
 
+use crate::audit::Told;
 use crate::dial::{Patience, Purpose, address_of};
 use crate::failure::{Class, Failure};
 use crate::{Vault, config};
@@ -116,6 +117,8 @@ impl Vault {
         if channel == Channel::Local {
             self.open_store(&new.url)?;
         }
+        let told = Told::operator().site(&new.name).note(format!("added: {}", new.url));
+        self.log_event("site", &told.result("begun"))?;
         let own = |name: &Option<SiteName>| name.clone().unwrap_or_else(|| new.name.clone());
         self.catalog()?.add_site(&warifu_catalog::NewSite {
             site: new.name.clone(),
@@ -188,6 +191,8 @@ impl Vault {
             return refused(what, "with --force it is removed, and that key serves nobody");
         }
         if !dry_run {
+            let told = Told::operator().site(name).note("removed");
+            self.log_event("site", &told.result("begun"))?;
             self.catalog()?.remove_site(name)?;
         }
         Ok(RemovedSite { v: 1, site: name.to_string(), key_bytes_lost, dry_run })
@@ -198,6 +203,9 @@ impl Vault {
     /// # Errors
     /// Where there is no such site.
     pub fn drain_site(&self, name: &SiteName, drained: bool) -> Result<SiteRow, Failure> {
+        let note = if drained { "drained" } else { "no longer drained" };
+        let told = Told::operator().site(name).note(note);
+        self.log_event("site", &told.result("begun"))?;
         self.catalog()?.set_drained(name, drained)?;
         self.site(name)
     }

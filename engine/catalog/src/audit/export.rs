@@ -4,7 +4,7 @@
 //! ```text
 //! {"at":1000,"event":{...},"kind":"backup","sequence":0}
 //! {"at":1003,"event":{...},"kind":"restore","sequence":1}
-//! {"at":1009,"chain":"<hex>","entries":2,"public_key":"<hex>","signature":"<hex>","type":"checkpoint","v":1}
+//! {"at":1009,"chain":"..","entries":2,"public_key":"..","signature":"..","type":"checkpoint","v":1}
 //! ```
 //!
 //! Whoever has the file can check it without the vault. An edit, a removal, a swap or a cut changes
@@ -74,7 +74,9 @@ pub fn checkpoint_line(exported: &Exported) -> String {
 /// Reads a line as [`checkpoint_line`] writes it. Whether the signature is right is not looked at.
 #[must_use]
 pub fn read_checkpoint_line(line: &str) -> Option<Exported> {
-    checkpoint(&serde_json::from_str(line).ok()?)
+    let found = checkpoint(&serde_json::from_str(line).ok()?)?;
+    // Written in one way only.
+    (checkpoint_line(&found) == line).then_some(found)
 }
 
 /// Reads an exported log through and checks it. What it says is not believed further than that.
@@ -95,7 +97,7 @@ pub fn verify_export(mut source: impl BufRead) -> Result<Exported, ExportError> 
         let text = str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
         let line: Value = serde_json::from_str(text).map_err(|_| wrong("it is no JSON"))?;
         if line.get("type").is_some() {
-            ended = Some(checkpoint(&line).ok_or_else(|| wrong("it is no checkpoint"))?);
+            ended = Some(read_checkpoint_line(text).ok_or_else(|| wrong("it is no checkpoint"))?);
             continue;
         }
         if !is_entry(&line, at.entries) {

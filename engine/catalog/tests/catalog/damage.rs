@@ -45,7 +45,7 @@ fn a_later_format_is_left_alone() {
     let lab = Lab::new();
     lab.raw().pragma_update(None, "user_version", 99).unwrap();
     let found = Catalog::open(&lab.path()).map(drop);
-    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 2 }));
+    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 5 }));
     assert!(named, "{found:?}");
     lab.raw().pragma_update(None, "user_version", -1).unwrap();
     assert!(Catalog::open(&lab.path()).is_err());
@@ -187,10 +187,16 @@ fn no_column_can_hold_what_derives_from_plaintext() {
     // Whoever adds a column says here that it is none: no file name, digest or true length.
     let known = "arrivals(pool direction unix_s bytes_total) \
         attempts(object chunk attempt) audit(sequence line chain) audit_head(one entries chain) \
+        cards(individual key evidence is_software at_unix_s) cards_held(site individual key) \
+        checkpoints(number link entries chain at_unix_s signature public_key received_day) \
+        consents(id individual token at_unix_s) forgettings(object reason at_unix_s) \
+        forgotten_shares(object x at_unix_s evidence) holds(object reason at_unix_s) \
         individuals(individual created_unix_s) \
         objects(number object individual k n class label created_unix_s payload_bytes random_bytes \
         holder holder_pid committed_unix_s stored_bytes masks capsule_head_bytes \
-        capsule_verdict_bytes) overrides(object rule reason) settings(name value) \
+        capsule_verdict_bytes) overrides(object rule reason) \
+        revocations(id individual token at_unix_s) revocations_told(revocation site) \
+        settings(name value) \
         shares(object x site role channel zone domain link planned_to_site_bytes \
         planned_from_site_bytes reserve_to_site_bytes reserve_from_site_bytes sent_bytes key_bytes \
         receipt_unix_s state) sites(site url zone domain channel link drained) \

@@ -4,11 +4,15 @@
 
 mod arrivals;
 mod audit;
+mod checkpoints;
 mod damage;
+mod exports;
 mod find;
+mod forgettings;
 mod lifecycle;
 mod persons;
 mod processes;
+mod register;
 mod sites;
 
 use std::path::PathBuf;

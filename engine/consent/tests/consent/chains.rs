@@ -1,6 +1,6 @@
 //! Certificates: each that must not be believed, with the reason that people get to read.
 
-use crate::common::{
+use crate::people::{
     Authority, NOW, TestCard, authority_params, consent, openssl, person_params, rsa_key,
 };
 use rcgen::{

@@ -1,6 +1,6 @@
 //! What follows from statements: the one that fits is enough, and whatever is changed is not.
 
-use crate::common::{Authority, NONCE, NOW, TestCard, consent, locator, object, one, presence};
+use crate::people::{Authority, NONCE, NOW, TestCard, consent, locator, object, one, presence};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -434,8 +434,12 @@ fn ranges() -> impl Strategy<Value = Option<Vec<Range<u64>>>> {
     proptest::option::of(some)
 }
 
+fn few() -> ProptestConfig {
+    ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(few())]
 
     /// Whatever is consented to and asked for: a byte is released only where both say so, and
     /// there is a refusal exactly where something asked for was not consented to.

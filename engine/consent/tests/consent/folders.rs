@@ -1,6 +1,6 @@
 //! The folder of anchors: what is pinned stays, what was not is not trusted.
 
-use crate::common::{Authority, NOW, consent, openssl};
+use crate::people::{Authority, NOW, consent, openssl};
 use std::fs;
 use std::path::Path;
 use std::slice;
@@ -115,7 +115,7 @@ fn lists_are_taken_in_from_pinned_authorities_only_and_never_older_ones() {
     assert!(matches!(TrustStore::add_crl(&folder, &list), Err(TrustError::ListOfNobody { .. })));
     let given = pem(&authority.certificate, "CERTIFICATE");
     TrustStore::add(&folder, Role::CardCa, &given).unwrap();
-    let mut params = crate::common::person_params("P1");
+    let mut params = crate::people::person_params("P1");
     params.serial_number = Some(rcgen::SerialNumber::from(5u64));
     let token = authority.card_of(&params, rcgen::KeyPair::generate().unwrap()).says(&consent());
     assert_eq!(believes(&folder, &token), Ok(()));
@@ -135,7 +135,7 @@ fn what_is_kept_in_memory_is_what_the_folder_holds() {
     let folder = vault.path().join("trust");
     let kept = TrustFolder::new(&folder, RevocationPolicy::default());
     let authority = Authority::new("CA");
-    let mut params = crate::common::person_params("P1");
+    let mut params = crate::people::person_params("P1");
     params.serial_number = Some(rcgen::SerialNumber::from(5u64));
     let token = authority.card_of(&params, rcgen::KeyPair::generate().unwrap()).says(&consent());
     let judged = || {

@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod chains;
-mod common;
 mod decisions;
 mod folders;
 mod mutations;
+mod people;
 mod responders;
 mod statements;

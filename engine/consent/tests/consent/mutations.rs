@@ -1,7 +1,7 @@
 //! Bytes from outside, changed in every way that comes to mind: nothing may panic, and nothing
 //! that was changed may be believed. The same entry points are fuzzed for longer in tests/fuzz.
 
-use crate::common::{Authority, NOW, consent, presence};
+use crate::people::{Authority, NOW, consent, presence};
 use warifu_consent::statement::{Consent, Statement};
 use warifu_consent::trust::{Role, TrustStore};
 use warifu_consent::{Certificate, jws};

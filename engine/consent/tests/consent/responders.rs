@@ -1,6 +1,6 @@
 //! Responders (OCSP): `openssl ocsp` answers, over real HTTP, and so does whoever sits between.
 
-use crate::common::{Authority, TestCard, authority_params, consent, openssl, person_params};
+use crate::people::{Authority, TestCard, authority_params, consent, openssl, person_params};
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair, SerialNumber};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -1,6 +1,6 @@
 //! Statements as JWS: what is made, what is read, and what is refused before anybody is trusted.
 
-use crate::common::{Authority, TestCard, consent, presence, rsa_key};
+use crate::people::{Authority, TestCard, consent, presence, rsa_key};
 use rcgen::KeyPair;
 use serde_json::{Value, json};
 use warifu_consent::Untrue;
@@ -17,7 +17,7 @@ fn each_kind_of_key_signs_and_is_believed_to_have_signed() {
         (KeyPair::from_pem(&rsa_key(2_048)).unwrap(), Algorithm::Rs256),
     ];
     for (key, algorithm) in keys {
-        let mut card = authority.card_of(&crate::common::person_params("P1"), key);
+        let mut card = authority.card_of(&crate::people::person_params("P1"), key);
         let token = card.says(&consent());
         assert_eq!(jws::kind(&token), Some(Consent::TYPE));
         let possessed = jws::possesses::<Consent>(&token).unwrap();
@@ -129,12 +129,12 @@ fn statements_that_mean_nothing_are_neither_made_nor_read() {
         ("long purpose", |consent| consent.purpose = "x".repeat(1_025)),
         ("purpose of two lines", |consent| consent.purpose = "x\ny".to_owned()),
         ("no object", |consent| consent.objects.clear()),
-        ("an object twice", |consent| consent.objects.push(crate::common::locator())),
+        ("an object twice", |consent| consent.objects.push(crate::people::locator())),
         ("k above n", |consent| consent.objects[0].k = 4),
         ("no range", |consent| consent.objects[0].ranges = Some(vec![])),
         ("ranges out of order", |consent| consent.objects[0].ranges = Some(vec![5..9, 1..2])),
         ("a range too far", |consent| {
-            consent.objects[0].ranges = crate::common::one(0..(1 << 20) + 1)
+            consent.objects[0].ranges = crate::people::one(0..(1 << 20) + 1)
         }),
     ];
     for (what, change) in changes {
@@ -222,7 +222,7 @@ fn long_statements_are_refused() {
     let mut long = consent();
     long.objects = (0..1_024u32)
         .map(|number| {
-            let mut locator = crate::common::locator();
+            let mut locator = crate::people::locator();
             let mut bytes = [0; 16];
             bytes[..4].copy_from_slice(&number.to_be_bytes());
             locator.object = warifu_core::ObjectId::from_bytes(bytes);

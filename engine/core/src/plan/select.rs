@@ -69,17 +69,17 @@ pub(super) enum Preference {
     /// As few `tls` shares as the rules allow, then as many links.
     FewestTls,
     /// As few shares without consent as the rules allow, then as many links.
-    FewestWithoutConsent,
+    MostConsent,
 }
 
 /// In the order in which they are tried. Only where `tls` is admitted, and both its limit and the
 /// `random` pool bind, may a set that lies between the two be missed; then the plan is refused.
 pub(super) const PREFERENCES: [Preference; 3] =
-    [Preference::FewestUnlinked, Preference::FewestTls, Preference::FewestWithoutConsent];
+    [Preference::FewestUnlinked, Preference::FewestTls, Preference::MostConsent];
 
 impl Preference {
     const fn cost(self, site: &Candidate) -> i64 {
-        if matches!(self, Self::FewestWithoutConsent) {
+        if matches!(self, Self::MostConsent) {
             let unlinked = if matches!(site.channel, Channel::Otp) { 0 } else { UNIT };
             return if site.enforces_consent { unlinked } else { MANY + unlinked };
         }

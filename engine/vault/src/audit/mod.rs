@@ -19,7 +19,7 @@ use serde::Serialize;
 use warifu_catalog::{
     AuditEntry, AuditHead, Catalog, CatalogError, CheckpointRow, Compared, Event, Register, Shown,
 };
-use warifu_core::LinkId;
+use warifu_core::{IndividualId, LinkId, ObjectId};
 
 /// Who acts where no gateway asks: whoever works at this vault.
 pub(crate) const OPERATOR: &str = "operator";
@@ -191,8 +191,27 @@ impl Vault {
     /// Notes what is about to happen: durably, before this returns. Where it can't be noted it must
     /// not happen.
     pub(crate) fn note(&self, kind: &str, told: &Told) -> Result<(), Failure> {
+        self.log_event(kind, told).map_err(|error| match error.class() {
+            Class::Audit => error,
+            _ => unwritable().because(error),
+        })
+    }
+
+    /// As [`note`](Self::note), with the log's own failure: for what releases nothing.
+    pub(crate) fn log_event(&self, kind: &str, told: &Told) -> Result<(), Failure> {
         let json = told.json()?;
         let event = Event { kind, json: &json, at_unix_s: self.now_unix_s() };
-        self.log()?.append(&event).map(drop).map_err(|error| unwritable().because(error))
+        self.log()?.append(&event)?;
+        Ok(())
+    }
+
+    /// Notes that an object is about to be listed.
+    pub(crate) fn log_backup(
+        &self,
+        individual: &IndividualId,
+        object: &ObjectId,
+    ) -> Result<(), Failure> {
+        let told = Told::operator().individual(individual).object(object);
+        self.log_event("backup", &told.result("done"))
     }
 }

@@ -1,10 +1,11 @@
 //! A restore as the log tells it: noted before anything is asked of a site, and how it ended.
 
 use super::Told;
+use crate::break_glass::{BREAK_GLASS, Case};
 use crate::consent::{Proof, hex};
 use crate::failure::{Class, Failure};
 use crate::report::RestoreReport;
-use crate::restore::RestoreRequest;
+use crate::restore::{Authority, RestoreRequest};
 use crate::{Vault, Watch};
 use warifu_consent::jws;
 use warifu_consent::statement::Consent;
@@ -40,10 +41,39 @@ impl Vault {
         proof: Option<Proof<'_>>,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
-        self.expect_not_forgotten(&request.object)?;
         let told = self.told_of(request, proof.as_ref())?;
-        self.note(RESTORE, &told.clone().result("begun"))?;
-        let outcome = self.deliver_object(request, proof, watch);
+        let by = proof.map_or(Authority::Nobody, Authority::Person);
+        self.restore_noted(RESTORE, told, request, by, watch)
+    }
+
+    /// As [`restore`](Self::restore), by the word of officers instead of the person's.
+    ///
+    /// # Errors
+    /// As `restore`; where too few sites let the object be read by that case.
+    pub fn restore_by_officers(
+        &self,
+        request: &RestoreRequest,
+        case: &Case,
+        watch: Watch<'_>,
+    ) -> Result<RestoreReport, Failure> {
+        let mut told = self.told_of(request, None)?;
+        told.reason = Some(case.statement.reason.clone());
+        told.session = Some(hex(&case.statement.id.0));
+        told.note = Some(format!("{} officers have signed", case.signatures()));
+        self.restore_noted(BREAK_GLASS, told, request, Authority::Officers(case), watch)
+    }
+
+    fn restore_noted(
+        &self,
+        kind: &'static str,
+        told: Told,
+        request: &RestoreRequest,
+        by: Authority<'_>,
+        watch: Watch<'_>,
+    ) -> Result<RestoreReport, Failure> {
+        self.expect_not_forgotten(&request.object)?;
+        self.note(kind, &told.clone().result("begun"))?;
+        let outcome = self.deliver_object(request, by, watch);
         let end = match &outcome {
             Ok(report) => told.result("released").note(format!("{} bytes delivered", report.bytes)),
             Err(failure) => {
@@ -52,7 +82,7 @@ impl Vault {
                 told.result(result).code(failure.code())
             }
         };
-        match (self.note(RESTORE, &end), outcome) {
+        match (self.note(kind, &end), outcome) {
             // It was noted that it begins; what was delivered can't be taken back.
             (Err(failure), Ok(report)) => {
                 tracing::warn!(%failure, "that the restore ended is not in the audit log");

@@ -167,6 +167,7 @@ impl Job<'_> {
         let random_bytes = self.standing.random_bytes + self.random.drawn_bytes();
         let now = self.vault.now_unix_s();
         let record = commit_record(&self.shares, woven, (&spent, random_bytes), now);
+        self.vault.log_backup(&self.header.individual, &self.header.object)?;
         Ok(self.vault.catalog()?.commit(&self.header.object, &record)?)
     }
 

@@ -381,6 +381,7 @@ impl Vault {
         let standing = &story.standing;
         let spent = (&standing.spent[..], standing.random_bytes);
         let record = commit_record(&header.planned(), woven, spent, self.now_unix_s());
+        self.log_backup(&header.individual, &header.object)?;
         self.catalog()?.commit(&header.object, &record)?;
         Ok(true)
     }

@@ -330,7 +330,7 @@ fn told_of(consent: &Consent, card: &dyn Card) -> Told {
     told.note(format!("for {}: {}", consent.requester, objects.join(", ")))
 }
 
-fn locator_of(object: &Object) -> Locator {
+pub(crate) fn locator_of(object: &Object) -> Locator {
     let place =
         |share: &warifu_catalog::StoredShare| Place { site: share.site.clone(), x: share.x };
     Locator {

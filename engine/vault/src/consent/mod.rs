@@ -12,6 +12,7 @@ mod stored;
 mod tidings;
 
 pub use find::FoundRow;
+pub(crate) use grant::locator_of;
 pub use grant::{ConsentRow, ConsentTerms, GrantedRow, Terms};
 pub use person::{CardRow, Rebinder};
 pub use presence::Proof;
@@ -24,7 +25,7 @@ use warifu_consent::statement::StatementId;
 
 impl Vault {
     /// A fresh one-time name.
-    fn fresh_statement(&self) -> Result<StatementId, Failure> {
+    pub(crate) fn fresh_statement(&self) -> Result<StatementId, Failure> {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(|error| {
             Failure::new(Class::Other, "entropy", "the system gives no randomness").because(error)

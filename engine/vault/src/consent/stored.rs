@@ -1,8 +1,8 @@
 //! From a range of an object as it was given to ranges of its payload as it is stored.
 //!
-//! How an object is encoded stands in its payload alone, and so does how long its attributes are. So
-//! a range of the data becomes the chunks in which it can lie, whatever the attributes; and where
-//! the length does not rule out that the object is compressed, no such range can be told at all.
+//! How an object is encoded stands in its payload alone, and so does how long its attributes are.
+//! So a range of the data becomes the chunks in which it can lie, whatever the attributes; and
+//! where the length does not rule out that the object is compressed, no such range can be told at all.
 
 use std::ops::Range;
 use warifu_core::Geometry;
@@ -73,7 +73,8 @@ mod tests {
 
         #[test]
         fn covering_agrees_with_counting(
-            cuts in prop::collection::btree_set(0..40_u64, 0..8), start in 0..40_u64, len in 0..9_u64,
+            cuts in prop::collection::btree_set(0..40_u64, 0..8),
+            start in 0..40_u64, len in 0..9_u64,
         ) {
             let cuts: Vec<u64> = cuts.into_iter().collect();
             let ranges: Vec<Range<u64>> = cuts.chunks_exact(2).map(|two| two[0]..two[1]).collect();

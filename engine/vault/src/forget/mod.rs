@@ -1,8 +1,8 @@
 //! `forget`: an object, or all of an individual's, gone for good at every site.
 //!
 //! That it begins is in the audit log before the first share goes, and from then on there is no way
-//! back: what a site has deleted stays deleted. A site that is away is asked again the next time the
-//! same is given; until all have answered the object stays in the catalog, and is not restored.
+//! back: what a site has deleted stays deleted. A site that is away is asked again when the same is
+//! given again; until all have answered the object stays in the catalog, and is not restored.
 
 mod report;
 mod sites;

@@ -5,6 +5,7 @@ mod source;
 mod told;
 
 use crate::backup::share_name;
+use crate::break_glass::Case;
 use crate::consent::Proof;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
@@ -72,6 +73,16 @@ pub struct RestoreRequest {
     pub resume: bool,
 }
 
+/// By whose word an object is read.
+pub(crate) enum Authority<'a> {
+    /// Nobody's: where persons don't decide.
+    Nobody,
+    /// Its person's.
+    Person(Proof<'a>),
+    /// Officers', without its person.
+    Officers(&'a Case),
+}
+
 /// How long to look for a site before another one is asked instead.
 const REACH_PATIENCE: Duration = Duration::from_millis(300);
 
@@ -94,14 +105,14 @@ impl Vault {
     pub(crate) fn deliver_object(
         &self,
         request: &RestoreRequest,
-        proof: Option<Proof<'_>>,
+        by: Authority<'_>,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
         let started = self.clock.elapsed();
         expect_sense(request)?;
         let place = Place::of(request, watch.stop)?;
         let Source { object, offers, mut peers, mut verdicts, short } =
-            self.readable(request, proof)?;
+            self.readable(request, by)?;
         let need = Need::of_restore(object.threshold, object.geometry, offers.len());
         let room = match self.reserve(&need, watch.stop) {
             Ok(room) => room,

@@ -1,8 +1,9 @@
 //! What a restore reads from: the object as the catalog knows it or as its capsules do, and the
 //! shares that may be read, once their sites agree.
 
-use super::{Offer, RestoreRequest, reading};
+use super::{Authority, Offer, RestoreRequest, reading};
 use crate::Vault;
+use crate::break_glass::Case;
 use crate::consent::{Admission, Admitted, Proof};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
@@ -30,27 +31,43 @@ impl Vault {
     pub(super) fn readable(
         &self,
         request: &RestoreRequest,
-        proof: Option<Proof<'_>>,
+        by: Authority<'_>,
     ) -> Result<Source, Failure> {
         let catalog = self.catalog()?;
-        if proof.is_none() && self.config.consent.enforce {
+        if matches!(by, Authority::Nobody) && self.config.consent.enforce {
             return Err(missing());
         }
         let known = match catalog.object(&request.object) {
             Ok(object) => Some(object),
-            Err(CatalogError::NotFound { .. }) if proof.is_some() => None,
+            Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Person(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        let Some(proof) = proof else {
-            let Some(object) = known else { return Err(missing()) };
-            let (offers, short) = self.offers(&object, &reading(&object, request))?;
-            let (peers, verdicts) = (BTreeMap::new(), None);
-            return Ok(Source { object, offers, peers, verdicts, short });
-        };
-        match known {
-            Some(object) => self.own_source(request, object, proof),
-            None => self.foreign_source(request, proof),
+        match (known, by) {
+            (Some(object), Authority::Person(proof)) => self.own_source(request, object, proof),
+            (None, Authority::Person(proof)) => self.foreign_source(request, proof),
+            (Some(object), Authority::Officers(case)) => self.opened_source(request, object, case),
+            (Some(object), Authority::Nobody) => {
+                let (offers, short) = self.offers(&object, &reading(&object, request))?;
+                let (peers, verdicts) = (BTreeMap::new(), None);
+                Ok(Source { object, offers, peers, verdicts, short })
+            }
+            (None, Authority::Nobody | Authority::Officers(_)) => Err(missing()),
         }
+    }
+
+    /// What sites let be read by the word of officers. Shares in this gateway's own rooms stay
+    /// shut.
+    fn opened_source(
+        &self,
+        request: &RestoreRequest,
+        object: Object,
+        case: &Case,
+    ) -> Result<Source, Failure> {
+        let (mut offers, mut short) = self.offers(&object, &reading(&object, request))?;
+        let (peers, refused) = self.show_case(&object, case)?;
+        offers.retain(|offer| peers.contains_key(&offer.share.site));
+        short.extend(refused);
+        Ok(Source { object, offers, peers, verdicts: None, short })
     }
 
     fn own_source(

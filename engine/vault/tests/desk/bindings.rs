@@ -45,7 +45,8 @@ fn a_gateway_that_was_taken_over_can_not_install_its_own_card() {
     present(&mut peer, &mut person, &consent(OURS, address)).unwrap();
     peer.close().unwrap();
     let refusals = field.events();
-    let refusals = refusals.iter().filter(|event| event.kind == "bind" && event.of("code") != "");
+    let refusals =
+        refusals.iter().filter(|event| event.kind == "bind" && !event.of("code").is_empty());
     assert_eq!(refusals.count(), tries.len() + 1, "each try is in the log");
 }
 

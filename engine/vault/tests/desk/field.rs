@@ -1,6 +1,7 @@
 //! One site, two gateways with links of their own to it, a lab's authority and its cards.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -345,6 +346,10 @@ pub(crate) fn break_glass(own: usize, address: ShareAddress, nonce: [u8; 32]) ->
         nonces: nonces(nonce),
         at: now(),
     }
+}
+
+pub(crate) fn one_range(range: Range<u64>) -> Option<Vec<Range<u64>>> {
+    Some(Vec::from([range]))
 }
 
 /// Shows consent and presence as a gateway would.

@@ -85,7 +85,10 @@ fn whatever_does_not_fit_releases_nothing_and_is_told() {
     let address = field.store(OURS, "P1");
     let elsewhere = field.store(OURS, "P1");
     let spoilt: [(&str, Spoil<'_>); 12] = [
-        ("consent-expired", &|consent, _| consent.expires = now() - 1),
+        ("consent-expired", &|consent, _| {
+            consent.not_before = now() - 10;
+            consent.expires = now() - 1;
+        }),
         ("consent-not-yet", &|consent, _| consent.not_before = now() + 1000),
         ("consent-requester", &|consent, presence| {
             consent.requester = name("theirs");
@@ -103,8 +106,8 @@ fn whatever_does_not_fit_releases_nothing_and_is_told() {
         ("consent-person", &|consent, _| consent.individual = named("P2")),
         ("presence-stale", &|_, presence| presence.nonces = nonces([7; 32])),
         ("consent-range", &|consent, presence| {
-            consent.objects[0].ranges = Some(vec![0..100]);
-            presence.ranges = Some(vec![0..101]);
+            consent.objects[0].ranges = one_range(0..100);
+            presence.ranges = one_range(0..101);
         }),
         ("consent-person", &|consent, _| consent.individual = named("P3")),
     ];
@@ -181,6 +184,7 @@ fn a_presence_serves_once_and_only_where_and_for_what_it_was_asked() {
     let shown = consent(OURS, other);
     let nonce = peer.challenge(Some(other.object)).unwrap();
     let mut expired = shown.clone();
+    expired.not_before = now() - 10;
     expired.expires = now() - 1;
     let failed = tokens(&expired, nonce);
     let outcome = peer.present(Some(other.object), &[&failed[0], &failed[1]]);
@@ -200,7 +204,7 @@ fn a_range_opens_its_chunks_and_the_last_and_no_other() {
     field.enrol(OURS, "P1", &mut person);
     let address = field.store(OURS, "P1");
     let mut narrow = consent(OURS, address);
-    narrow.objects[0].ranges = Some(vec![100..200]);
+    narrow.objects[0].ranges = one_range(100..200);
     let mut peer = field.peer(OURS);
     present(&mut peer, &mut person, &narrow).unwrap();
     assert!(read(&mut peer, address, 0).is_ok());
@@ -210,7 +214,7 @@ fn a_range_opens_its_chunks_and_the_last_and_no_other() {
     let nonce = peer.challenge(Some(address.object)).unwrap();
     let whole = consent(OURS, address);
     let mut less = presence(&whole, nonce);
-    less.ranges = Some(vec![(1 << 20)..(1 << 20) + 1]);
+    less.ranges = one_range(1 << 20..(1 << 20) + 1);
     let tokens = [person.sign(&whole), person.sign(&less)];
     peer.present(Some(address.object), &[&tokens[0], &tokens[1]]).unwrap();
     assert_eq!(refused(read(&mut peer, address, 0)), "consent-range");

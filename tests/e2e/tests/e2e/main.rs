@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "whatever fails in a helper of a test must fail the test")]
 
 mod attacks;
+mod audit;
 mod batch;
 mod batch_stops;
 mod budget;

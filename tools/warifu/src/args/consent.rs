@@ -139,7 +139,7 @@ pub(crate) struct DurationError;
 /// The longest that anybody may agree to, in seconds.
 const DURATION_S_MAX: u64 = 3653 * 86_400;
 
-fn duration_s(text: &str) -> Result<u64, DurationError> {
+pub(super) fn duration_s(text: &str) -> Result<u64, DurationError> {
     let unit = text.chars().last().ok_or(DurationError)?;
     let unit_s = match unit {
         's' => 1,

@@ -24,8 +24,8 @@ pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
 pub(crate) use records::{
-    AuditCommand, AuditExportArgs, AuditShowArgs, AuditVerifyArgs, ExportFormat, ForgetArgs,
-    HoldCommand,
+    AuditCommand, AuditExportArgs, AuditShowArgs, AuditVerifyArgs, BreakGlassCommand, ExportFormat,
+    ForgetArgs, HoldCommand,
 };
 pub(crate) use simulate::SimulateArgs;
 pub(crate) use site::{AddArgs, InitArgs, SiteCommand};
@@ -146,6 +146,9 @@ pub(crate) enum Command {
     Hold(HoldCommand),
     /// Delete objects at all their sites, for good
     Forget(ForgetArgs),
+    /// Read an object without its person, by the word of officers; sites say whether they may
+    #[command(subcommand)]
+    BreakGlass(BreakGlassCommand),
     /// Take sites, key and individuals through months of operation, in seconds
     Simulate(SimulateArgs),
     /// Look for what is wrong with this vault or will be
@@ -186,11 +189,11 @@ pub(crate) enum IndividualCommand {
         /// Their pseudonymous ID: it is public, so not their name
         individual: IndividualId,
         #[command(flatten)]
-        card: CardArgs,
+        card: Box<CardArgs>,
     },
     /// Bind a person to another card: by the old one, or by two registrars whom the sites have
     /// pinned
-    Rebind(RebindArgs),
+    Rebind(Box<RebindArgs>),
     /// List individuals
     List,
     /// Show an individual

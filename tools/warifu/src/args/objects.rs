@@ -32,7 +32,8 @@ pub(crate) struct BackupArgs {
     /// A label. It is public: it stands in the catalog and at every site
     #[arg(long, value_name = "LABEL")]
     pub(crate) name: Option<String>,
-    /// Go against a placement rule (zone, domain, channel or consent) for a reason, which is recorded
+    /// Go against a placement rule (zone, domain, channel or consent) for a reason, which is
+    /// recorded
     #[arg(long = "override", value_name = "RULE=REASON", value_parser = named_override)]
     pub(crate) overrides: Vec<Override>,
     /// This site must get a share
@@ -127,6 +128,9 @@ pub(crate) struct RestoreArgs {
     /// found by it alone
     #[arg(long, value_name = "FILE", requires = "card")]
     pub(crate) consent: Option<PathBuf>,
+    /// By the word of officers instead, who signed this case: see `warifu break-glass`
+    #[arg(long, value_name = "CASE", conflicts_with_all = ["consent", "card"])]
+    pub(crate) break_glass: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) card: super::CardArgs,
 }

@@ -1,4 +1,4 @@
-//! `audit ...`, `hold ...`, `forget`
+//! `audit ...`, `hold ...`, `forget`, `break-glass ...`
 
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -124,4 +124,36 @@ pub(crate) struct ForgetArgs {
     /// Only tell what would be deleted
     #[arg(long, conflicts_with = "output")]
     pub(crate) dry_run: bool,
+}
+
+/// `break-glass ...`
+#[derive(Subcommand, Debug)]
+pub(crate) enum BreakGlassCommand {
+    /// Open a case for an object: sites draw for it, and officers have ten minutes to sign
+    Request {
+        /// Its ID, as `list` tells it, or the first digits of it
+        object: ObjectPrefix,
+        /// Why: officers sign it, and it stands in every log and in the person's record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For how long sites let the object be read, at most 24h
+        #[arg(long, value_name = "DURATION", value_parser = super::consent::duration_s,
+              default_value = "1h")]
+        expires: u64,
+        /// Where the case goes
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Show a case: what it is for, and how many have signed
+    Show {
+        /// Its file
+        case: PathBuf,
+    },
+    /// Sign a case with an officer's card; the file holds the signature afterwards
+    Sign {
+        /// Its file
+        case: PathBuf,
+        #[command(flatten)]
+        card: super::CardArgs,
+    },
 }

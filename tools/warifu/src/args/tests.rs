@@ -46,6 +46,7 @@ fn help_lists_what_works_and_nothing_else() {
             "audit",
             "hold",
             "forget",
+            "break-glass",
             "simulate",
             "doctor",
             "config",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use warifu_core::ObjectId;
 use warifu_vault::{Class, ConsentRow, ConsentTerms, Failure, ObjectPrefix, Terms, Vault};
 
@@ -154,7 +154,7 @@ pub(super) fn read(file: &Path) -> Result<String, Failure> {
 
 fn expect_new(file: &Path) -> Result<(), Failure> {
     match file.symlink_metadata() {
-        Ok(_) => Err(taken(&file.to_owned())),
+        Ok(_) => Err(taken(file)),
         Err(_) => Ok(()),
     }
 }
@@ -166,7 +166,7 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
         target.sync_all()
     };
     write().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => taken(&file.to_owned()),
+        std::io::ErrorKind::AlreadyExists => taken(file),
         _ => {
             let what = format!("{} can't be written", file.display());
             Failure::new(Class::Other, "output", what).because(error)
@@ -174,14 +174,15 @@ fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-fn taken(file: &PathBuf) -> Failure {
+fn taken(file: &Path) -> Failure {
     let what = format!("{} is there already, and is not replaced", file.display());
     Failure::new(Class::Usage, "file-exists", what).next("name another file with -o")
 }
 
 fn told(row: &ConsentRow) -> String {
     let mut text = format!(
-        "consent     {}\nindividual  {}\nrequester   {}\npurpose     {}\nholds       {} to {} ({})\n",
+        "consent     {}\nindividual  {}\nrequester   {}\npurpose     {}\n\
+         holds       {} to {} ({})\n",
         row.consent,
         row.individual,
         row.requester,

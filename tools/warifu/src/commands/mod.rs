@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod batch;
+mod break_glass;
 mod card;
 mod config;
 mod consent;
@@ -67,6 +68,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Status(args) => status::status(&context, &args),
         Command::Simulate(args) => simulate::run(&context, &args),
         Command::Audit(command) => audit::run(&context, command),
+        Command::BreakGlass(command) => break_glass::run(&context, command),
         Command::Hold(command) => forget::hold(&context, command),
         Command::Forget(args) => forget::forget(&context, args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),

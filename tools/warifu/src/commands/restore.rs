@@ -1,6 +1,6 @@
 //! `restore`
 
-use super::{Context, card, consent};
+use super::{Context, break_glass, card, consent};
 use crate::args::RestoreArgs;
 use crate::exit::Ending;
 use crate::progress::watched;
@@ -27,7 +27,11 @@ pub(super) fn restore(context: &Context, args: RestoreArgs) -> Result<(), Ending
     let request = RestoreRequest { object, output, range, resume };
     let consent = args.consent.as_deref().map(consent::token).transpose()?;
     let mut card = consent.as_ref().map(|_| card::open(&args.card)).transpose()?;
+    let case = args.break_glass.as_deref().map(break_glass::case).transpose()?;
     let work = |watch: Watch<'_>| {
+        if let Some(case) = &case {
+            return vault.restore_by_officers(&request, case, watch);
+        }
         let proof = consent.as_deref().zip(card.as_deref_mut());
         let proof = proof.map(|(consent, card)| Proof { consent, card });
         vault.restore_with(&request, proof, watch)

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use warifu_vault::{Class, Failure};
 
 const EXITS: &str = include_str!("exits.toml");
-const CODES: [&str; 4] = [
+const CODES: [&str; 5] = [
     include_str!("setup.toml"),
     include_str!("work.toml"),
     include_str!("card.toml"),
     include_str!("consent.toml"),
+    include_str!("records.toml"),
 ];
 
 /// Signals that people meet, by number.

@@ -37,10 +37,23 @@ fn top_folder(path: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The root manifest is the table of contents: every member by name, with a word on what it is.
+/// The root manifest is the table of contents: every member by name, with a word on what it is,
+/// and every crate that is none, with a word on why.
 fn members(manifest: &str, files: &[TrackedFile], findings: &mut Vec<Finding>) {
+    let mut listed = listed(manifest, "members = [", findings);
+    listed.extend(self::listed(manifest, "exclude = [", findings));
+    for file in files.iter().filter(|file| file.path.ends_with(&format!("/{MANIFEST}"))) {
+        if !listed.contains(&file.path) {
+            let what = "a crate that is no member of the workspace".to_owned();
+            findings.push(Finding::whole(&file.path, "members", what));
+        }
+    }
+}
+
+/// The manifests of the crates in the list that begins with the line `opening`.
+fn listed(manifest: &str, opening: &str, findings: &mut Vec<Finding>) -> Vec<String> {
     let mut listed = Vec::new();
-    let inside = manifest.lines().enumerate().skip_while(|(_, line)| *line != "members = [");
+    let inside = manifest.lines().enumerate().skip_while(|(_, line)| *line != opening);
     for (index, line) in inside.skip(1).take_while(|(_, line)| *line != "]") {
         let mut found = |what| findings.push(Finding::at(MANIFEST, index + 1, "members", what));
         let Some((member, rest)) = line.trim().strip_prefix('"').and_then(|l| l.split_once('"'))
@@ -57,12 +70,7 @@ fn members(manifest: &str, files: &[TrackedFile], findings: &mut Vec<Finding>) {
         }
         listed.push(format!("{member}/{MANIFEST}"));
     }
-    for file in files.iter().filter(|file| file.path.ends_with(&format!("/{MANIFEST}"))) {
-        if !listed.contains(&file.path) {
-            let what = "a crate that is no member of the workspace".to_owned();
-            findings.push(Finding::whole(&file.path, "members", what));
-        }
-    }
+    listed
 }
 
 #[cfg(test)]
@@ -107,6 +115,14 @@ mod tests {
     #[test]
     fn a_crate_that_is_no_member_is_found() {
         assert_eq!(rules(GOOD, &["engine/b/Cargo.toml"]), ["members"]);
+    }
+
+    #[test]
+    fn a_crate_apart_is_listed_with_the_reason() {
+        let apart = |line: &str| format!("{GOOD}exclude = [\n    {line}\n]\n");
+        assert!(rules(&apart("\"tests/b\", # why"), &["tests/b/Cargo.toml"]).is_empty());
+        assert_eq!(rules(&apart("\"tests/b\","), &["tests/b/Cargo.toml"]), ["members"]);
+        assert_eq!(rules(&apart("\"tests/b\", # why"), &["tests/c/Cargo.toml"]), ["members"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const REGISTRY_HOSTS: &[&str] = &[
     concat!("proxy.", "golang.org"),
 ];
 
-/// Cargo writes this file, and the registry's name into it.
+/// Cargo writes files of this name, and the registry's name into it.
 const LOCK_FILE: &str = "Cargo.lock";
 
 /// First parts of absolute paths that are the same on every machine.
@@ -47,7 +47,7 @@ pub(crate) fn machine_places(root: &Path, home: &str) -> Vec<String> {
 pub(crate) fn check(path: &str, text: &str, places: &[String], findings: &mut Vec<Finding>) {
     for (index, line) in text.lines().enumerate() {
         let mut found = |rule, what| findings.push(Finding::at(path, index + 1, rule, what));
-        if path != LOCK_FILE
+        if path.rsplit('/').next() != Some(LOCK_FILE)
             && let Some(host) = REGISTRY_HOSTS.iter().find(|host| line.contains(*host))
         {
             found("registry-host", format!("names {host}: name the package only"));
