@@ -13,7 +13,7 @@ pub use address::{CardAddress, NotAnAddress};
 pub use certificate::CertificateFacts;
 pub use child::serve_cards;
 pub use file::FileCard;
-pub use token::{Access, AskPin, Pin, TokenCard, USUAL_DRIVERS, readers, token_uri};
+pub use token::{Access, Pin, PinSource, TokenCard, USUAL_DRIVERS, readers, token_uri};
 pub use uri::{TokenUri, Wanted};
 pub use words::{Bytes, Reader, Shown, Token, Tries};
 

@@ -41,6 +41,9 @@ impl Pin {
     }
 }
 
+/// What gives a card's PIN when it is needed.
+pub type PinSource = Box<dyn FnMut(&Token) -> Result<Pin, CardError>>;
+
 /// How a card is reached, and what it needs from its holder.
 pub struct Access {
     /// The program that runs [`super::serve_cards`], and its arguments: this very program, with
@@ -51,11 +54,8 @@ pub struct Access {
     /// Whether the last try before the card locks may be spent.
     pub may_spend_last_try: bool,
     /// Gives the PIN, when it is needed: at most once for a card.
-    pub pin: AskPin,
+    pub pin: PinSource,
 }
-
-/// Asks whoever knows the PIN of a token.
-pub type AskPin = Box<dyn FnMut(&Token) -> Result<Pin, CardError>>;
 
 /// A card behind a driver.
 pub struct TokenCard {
