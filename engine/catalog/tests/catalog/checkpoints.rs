@@ -10,7 +10,9 @@ fn key(seed: u8) -> AuditKey {
 }
 
 fn append(catalog: &Catalog, count: u64) {
-    (0..count).for_each(|at| drop(catalog.append_audit("backup", "{}", at).unwrap()));
+    for at in 0..count {
+        catalog.append_audit("backup", "{}", at).unwrap();
+    }
 }
 
 fn shown(catalog: &Catalog, key: &AuditKey) -> CheckpointRow {

@@ -17,13 +17,13 @@ use warifu_pipeline::peer::{Peer, PeerError, ShareAddress};
 /// All that sites say of an object's cut and capsule. Those that say the same belong together.
 type Shape = (Threshold, u64, u32, u32);
 
+/// Sites that this gateway has links to, with their shares, and the others in words.
+type KnownSites = (Vec<(XCoord, Site)>, Vec<String>);
+
 impl Vault {
     /// The sites of a locator that this gateway has links to, with their shares; the others in
     /// words.
-    pub(crate) fn sites_of(
-        &self,
-        claim: &Claim,
-    ) -> Result<(Vec<(XCoord, Site)>, Vec<String>), Failure> {
+    pub(crate) fn sites_of(&self, claim: &Claim) -> Result<KnownSites, Failure> {
         let rows = self.catalog()?.sites()?;
         let (mut known, mut unknown) = (Vec::new(), Vec::new());
         for place in &claim.locator.shares {

@@ -71,6 +71,9 @@ enum Drawn {
     Free(Peer),
 }
 
+/// A site that was asked to draw, and what came of it.
+type Reached = (SiteName, Result<Drawn, PeerError>);
+
 impl Vault {
     /// Proves the card's presence to the sites. One signature of the card, and none where too few
     /// sites are there.
@@ -151,10 +154,7 @@ impl Vault {
     }
 
     /// Connects to each site and has it draw.
-    fn draw(
-        &self,
-        asked: &Admission<'_>,
-    ) -> Result<Vec<(SiteName, Result<Drawn, PeerError>)>, Failure> {
+    fn draw(&self, asked: &Admission<'_>) -> Result<Vec<Reached>, Failure> {
         let mut dials = Vec::new();
         for site in &asked.sites {
             dials.push(self.dialer(site, Purpose::Read, Patience::For(REACH_PATIENCE))?);

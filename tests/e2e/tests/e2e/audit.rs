@@ -153,7 +153,7 @@ fn what_is_held_stays_and_what_is_forgotten_is_gone_at_every_site() {
     let text = fs::read_to_string(&out).unwrap();
     let changed = persons.lab.file("changed.json", text.replacen("P1", "P3", 1).as_bytes());
     let _wrong = persons.lab.run(&["audit", "verify", changed.to_str().unwrap()]).exits(4);
-    assert_eq!(persons.lab.listed(), [other.clone()]);
+    assert_eq!(persons.lab.listed(), std::slice::from_ref(&other));
     let (done, got) = persons.restore(&other, &consent, "P1", &[]);
     assert!(done.code == 0 && got.unwrap() == data, "{done:?}");
 }

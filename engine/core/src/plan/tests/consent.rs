@@ -1,6 +1,7 @@
 //! Sites that release shares without their person's consent.
 
 use super::*;
+use crate::plan::when::{Queue, Rates};
 use proptest::prelude::*;
 
 fn lawless(site: &str, key_bytes: u64) -> Candidate {
@@ -40,16 +41,10 @@ fn a_batch_keeps_to_it_too() {
         .chain(["x", "y"].map(|site| linked(site, GIB)))
         .collect();
     let one = request("2/3", 8, &world);
-    let item = BatchItem {
-        threshold: one.threshold,
-        geometry: one.geometry,
-        overrides: &[],
-        pins: &[],
-        exclusions: &[],
-        individual: 0,
-    };
-    for planned in plan_batch(&[item; 8], &world, 1 << 40, BatchOrder::Given) {
-        let planned = planned.unwrap();
+    let rates = Rates::default();
+    let mut queue = Queue::new(&world, 1 << 40, &rates).of_many();
+    for _ in 0..8 {
+        let planned = queue.next(&one).plan.unwrap();
         assert!(without(&world, &planned) < 2, "{planned:?}");
     }
 }
