@@ -5,9 +5,9 @@
 
 mod rooms;
 
-use rooms::{Rooms, watched};
+use rooms::{Rooms, no_consent, watched};
 use warifu_buffers::{copied_bytes, stats};
-use warifu_vault::config::{ConsentPolicy, SiteConfig};
+use warifu_vault::config::SiteConfig;
 use warifu_vault::{GenerateRequest, KeySourceChoice, NewSite, Target, Vault};
 
 /// Prologue with name, time and mode of a file, and trailer: the ends of a payload.
@@ -49,9 +49,4 @@ fn a_backup_and_a_restore_copy_no_payload() {
     assert_eq!(copied_bytes(), before, "a restore has copied");
     assert!(stats().slots > 0, "chunks come from the pool");
     assert_eq!(stats().reserved_bytes, 0, "jobs have given back what they reserved");
-}
-
-/// These tests are of something else than consent.
-fn no_consent() -> ConsentPolicy {
-    ConsentPolicy::not_enforced("a test of something else")
 }

@@ -5,7 +5,7 @@
 mod rooms;
 
 use proptest::prelude::*;
-use rooms::{Rooms, watched};
+use rooms::{Rooms, no_consent, watched};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -50,12 +50,12 @@ impl Lab {
         let root = tempfile::tempdir().unwrap();
         let mut lab = Self { root, daemon: None };
         let config = SiteConfig { listen: "127.0.0.1:0".to_owned(), store: None };
-        drop(Vault::init(&lab.dir("s"), name("s"), Some(config)).unwrap());
+        drop(Vault::init(&lab.dir("s"), name("s"), Some(config), no_consent()).unwrap());
         let address = lab.start();
         let path = lab.dir("s").join("config.toml");
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text.replace("127.0.0.1:0", &address)).unwrap();
-        let gateway = Vault::init(&lab.dir("g"), name("gateway"), None).unwrap();
+        let gateway = Vault::init(&lab.dir("g"), name("gateway"), None, no_consent()).unwrap();
         let local = |site| format!("file://{}", lab.dir(site).display());
         let sites = [("s", format!("warifu://{address}")), ("a", local("a")), ("b", local("b"))];
         for (site, url) in sites {

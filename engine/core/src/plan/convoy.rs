@@ -2,8 +2,9 @@
 //! least of them that did not fit.
 //!
 //! A course is set once and carries the same balance out that [`plan`](super::plan) strikes anew
-//! for each object. Objects with pins or overrides have none, nor has any other policy than the
-//! forecast; what a course can't place, `plan` does.
+//! for each object. Objects with pins or overrides have none, nor have those before sites of which
+//! some release without consent, nor has any other policy than the forecast; what a course can't
+//! place, `plan` does.
 
 use super::select::{self, Relaxed};
 use super::{Candidate, Need, Override, Plan, PlanRequest, any_role_need, assign, refusal, usable};
@@ -59,7 +60,8 @@ impl Convoy {
     }
 
     fn new(request: &PlanRequest<'_>) -> Self {
-        let is_free = request.pins.is_empty() && request.overrides.is_empty();
+        let all_enforce = request.candidates.iter().all(|site| site.enforces_consent);
+        let is_free = request.pins.is_empty() && request.overrides.is_empty() && all_enforce;
         Self {
             rules: Rules {
                 threshold: request.threshold,

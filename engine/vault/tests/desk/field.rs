@@ -167,6 +167,7 @@ impl Field {
             first_lease_bytes: 64 << 10,
             lease_bytes: 2 << 20,
             answer_lease_bytes: 2 << 20,
+            first_answer_bytes: 1 << 10,
             patience: Duration::from_secs(60),
         };
         let (nonce, link) = (HelloNonce::from_bytes(nonce), link_of(&keys));

@@ -144,6 +144,6 @@ pub(crate) fn watched<T>(work: impl FnOnce(Watch<'_>) -> T) -> T {
 }
 
 /// These tests are of something else than consent.
-fn no_consent() -> ConsentPolicy {
+pub(crate) fn no_consent() -> ConsentPolicy {
     ConsentPolicy::not_enforced("a test of something else")
 }
