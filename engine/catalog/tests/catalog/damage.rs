@@ -49,7 +49,7 @@ fn a_later_format_is_left_alone() {
     assert!(named, "{found:?}");
     lab.raw().pragma_update(None, "user_version", -1).unwrap();
     assert!(Catalog::open(&lab.path()).is_err());
-    lab.raw().pragma_update(None, "user_version", 2).unwrap();
+    lab.raw().pragma_update(None, "user_version", 5).unwrap();
     assert_eq!(lab.open().sites().unwrap().len(), 5);
 }
 
