@@ -226,6 +226,24 @@ fn a_range_opens_its_chunks_and_the_last_and_no_other() {
 }
 
 #[test]
+fn a_chunk_that_no_object_has_is_no_last_one() {
+    let field = Field::new();
+    let mut person = field.card("p1");
+    field.enrol(OURS, "P1", &mut person);
+    let address = field.store(OURS, "P1");
+    let mut narrow = consent(OURS, address);
+    narrow.objects[0].ranges = one_range(100..200);
+    let mut peer = field.peer(OURS);
+    present(&mut peer, &mut person, &narrow).unwrap();
+    for index in [3, u64::from(u32::MAX), u64::MAX - 1, u64::MAX] {
+        peer.read(address, chunk(index), CHUNKS[0]).unwrap();
+        assert_eq!(refused(peer.receive()), "consent-range");
+    }
+    assert!(read(&mut peer, address, 2).is_ok());
+    peer.close().unwrap();
+}
+
+#[test]
 fn a_consent_for_one_restore_serves_one_even_after_a_restart() {
     let mut field = Field::new();
     let mut person = field.card("p1");
