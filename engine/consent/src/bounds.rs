@@ -135,13 +135,24 @@ fn time(at_unix_s: u64) -> Formed {
     require(at_unix_s <= TIME_MAX, "a time in it lies after the year 9999")
 }
 
-/// Texts for people go to terminals and logs: no control characters, so no lines of their own.
+/// Texts for people go to terminals and logs: no lines of their own, and nothing by which a
+/// person reads something else than what is signed.
 fn purpose(text: &str) -> Formed {
     let fits = (1..=PURPOSE_BYTES_MAX).contains(&text.len());
     require(
-        fits && !text.chars().any(char::is_control),
-        "its text must be 1 to 1,024 bytes of one line",
+        fits && !text.chars().any(misleads),
+        "its text must be 1 to 1,024 bytes of one line, without marks that change its direction",
     )
+}
+
+/// Whether a letter moves others about: control characters, breaks of lines and paragraphs, marks
+/// of direction.
+pub(crate) fn misleads(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 fn nonces(nonces: &BTreeMap<String, Nonce>) -> Formed {

@@ -1,5 +1,6 @@
 //! Certificates, taken apart once: all that anything here asks of them.
 
+use crate::bounds;
 use crate::key::{PublicKey, Signing};
 use crate::lab::ORGANIZATION;
 use crate::statement::KeyFingerprint;
@@ -203,6 +204,10 @@ impl Certificate {
         if let Some(strange) = self.strange {
             return Err(self.not(Fault::Usage(strange)));
         }
+        // What an authority limits its own key to, it limits those below it to.
+        if self.purposes.is_some_and(|purposes| !purposes.may_authenticate) {
+            return Err(self.not(Fault::Usage("it is no authority for persons' authentication")));
+        }
         self.timely(at_unix_s)
     }
 
@@ -262,7 +267,7 @@ pub(crate) fn seconds(time: ASN1Time) -> u64 {
 /// A name for people, who read it on a terminal: short, on one line.
 pub(crate) fn name_text(name: &X509Name<'_>) -> String {
     let text = name.to_string();
-    let clean = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let clean = |letter: char| if bounds::misleads(letter) { '\u{fffd}' } else { letter };
     if text.is_empty() {
         "a nameless one".to_owned()
     } else {

@@ -164,6 +164,6 @@ fn malformed(why: &str) -> Untrue {
 
 /// What a parser said, which may echo what it was given: short, on one line.
 fn shortened(why: &str) -> String {
-    let clean = |letter: char| if letter.is_control() { '\u{fffd}' } else { letter };
+    let clean = |letter: char| if bounds::misleads(letter) { '\u{fffd}' } else { letter };
     why.chars().take(160).map(clean).collect()
 }

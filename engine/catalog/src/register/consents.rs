@@ -103,8 +103,10 @@ impl Register {
         let NewRevocation { key, individual, .. } = revocation;
         let at = rows::stored(revocation.at_unix_s)?;
         self.write(|writing| {
-            let query = "SELECT 1 FROM revocations WHERE key = ?1 AND revocation = ?2";
-            if rows::any(writing, query, (key, &revocation.revocation))? {
+            // By its words, not by its name alone: another of that name says something else.
+            let query = "SELECT 1 FROM revocations
+                         WHERE key = ?1 AND revocation = ?2 AND token = ?3";
+            if rows::any(writing, query, (key, &revocation.revocation, revocation.token))? {
                 return Ok(false);
             }
             let link = revocation.link.bytes();
@@ -114,7 +116,7 @@ impl Register {
             }
             audit::append(writing, event)?;
             writing.execute(
-                "INSERT INTO revocations VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO revocations VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                 (key, &revocation.revocation, link, revocation.token, at),
             )?;
             for consent in revocation.consents {

@@ -133,7 +133,7 @@ fn what_is_used_up_or_revoked_stays_so() {
         kept.open().revoke(&new, &EVENT).unwrap()
     };
     assert!(revoke(1, &[[2; 16], [3; 16]], 50));
-    assert!(!revoke(1, &[[4; 16]], 50), "it is known by its name");
+    assert!(!revoke(1, &[[4; 16]], 50), "its words are known");
     let stands = [2, 3, 4].map(|consent| admit(admission(&p1, consent)));
     assert_eq!(stands, [Standing::Revoked, Standing::Revoked, Standing::Holds]);
     assert_eq!(admit(Admission { key: [9; 32], ..admission(&p1, 2) }), Standing::Holds);

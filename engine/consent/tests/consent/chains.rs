@@ -244,6 +244,24 @@ fn authorities_between_are_followed_and_must_be_some() {
 }
 
 #[test]
+fn an_authority_for_something_else_certifies_no_persons() {
+    let root = Authority::new("root");
+    let judged_by = |purpose: ExtendedKeyUsagePurpose| {
+        let mut params = authority_params("middle");
+        params.extended_key_usages = vec![purpose];
+        let middle = root.below(params);
+        let mut card = middle.card("P1");
+        card.chain.push(middle.certificate.clone());
+        refusal(judged(&trusting(&root), &mut card))
+    };
+    for other in [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::CodeSigning] {
+        assert_eq!(judged_by(other), refused("certificate-usage"));
+    }
+    assert_eq!(judged_by(ExtendedKeyUsagePurpose::ClientAuth), Ok(()));
+    assert_eq!(judged_by(ExtendedKeyUsagePurpose::Any), Ok(()));
+}
+
+#[test]
 fn an_authority_that_allows_none_below_it_is_heeded() {
     let mut params = authority_params("root");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

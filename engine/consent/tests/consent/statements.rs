@@ -121,13 +121,15 @@ fn any_changed_letter_is_found() {
 fn statements_that_mean_nothing_are_neither_made_nor_read() {
     let mut card = Authority::new("CA").card("P1");
     type Change = fn(&mut Consent);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 14] = [
         ("version", |consent| consent.v = 2),
         ("order of times", |consent| consent.expires = consent.not_before),
         ("far future", |consent| consent.expires = u64::MAX),
         ("no purpose", |consent| consent.purpose.clear()),
         ("long purpose", |consent| consent.purpose = "x".repeat(1_025)),
         ("purpose of two lines", |consent| consent.purpose = "x\ny".to_owned()),
+        ("purpose of two lines, otherwise", |consent| consent.purpose = "x\u{2028}y".to_owned()),
+        ("purpose read backwards", |consent| consent.purpose = "x\u{202e}y".to_owned()),
         ("no object", |consent| consent.objects.clear()),
         ("an object twice", |consent| consent.objects.push(crate::people::locator())),
         ("k above n", |consent| consent.objects[0].k = 4),

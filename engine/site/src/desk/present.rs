@@ -249,37 +249,41 @@ impl Desk {
         let asked = shown.asked(nonces);
         let (trust, need) = (shown.office.trust()?, shown.office.rules().officers);
         let mut refused = Refused::from(Untrue::Unbound(Unbound::Owner));
+        let (mut opened, mut stored_by) = (None, Vec::new());
+        // Another link may have claimed the same object for somebody of the same name: officers
+        // can't tell which of them it is, so none keeps them from the others'.
         for (owner, held) in self.owners(shown.office, object)? {
-            let judged = check::break_glass(officers, need, &held, &asked, &trust);
-            let (release, signed) = match judged {
-                Ok(judged) => judged,
-                Err(untrue) => {
-                    refused = untrue.into();
-                    continue;
+            match check::break_glass(officers, need, &held, &asked, &trust) {
+                Ok(judged) => {
+                    opened = Some(judged);
+                    stored_by.push(owner.link);
                 }
-            };
-            let keys: Vec<[u8; 32]> = signed.iter().map(|signed| signed.key.0).collect();
-            let json = Told { keys: &keys, ..released(shown, &release) }.json();
-            let event = Event { kind: "break-glass", json: &json, at_unix_s: shown.now_unix_s };
-            let mut proofs = shown.office.proofs();
-            shown.office.register().append_audit(&event).map_err(unwritable)?;
-            tracing::warn!(
-                who = %shown.who,
-                %object,
-                individual = %release.individual,
-                reason = release.purpose,
-                officers = keys.len(),
-                "an object is opened without its person"
-            );
-            let held_for = shown.left(release.until_unix_s);
-            let until = shown.until(held_for);
-            let permit = Permit { consent: None, ranges: release.ranges, until };
-            return match proofs.permit(self.greeted.link, (object, owner.link), permit, shown.now) {
-                true => Ok(held_for),
-                false => Err(crowded().into()),
-            };
+                Err(untrue) => refused = untrue.into(),
+            }
         }
-        Err(refused)
+        let (release, signed) = opened.ok_or(refused)?;
+        let keys: Vec<[u8; 32]> = signed.iter().map(|signed| signed.key.0).collect();
+        let json = Told { keys: &keys, ..released(shown, &release) }.json();
+        let event = Event { kind: "break-glass", json: &json, at_unix_s: shown.now_unix_s };
+        let mut proofs = shown.office.proofs();
+        shown.office.register().append_audit(&event).map_err(unwritable)?;
+        tracing::warn!(
+            who = %shown.who,
+            %object,
+            individual = %release.individual,
+            reason = release.purpose,
+            officers = keys.len(),
+            "an object is opened without its person"
+        );
+        let held_for = shown.left(release.until_unix_s);
+        let permit = Permit { consent: None, ranges: release.ranges, until: shown.until(held_for) };
+        let mut permitted = stored_by.into_iter().map(|link| {
+            proofs.permit(self.greeted.link, (object, link), permit.clone(), shown.now)
+        });
+        match permitted.all(|is_kept| is_kept) {
+            true => Ok(held_for),
+            false => Err(crowded().into()),
+        }
     }
 
     /// Which shares here belong to the holder of the card whose presence named this search, whoever

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use warifu_catalog::{AuditHead, CatalogError, Event, Register};
 use warifu_consent::Untrue;
-use warifu_consent::trust::{RevocationPolicy, TrustStore};
+use warifu_consent::check::AHEAD_S_MAX;
+use warifu_consent::trust::{RevocationPolicy, TrustFolder, TrustStore};
 use warifu_core::{LinkId, ObjectId};
 use warifu_link::Status;
 use warifu_link::body::Checkpoint;
@@ -75,6 +76,7 @@ pub struct Enforcement {
 pub(crate) struct Office {
     register: Register,
     enforcement: Enforcement,
+    trust: TrustFolder,
     proofs: Mutex<Proofs>,
     refusals: Mutex<Refusals>,
 }
@@ -90,7 +92,9 @@ struct Refusals {
 impl Office {
     pub(crate) fn new(register: Register, enforcement: Enforcement) -> Self {
         let (proofs, refusals) = (Mutex::default(), Mutex::default());
-        Self { register, enforcement, proofs, refusals }
+        let certificates = enforcement.rules.certificates.clone();
+        let trust = TrustFolder::new(&enforcement.trust_dir, certificates);
+        Self { register, enforcement, trust, proofs, refusals }
     }
 
     pub(crate) fn rules(&self) -> &ConsentRules {
@@ -112,14 +116,12 @@ impl Office {
     }
 
     /// What is trusted now.
-    pub(crate) fn trust(&self) -> Result<TrustStore, Declined> {
-        let unreadable = |error: warifu_consent::trust::TrustError| {
+    pub(crate) fn trust(&self) -> Result<Arc<TrustStore>, Declined> {
+        self.trust.now().map_err(|error| {
             tracing::error!(%error, "the folder of trusted certificates can't be read");
             let text = format!("this site can't tell whom it trusts: {error}");
             Declined::new(Status::Io, text)
-        };
-        let trust = TrustStore::open(&self.enforcement.trust_dir).map_err(unreadable)?;
-        Ok(trust.with_policy(self.rules().certificates.clone()))
+        })
     }
 
     /// Whether anybody who could know of a revocation was in contact lately: not only the
@@ -132,8 +134,10 @@ impl Office {
     ) -> Result<(), Refused> {
         let allowed_h = u64::from(self.rules().revocation_hours);
         let contacts = self.register.contacts().map_err(unreadable)?;
-        let counts = |link: LinkId| link != requester || link == stored_by;
-        let last = contacts.iter().filter(|(link, _)| counts(*link)).map(|(_, at)| *at).max();
+        // What a wrong clock dated ahead would count as lately for as long as it was wrong.
+        let latest = now_unix_s.saturating_add(AHEAD_S_MAX);
+        let counts = |link: LinkId, at| (link != requester || link == stored_by) && at <= latest;
+        let last = contacts.iter().filter(|(link, at)| counts(*link, *at)).map(|(_, at)| *at).max();
         let silent_s = now_unix_s.saturating_sub(last.unwrap_or(0));
         if last.is_some() && silent_s <= allowed_h * HOUR_S {
             return Ok(());

@@ -88,7 +88,7 @@ impl Permit {
             ShareClass::Data => {
                 let start = index.saturating_mul(u64::from(CHUNK_BYTES));
                 let end = start.saturating_add(u64::from(CHUNK_BYTES));
-                index + 1 == geometry.chunk_count()
+                geometry.chunk_count().checked_sub(1) == Some(index)
                     || ranges.iter().any(|range| range.start < end && start < range.end)
             }
         }
@@ -364,6 +364,8 @@ mod tests {
         assert_eq!(covered(&[(MIB - 1, MIB + 1)]), [0, 1, 3]);
         assert_eq!(covered(&[(0, 1), (2 * MIB, 3 * MIB)]), [0, 2, 3]);
         assert_eq!(covered(&[(u64::MAX - 1, u64::MAX)]), [3]);
+        let narrow = Permit { ranges: Some(Vec::from([0..1])), ..permit(at(S, 1)) };
+        assert!(!narrow.covers(ShareClass::Data, u64::MAX, geometry));
         let all = permit(at(S, 1));
         assert!(all.covers(ShareClass::Mask, u64::MAX, geometry));
     }

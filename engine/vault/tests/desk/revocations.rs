@@ -93,3 +93,60 @@ fn a_site_that_is_cut_off_releases_nothing_until_somebody_speaks() {
     own.close().unwrap();
     other.close().unwrap();
 }
+
+#[test]
+fn a_contact_that_a_wrong_clock_dated_ahead_is_none() {
+    let field = Field::new();
+    let mut person = field.card("p1");
+    field.enrol(OURS, "P1", &mut person);
+    let address = field.store(OURS, "P1");
+    let register = field.site_vault().register().unwrap();
+    let given = consent(THEIRS, address);
+    register.contact(field.link(OURS), now() + 365 * 86_400).unwrap();
+    let mut peer = field.peer(THEIRS);
+    assert_eq!(refused(present(&mut peer, &mut person, &given)), "revocations-stale");
+    register.contact(field.link(OURS), now() + 5).unwrap();
+    present(&mut peer, &mut person, &given).unwrap();
+    peer.close().unwrap();
+}
+
+#[test]
+fn a_site_whose_clock_is_behind_heeds_what_names_a_consent() {
+    let field = Field::new();
+    let mut person = field.card("p1");
+    field.enrol(OURS, "P1", &mut person);
+    let address = field.store(OURS, "P1");
+    let given = consent(OURS, address);
+    let mut peer = field.peer(OURS);
+    present(&mut peer, &mut person, &given).unwrap();
+    let mut ahead = revocation("P1", &[given.id]);
+    ahead.at = now() + 3600;
+    peer.revoke(&person.sign(&ahead)).unwrap();
+    assert_eq!(refused(read(&mut peer, address, 0)), "consent-missing");
+    assert_eq!(refused(present(&mut peer, &mut person, &given)), "consent-revoked");
+    // "All until then" would take back what is not given yet.
+    ahead.consents.clear();
+    assert_eq!(refused(peer.revoke(&person.sign(&ahead))), "consent-not-yet");
+    peer.close().unwrap();
+}
+
+#[test]
+fn two_revocations_of_one_name_both_count() {
+    let mut field = Field::new();
+    let mut person = field.card("p1");
+    field.enrol(OURS, "P1", &mut person);
+    let address = field.store(OURS, "P1");
+    let (first, second) = (consent(OURS, address), consent(OURS, address));
+    let mut said = revocation("P1", &[first.id]);
+    let mut peer = field.peer(OURS);
+    peer.revoke(&person.sign(&said)).unwrap();
+    said.consents = vec![second.id];
+    peer.revoke(&person.sign(&said)).unwrap();
+    peer.close().unwrap();
+    field.restart();
+    let mut peer = field.peer(OURS);
+    for given in [first, second] {
+        assert_eq!(refused(present(&mut peer, &mut person, &given)), "consent-revoked");
+    }
+    peer.close().unwrap();
+}

@@ -2,6 +2,7 @@
 
 use crate::field::*;
 use warifu_consent::statement::{Presence, PresenceKind, VERSION};
+use warifu_consent::trust::Role as TrustRole;
 use warifu_core::{ObjectId, XCoord};
 use warifu_link::Status;
 use warifu_pipeline::peer::{Peer, PeerError, ShareAddress};
@@ -64,6 +65,27 @@ fn whoever_owns_an_object_of_the_same_name_opens_their_own_alone() {
     present(&mut peer, &mut person, &consent(THEIRS, address)).unwrap();
     assert!(read(&mut peer, address, 0).is_ok());
     peer.close().unwrap();
+}
+
+#[test]
+fn whoever_claims_an_object_does_not_keep_officers_from_it() {
+    let field = Field::new();
+    let (mut person, mut other) = (field.card("p1"), field.card("other"));
+    field.enrol(OURS, "P1", &mut person);
+    field.enrol(THEIRS, "P1", &mut other);
+    let address = field.store(OURS, "P1");
+    let mut peer = field.peer(THEIRS);
+    peer.own(address.object, &named("P1")).unwrap();
+    let mut officers = ["a", "b"].map(|officer| field.card(officer));
+    officers.iter().for_each(|officer| field.trust(TrustRole::Officer, &officer.certificate));
+    let nonce = peer.challenge(Some(address.object)).unwrap();
+    let case = break_glass(THEIRS, address, nonce);
+    let tokens = officers.each_mut().map(|officer| officer.sign(&case));
+    peer.present(Some(address.object), &[&tokens[0], &tokens[1]]).unwrap();
+    assert!(read(&mut peer, address, 0).is_ok());
+    peer.close().unwrap();
+    let events = field.events();
+    assert_eq!(events.iter().filter(|event| event.kind == "break-glass").count(), 1);
 }
 
 fn search(peer: &mut Peer, person: &mut Person, own: usize) -> Result<[u8; 16], PeerError> {
