@@ -26,6 +26,9 @@ use warifu_vault::{Failure, GenerateRequest, KeySourceChoice, Target, Vault, Wat
 
 const LETTER: &str = "courier.json";
 
+/// What a site says of key that comes before other key which is still on its way.
+const EARLIER_MISSING: &str = "an earlier segment is missing";
+
 /// A gateway and the machine under it. Its catalog and settings are real files.
 pub(crate) struct GatewayHost {
     name: SiteName,
@@ -302,6 +305,8 @@ impl GatewayHost {
         match self.carry(&drive, site) {
             Ok(()) => {}
             Err(_) if !site.is_up() => return None,
+            // A segment that was fetched before is not at the site yet: the drive waits for it.
+            Err(error) if chain(error.as_ref()).contains(EARLIER_MISSING) => return None,
             Err(error) => {
                 self.ground.violated(format!("a courier is refused: {}", chain(error.as_ref())));
                 return None;

@@ -114,7 +114,7 @@ fn every_setting_can_be_written_read_and_shown() {
     let fewer = "v = 1\nname = \"g\"\n";
     let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
     assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (12, 2));
+    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (11, 2));
 }
 
 #[test]

@@ -221,12 +221,12 @@ fn five_thousand_kills_lose_nothing_and_leave_nothing() {
 #[test]
 fn a_backup_outlives_a_cut_connection() {
     let lab = Lab::recorded(3, 128 << 20);
-    let data = sample(9, 6 << 20);
+    let data = sample(9, 12 << 20);
     let path = lab.file("in", &data);
     for flow in [Flow::Up, Flow::Down] {
         for site in &lab.sites {
             // Past the handshake: within a chunk one way, within the receipts the other.
-            let at = if flow == Flow::Up { 900 } else { 1200 };
+            let at = if flow == Flow::Up { 1500 } else { 1700 };
             site.proxy().arm(Fault { flow, at, strike: Strike::Cut });
             let object = lab.store(&path, "2/3");
             assert!(site.proxy().has_struck(), "{flow:?} at {}", site.name);
