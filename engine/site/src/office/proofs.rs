@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(covered(&[(MIB - 1, MIB + 1)]), [0, 1, 3]);
         assert_eq!(covered(&[(0, 1), (2 * MIB, 3 * MIB)]), [0, 2, 3]);
         assert_eq!(covered(&[(u64::MAX - 1, u64::MAX)]), [3]);
-        let narrow = Permit { ranges: Some(Vec::from([0..1])), ..permit(at(S, 1)) };
+        let narrow = Permit { ranges: Some(std::iter::once(0..1).collect()), ..permit(at(S, 1)) };
         assert!(!narrow.covers(ShareClass::Data, u64::MAX, geometry));
         let all = permit(at(S, 1));
         assert!(all.covers(ShareClass::Mask, u64::MAX, geometry));
