@@ -28,6 +28,7 @@ mod rows;
 mod schema;
 mod settings;
 mod sites;
+mod steps;
 
 pub use arrivals::{Arrival, KEPT_DAYS};
 pub use audit::{

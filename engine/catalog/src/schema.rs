@@ -6,7 +6,8 @@
 
 use crate::audit::checkpoints;
 use crate::error::CatalogError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use crate::steps;
+use rusqlite::Connection;
 
 /// "WRFU": what the file says it is.
 pub(crate) const APPLICATION_ID: i64 = 0x5752_4655;
@@ -192,41 +193,21 @@ pub(crate) fn create(connection: &Connection) -> Result<(), CatalogError> {
 }
 
 /// Brings a catalog up to the present format; one that is there already stays as it is.
-///
-/// All steps are one transaction: a process that dies within leaves the file as it was.
 pub(crate) fn migrate(connection: &Connection) -> Result<(), CatalogError> {
-    let supported = STEPS.len() as i64;
-    if format(connection)? == supported {
-        return Ok(());
-    }
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let found = format(&transaction)?;
-    if found > supported {
-        return Err(CatalogError::Incompatible { found, supported });
-    }
-    let done =
-        usize::try_from(found).map_err(|_| CatalogError::damaged("its format is negative"))?;
-    for step in &STEPS[done..] {
-        transaction.execute_batch(step)?;
-    }
-    transaction.pragma_update(None, "user_version", supported)?;
-    Ok(transaction.commit()?)
+    steps::take(connection, STEPS)
 }
 
 /// Whether the file says that it is a catalog.
 pub(crate) fn recognise(connection: &Connection) -> Result<(), CatalogError> {
     let found: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let named = found == APPLICATION_ID && format(connection)? > 0;
+    let named = found == APPLICATION_ID && steps::format(connection)? > 0;
     if named { Ok(()) } else { Err(CatalogError::damaged("its file is not a catalog")) }
-}
-
-fn format(connection: &Connection) -> Result<i64, CatalogError> {
-    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::format;
 
     fn empty() -> Connection {
         Connection::open_in_memory().unwrap()

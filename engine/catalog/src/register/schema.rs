@@ -2,7 +2,8 @@
 
 use crate::audit::checkpoints;
 use crate::error::CatalogError;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use crate::steps;
+use rusqlite::Connection;
 
 /// "WRFR": what the file says it is.
 const APPLICATION_ID: i64 = 0x5752_4652;
@@ -117,37 +118,14 @@ INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
 pub(super) fn create(connection: &Connection) -> Result<(), CatalogError> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    migrate(connection)
+    steps::take(connection, STEPS)
 }
 
 /// Refuses a file that is no register, and brings an older one up to date, whole or not at all.
 pub(super) fn recognise(connection: &Connection) -> Result<(), CatalogError> {
     let found: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    match found == APPLICATION_ID && format(connection)? > 0 {
-        true => migrate(connection),
+    match found == APPLICATION_ID && steps::format(connection)? > 0 {
+        true => steps::take(connection, STEPS),
         false => Err(CatalogError::damaged("its file is not a register")),
     }
-}
-
-fn migrate(connection: &Connection) -> Result<(), CatalogError> {
-    let supported = STEPS.len() as i64;
-    if format(connection)? == supported {
-        return Ok(());
-    }
-    let writing = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    let found = format(&writing)?;
-    if found > supported {
-        return Err(CatalogError::Incompatible { found, supported });
-    }
-    let done =
-        usize::try_from(found).map_err(|_| CatalogError::damaged("its format is negative"))?;
-    for step in &STEPS[done..] {
-        writing.execute_batch(step)?;
-    }
-    writing.pragma_update(None, "user_version", supported)?;
-    Ok(writing.commit()?)
-}
-
-fn format(connection: &Connection) -> Result<i64, CatalogError> {
-    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }

@@ -368,6 +368,17 @@ impl SecureTransport {
     fn stream(&mut self) -> rustls::Stream<'_, ClientConnection, Socket> {
         rustls::Stream::new(&mut self.tls, &mut self.socket)
     }
+
+    /// Why the peer hung up, where it said so before it did: a request that can't be sent any more
+    /// would hide that our certificate was refused.
+    fn last_words(&mut self) -> Option<io::Error> {
+        while self.tls.read_tls(&mut self.socket).ok()? > 0 {
+            if let Err(refused) = self.tls.process_new_packets() {
+                return Some(io::Error::new(io::ErrorKind::InvalidData, refused));
+            }
+        }
+        None
+    }
 }
 
 impl fmt::Debug for SecureTransport {
@@ -387,7 +398,7 @@ impl Transport for SecureTransport {
         let mut stream = self.stream();
         let sent = stream.write_all(&output[..amount]).and_then(|()| stream.flush());
         self.buffers.output = output;
-        sent.map_err(|error| told(error, timeout))
+        sent.map_err(|error| told(self.last_words().unwrap_or(error), timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {

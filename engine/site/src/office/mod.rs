@@ -53,13 +53,10 @@ impl Default for ConsentRules {
     }
 }
 
-/// Signs where a site's audit log stands, and judges such signatures of others.
+/// Signs where a site's audit log stands.
 pub trait Notary: Send + Sync {
     /// This head, signed; `None` where this site can't sign now.
     fn sign(&self, head: &AuditHead, at_unix_s: u64) -> Option<Checkpoint>;
-
-    /// Whether a checkpoint bears the signature of the key in it.
-    fn is_genuine(&self, checkpoint: &Checkpoint) -> bool;
 }
 
 /// What a site enforces, and by whose word.

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use warifu_catalog::{
     AuditHead, AuditKey, Catalog, CheckpointRow, Event, Exported, Site, checkpoint_line,
-    is_head_signed,
 };
 use warifu_core::{LinkId, SiteName};
 use warifu_link::body::Checkpoint;
@@ -27,11 +26,6 @@ struct SiteNotary {
 impl Notary for SiteNotary {
     fn sign(&self, head: &AuditHead, at_unix_s: u64) -> Option<Checkpoint> {
         Some(signed(&self.key, head, at_unix_s))
-    }
-
-    fn is_genuine(&self, shown: &Checkpoint) -> bool {
-        let head = AuditHead { entries: shown.entries, chain: shown.chain };
-        is_head_signed(&head, shown.at_unix_s, &shown.signature, &shown.public_key)
     }
 }
 
