@@ -1,8 +1,8 @@
 //! What a site knows of persons, durably: whose card is whose, whose object is whose, which
 //! consents are used up or revoked, who was in contact when, and the site's own audit log.
 //!
-//! Each verb is one transaction, durable when it returns; where it has an event, the event is in the
-//! log in that very transaction, so nothing takes effect that the log does not tell. One register
+//! Each verb is one transaction, durable when it returns; where it has an event, the event is in
+//! the log in that very transaction, so nothing takes effect that the log does not tell. One register
 //! may be shared by threads, and its file be open in several processes.
 //!
 //! Keys are fingerprints and statements are named by their identifiers: no key of anybody is here.

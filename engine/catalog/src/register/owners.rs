@@ -36,7 +36,7 @@ pub enum Claim {
     Others(IndividualId),
     /// No card is held for that individual; nothing was changed.
     Unbound,
-    /// The link has too many that await their shares: see [`Register::settle`]. Nothing was changed.
+    /// The link has too many that await their shares: [`Register::settle`]. Nothing was changed.
     TooMany,
 }
 

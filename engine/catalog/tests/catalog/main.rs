@@ -9,6 +9,7 @@ mod find;
 mod lifecycle;
 mod persons;
 mod processes;
+mod register;
 mod sites;
 
 use std::path::PathBuf;

@@ -24,7 +24,7 @@ const RUNS_AT_A_TIME: usize = 2048;
 /// Runs of slots that a share can have and still be completed: a commit names no more attempts.
 const RUNS_MAX: usize = 2 * ATTEMPTS_MAX + RUNS_AT_A_TIME;
 
-/// Second argument of an answer to ping: the site releases what is a person's only where they agree.
+/// Second argument of an answer to ping: what is a person's is released only as they agree.
 const ENFORCES: u64 = 1;
 
 /// What a site tells of itself.

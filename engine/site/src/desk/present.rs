@@ -3,7 +3,7 @@
 use super::persons::{about, bad_request};
 use super::{Answer, Declined, Desk};
 use crate::drafts::share_name;
-use crate::office::{Given, Office, Permit, Refused, Told, unreadable, unwritable};
+use crate::office::{Given, Moment, Office, Permit, Refused, Told, unreadable, unwritable};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use warifu_catalog::{Admission, Event, Owner, Standing};
@@ -36,6 +36,10 @@ impl Shown<'_> {
             nonces,
             at_unix_s: self.now_unix_s,
         }
+    }
+
+    fn until(&self, held_for: Duration) -> Moment {
+        Moment { elapsed: self.now, unix_s: self.now_unix_s }.after(held_for)
     }
 
     /// Seconds from now until then.
@@ -145,8 +149,8 @@ impl Desk {
         }
     }
 
-    /// Those whose the object is, and what is held for each: one for each link that brought it. This
-    /// very link's comes first.
+    /// Those whose the object is, and what is held for each: one for each link that brought it.
+    /// This very link's comes first.
     fn owners(&self, office: &Office, object: ObjectId) -> Result<Vec<(Owner, Held)>, Declined> {
         let register = office.register();
         let mut owners = register.owners(object).map_err(unreadable)?;
@@ -201,7 +205,7 @@ impl Desk {
         let permit = Permit {
             consent: Some(given),
             ranges: release.ranges.clone(),
-            until: shown.now.saturating_add(held_for),
+            until: shown.until(held_for),
         };
         match proofs.permit(self.greeted.link, (owner.object, owner.link), permit, shown.now) {
             true => Ok(held_for),
@@ -268,7 +272,7 @@ impl Desk {
                 "an object is opened without its person"
             );
             let held_for = shown.left(release.until_unix_s);
-            let until = shown.now.saturating_add(held_for);
+            let until = shown.until(held_for);
             let permit = Permit { consent: None, ranges: release.ranges, until };
             return match proofs.permit(self.greeted.link, (object, owner.link), permit, shown.now) {
                 true => Ok(held_for),

@@ -1,7 +1,8 @@
-//! What a site that enforces consent asks of whoever stores or reads, beyond that a share is theirs.
+//! What a site that enforces consent asks of whoever stores or reads, besides that a share is
+//! theirs.
 
 use super::{Declined, Desk, declined};
-use crate::office::{Found, Told, unreadable, unwritable};
+use crate::office::{Found, Moment, Told, unreadable, unwritable};
 use warifu_backend::ShareName;
 use warifu_consent::{Unbound, Untrue};
 use warifu_core::ObjectId;
@@ -34,8 +35,8 @@ impl Desk {
     }
 
     /// A completed share of which the part asked for may be released to this link: by the person's
-    /// consent or officers', and capsules to whoever stored them. Others' shares are as if they were
-    /// not there, unless a permit says otherwise.
+    /// consent or officers', and capsules to whoever stored them. Others' shares are as if they
+    /// were not there, unless a permit says otherwise.
     pub(super) fn open_released(
         &self,
         name: &ShareName,
@@ -84,7 +85,8 @@ impl Desk {
         let (Some(office), Some(stored_by)) = (self.site.office(), header.link) else {
             return Found::None;
         };
-        let now = self.site.clock().elapsed();
+        let clock = self.site.clock();
+        let now = Moment { elapsed: clock.elapsed(), unix_s: clock.unix_s() };
         office.proofs().find(self.greeted.link, header.object, stored_by, now)
     }
 

@@ -4,7 +4,7 @@
 mod proofs;
 mod told;
 
-pub(crate) use proofs::{Found, Given, PROOF_KEPT, Permit, Proofs};
+pub(crate) use proofs::{Found, Given, Moment, PROOF_KEPT, Permit, Proofs};
 pub(crate) use told::Told;
 
 use crate::desk::Declined;

@@ -39,8 +39,33 @@ pub(crate) struct Permit {
     pub(crate) consent: Option<Given>,
     /// Ranges of payload bytes in stored offsets; none: all.
     pub(crate) ranges: Option<Vec<Range<u64>>>,
-    /// When it ends, by the site's steady clock.
-    pub(crate) until: Duration,
+    /// When it ends: by whichever clock says so first. One may be set back, the other stands still
+    /// while the machine sleeps.
+    pub(crate) until: Moment,
+}
+
+/// A moment by both of a site's clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    /// By the steady one.
+    pub(crate) elapsed: Duration,
+    /// By the wall's, in seconds since 1970 UTC.
+    pub(crate) unix_s: u64,
+}
+
+impl Moment {
+    /// So much later.
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self {
+            elapsed: self.elapsed.saturating_add(time),
+            unix_s: self.unix_s.saturating_add(time.as_secs()),
+        }
+    }
+
+    /// Whether it has come, by either clock.
+    fn is_past(self, now: Self) -> bool {
+        self.elapsed <= now.elapsed || self.unix_s <= now.unix_s
+    }
 }
 
 /// The consent that a permit goes by.
@@ -148,7 +173,7 @@ impl Proofs {
         let Some(of) = self.of(link, now) else { return false };
         if of.permits.len() >= PERMITS_OF_LINK_MAX && !of.permits.contains_key(&(object, stored_by))
         {
-            let first = of.permits.iter().min_by_key(|(_, permit)| permit.until);
+            let first = of.permits.iter().min_by_key(|(_, permit)| permit.until.elapsed);
             if let Some(first) = first.map(|(address, _)| *address) {
                 of.permits.remove(&first);
             }
@@ -163,11 +188,11 @@ impl Proofs {
         link: LinkId,
         object: ObjectId,
         stored_by: LinkId,
-        now: Duration,
+        now: Moment,
     ) -> Found {
         let of = self.links.get(&link);
         match of.and_then(|of| of.permits.get(&(object, stored_by))) {
-            Some(permit) if now < permit.until => Found::Permit(permit.clone()),
+            Some(permit) if !permit.until.is_past(now) => Found::Permit(permit.clone()),
             Some(_) => Found::Ended,
             None => Found::None,
         }
@@ -214,11 +239,131 @@ impl Proofs {
 impl OfLink {
     fn is_over(&self, now: Duration) -> bool {
         self.nonces.iter().all(|(_, _, drawn)| !is_fresh(*drawn, now))
-            && self.permits.values().all(|permit| permit.until <= now)
+            && self.permits.values().all(|permit| permit.until.elapsed <= now)
             && self.searches.iter().all(|(_, _, at)| !is_fresh(*at, now))
     }
 }
 
 fn is_fresh(since: Duration, now: Duration) -> bool {
     now.saturating_sub(since) < PROOF_KEPT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: LinkId = LinkId::from_bytes([1; 16]);
+    const OTHER: LinkId = LinkId::from_bytes([2; 16]);
+    const S: Duration = Duration::from_secs(1);
+
+    fn nonce(number: u16) -> Nonce {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&number.to_le_bytes());
+        Nonce(bytes)
+    }
+
+    fn object(number: u16) -> ObjectId {
+        let mut bytes = [9; 16];
+        bytes[..2].copy_from_slice(&number.to_le_bytes());
+        ObjectId::from_bytes(bytes)
+    }
+
+    fn link(number: u16) -> LinkId {
+        LinkId::from_bytes(*object(number).bytes())
+    }
+
+    fn at(elapsed: Duration, unix_s: u64) -> Moment {
+        Moment { elapsed, unix_s }
+    }
+
+    fn permit(until: Moment) -> Permit {
+        Permit { consent: None, ranges: None, until }
+    }
+
+    fn has(proofs: &Proofs, number: u16, now: Moment) -> bool {
+        matches!(proofs.find(LINK, object(number), OTHER, now), Found::Permit(_))
+    }
+
+    #[test]
+    fn a_challenge_is_open_once_for_its_link_and_object_and_not_for_long() {
+        let mut proofs = Proofs::default();
+        let drawn = |proofs: &mut Proofs, now| {
+            assert!(proofs.challenge(LINK, Some(object(1)), nonce(1), now));
+        };
+        drawn(&mut proofs, S);
+        let answer = |proofs: &mut Proofs, link, object, now| {
+            !proofs.answer(link, object, [nonce(1)].iter(), now).is_empty()
+        };
+        assert!(!answer(&mut proofs, OTHER, Some(object(1)), S));
+        assert!(!answer(&mut proofs, LINK, Some(object(2)), S));
+        assert!(!answer(&mut proofs, LINK, None, S));
+        assert!(answer(&mut proofs, LINK, Some(object(1)), PROOF_KEPT));
+        assert!(!answer(&mut proofs, LINK, Some(object(1)), PROOF_KEPT), "it was answered");
+        drawn(&mut proofs, S);
+        assert!(!answer(&mut proofs, LINK, Some(object(1)), PROOF_KEPT + S));
+    }
+
+    #[test]
+    fn no_link_makes_a_site_remember_without_end() {
+        let mut proofs = Proofs::default();
+        for number in 0..1000 {
+            assert!(proofs.challenge(LINK, None, nonce(number), S));
+            let until = at(S * u32::from(2000 - number), 5000);
+            assert!(proofs.permit(LINK, (object(number), OTHER), permit(until), S));
+            assert!(proofs.search(LINK, *object(number).bytes(), KeyFingerprint([3; 32]), S));
+        }
+        for number in 1000..2000 {
+            let until = at(S * u32::from(2000 - number), 5000);
+            assert!(proofs.permit(LINK, (object(number), OTHER), permit(until), S));
+        }
+        let of = &proofs.links[&LINK];
+        assert_eq!(of.nonces.len(), NONCES_OF_LINK_MAX);
+        assert_eq!(of.permits.len(), PERMITS_OF_LINK_MAX);
+        assert_eq!(of.searches.len(), SEARCHES_OF_LINK_MAX);
+        assert!(has(&proofs, 0, at(S, 1)), "what ends last stays");
+        // Nor do many links, until what the others have is over.
+        for number in 0..5000 {
+            proofs.challenge(link(number), None, nonce(number), S);
+        }
+        assert_eq!(proofs.links.len(), LINKS_MAX);
+        assert!(!proofs.challenge(link(6000), None, nonce(1), PROOF_KEPT));
+        assert!(proofs.challenge(link(6000), None, nonce(1), PROOF_KEPT + S));
+        assert!(proofs.links.len() <= 2 && proofs.links.contains_key(&LINK));
+    }
+
+    #[test]
+    fn a_permit_ends_by_whichever_clock_is_first() {
+        let mut proofs = Proofs::default();
+        let until = at(S * 10, 1000).after(S * 5);
+        proofs.permit(LINK, (object(1), OTHER), permit(until), S);
+        assert!(has(&proofs, 1, at(S * 14, 1004)));
+        assert!(!has(&proofs, 1, at(S * 15, 1)), "the wall's clock was set back");
+        assert!(!has(&proofs, 1, at(S * 11, 1005)), "the machine slept");
+        let ended = proofs.find(LINK, object(1), OTHER, at(S * 15, 1005));
+        assert!(matches!(ended, Found::Ended));
+        let other = proofs.find(OTHER, object(1), OTHER, at(S, 1));
+        assert!(matches!(other, Found::None));
+        let stored_elsewhere = proofs.find(LINK, object(1), LINK, at(S, 1));
+        assert!(matches!(stored_elsewhere, Found::None));
+    }
+
+    #[test]
+    fn a_range_covers_chunks_that_it_touches_and_the_last() {
+        const MIB: u64 = 1 << 20;
+        let geometry = Geometry::new(4 * MIB).unwrap();
+        let covered = |ranges: &[Range<u64>]| -> Vec<u64> {
+            let permit = Permit { ranges: Some(ranges.to_vec()), ..permit(at(S, 1)) };
+            assert!(!permit.covers(ShareClass::Mask, 0, geometry));
+            assert!(permit.covers(ShareClass::Capsule, 7, geometry));
+            (0..5).filter(|index| permit.covers(ShareClass::Data, *index, geometry)).collect()
+        };
+        assert_eq!(covered(&[0..1]), [0, 3]);
+        assert_eq!(covered(&[MIB - 1..MIB]), [0, 3]);
+        assert_eq!(covered(&[MIB..MIB + 1]), [1, 3]);
+        assert_eq!(covered(&[MIB - 1..MIB + 1]), [0, 1, 3]);
+        assert_eq!(covered(&[0..1, 2 * MIB..3 * MIB]), [0, 2, 3]);
+        assert_eq!(covered(&[u64::MAX - 1..u64::MAX]), [3]);
+        let all = permit(at(S, 1));
+        assert!(all.covers(ShareClass::Mask, u64::MAX, geometry));
+    }
 }

@@ -85,7 +85,10 @@ fn whatever_does_not_fit_releases_nothing_and_is_told() {
     let address = field.store(OURS, "P1");
     let elsewhere = field.store(OURS, "P1");
     let spoilt: [(&str, Spoil<'_>); 12] = [
-        ("consent-expired", &|consent, _| consent.expires = now() - 1),
+        ("consent-expired", &|consent, _| {
+            consent.not_before = now() - 10;
+            consent.expires = now() - 1;
+        }),
         ("consent-not-yet", &|consent, _| consent.not_before = now() + 1000),
         ("consent-requester", &|consent, presence| {
             consent.requester = name("theirs");
@@ -181,6 +184,7 @@ fn a_presence_serves_once_and_only_where_and_for_what_it_was_asked() {
     let shown = consent(OURS, other);
     let nonce = peer.challenge(Some(other.object)).unwrap();
     let mut expired = shown.clone();
+    expired.not_before = now() - 10;
     expired.expires = now() - 1;
     let failed = tokens(&expired, nonce);
     let outcome = peer.present(Some(other.object), &[&failed[0], &failed[1]]);
