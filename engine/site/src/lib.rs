@@ -13,9 +13,12 @@ mod desk;
 mod drafts;
 mod greeting;
 mod limit;
+mod neighbourhood;
 mod office;
 mod server;
+mod works;
 
 pub use conversation::{Conversation, Turn};
+pub use neighbourhood::Neighbourhood;
 pub use office::{ConsentRules, Enforcement, Notary};
 pub use server::{Site, SiteError};

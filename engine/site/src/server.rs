@@ -3,7 +3,9 @@
 use crate::desk::pairing::GATHERING_KEPT;
 use crate::drafts::Drafts;
 use crate::limit::HelloLimit;
+use crate::neighbourhood::Neighbourhood;
 use crate::office::{Enforcement, Office};
+use crate::works::Works;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -104,6 +106,9 @@ pub struct Site {
     /// Segments of delivered key that are not whole yet.
     gatherings: Mutex<Gatherings>,
     office: Option<Office>,
+    neighbourhood: Option<Arc<dyn Neighbourhood>>,
+    /// Shares that are being worked out with other sites.
+    works: Mutex<Works>,
 }
 
 /// By link, and when each was last worked on.
@@ -135,6 +140,8 @@ impl Site {
             deliveries: None,
             gatherings: Mutex::default(),
             office: None,
+            neighbourhood: None,
+            works: Mutex::default(),
         }
     }
 
@@ -167,6 +174,21 @@ impl Site {
     #[must_use]
     pub fn with_register(self, register: Register, enforcement: Enforcement) -> Self {
         Self { office: Some(Office::new(register, enforcement)), ..self }
+    }
+
+    /// Works with other sites, to which this is the way.
+    #[must_use]
+    pub fn with_neighbourhood(self, neighbourhood: Arc<dyn Neighbourhood>) -> Self {
+        Self { neighbourhood: Some(neighbourhood), ..self }
+    }
+
+    /// The way to other sites, if there is one.
+    pub(crate) fn neighbourhood(&self) -> Option<&dyn Neighbourhood> {
+        self.neighbourhood.as_deref()
+    }
+
+    pub(crate) fn works(&self) -> std::sync::MutexGuard<'_, Works> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it releases what is a person's only as they agree.
