@@ -24,7 +24,7 @@ const PAIR_LEASE_BYTES: u64 = 8 << 10;
 const RACES_MAX: u32 = 6;
 
 /// Key leased to a site at a time for receipts, in bytes.
-const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
+pub(crate) const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
 /// How long an answer may take: a site may have to sync, or to read what it was left with.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
@@ -151,11 +151,11 @@ impl Vault {
 }
 
 /// The opening that a site had seen, where a rollback was noticed before.
-fn noticed_rollback(mark: &Path) -> Option<u64> {
+pub(crate) fn noticed_rollback(mark: &Path) -> Option<u64> {
     std::fs::read_to_string(mark).ok().map(|known| known.trim().parse().unwrap_or(0))
 }
 
-fn with_patience(
+pub(crate) fn with_patience(
     connect: &mut impl FnMut() -> Result<Peer, PeerError>,
     clock: &dyn Clock,
     patience: Patience,

@@ -23,6 +23,7 @@ mod fetch;
 mod find;
 mod foretell;
 mod forget;
+mod gather;
 mod hold;
 mod jobs;
 mod journal;
@@ -30,6 +31,7 @@ mod keys;
 mod kme;
 mod losses;
 mod memory;
+mod neighbours;
 mod outlook;
 mod output;
 mod placement;
@@ -70,6 +72,7 @@ pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use forget::{
     ErasedKey, ForgetReport, ForgetRequest, ForgottenObject, ForgottenShare, SignedReport,
 };
+pub use gather::{GatherReport, GatherRequest};
 pub use hold::{HoldReport, HoldRow};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};
