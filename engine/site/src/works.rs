@@ -166,3 +166,63 @@ impl Works {
         self.entries.remove(&id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warifu_core::ObjectId;
+
+    fn site(name: &str) -> SiteName {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn a_sum_leaves_once_and_nothing_is_added_afterwards() {
+        let (isa, mut sum) = (Isa::best(), Sum::default());
+        assert_eq!(sum.add(isa, &site("a"), &[1, 2]), Ok(1));
+        assert_eq!(sum.add(isa, &site("a"), &[1, 2]), Err(Odd::Twice));
+        assert_eq!(sum.add(isa, &site("b"), &[4]), Err(Odd::Length));
+        assert!(sum.take(2).is_none(), "one is missing");
+        assert_eq!(sum.add(isa, &site("b"), &[4, 8]), Ok(2));
+        assert_eq!(sum.take(2).unwrap()[..], [5, 10]);
+        assert!(sum.take(2).is_none());
+        assert_eq!(sum.add(isa, &site("c"), &[1, 1]), Err(Odd::Twice));
+    }
+
+    #[test]
+    fn no_link_has_much_work_going_on() {
+        const S: Duration = Duration::from_secs(1);
+        let entry = |number: u8, link: u8, now| {
+            let work = Work {
+                id: [number; 16],
+                first: 0,
+                count: 1,
+                gateway: site("g"),
+                target: site("t"),
+                helpers: Vec::new(),
+            };
+            let x = XCoord::new(1).unwrap();
+            let address = ShareAddress { object: ObjectId::from_bytes([1; 16]), x };
+            let part = Part::Helper { x, is_ready: false };
+            Entry::new(LinkId::from_bytes([link; 16]), address, work, part, now)
+        };
+        let mut works = Works::default();
+        assert!(works.begin(entry(1, 1, S), S));
+        assert!(!works.begin(entry(1, 2, S), S), "a name serves one work");
+        for number in 2..=4 {
+            assert!(works.begin(entry(number, 1, S), S));
+        }
+        assert!(!works.begin(entry(5, 1, S), S));
+        for number in 5..=8 {
+            assert!(works.begin(entry(number, 2, S), S));
+        }
+        assert!(!works.begin(entry(9, 3, S), S));
+        // What nobody goes on with makes room.
+        let later = S + WORK_KEPT;
+        assert!(works.find([8; 16], later - S).is_some());
+        assert!(works.begin(entry(9, 3, later), later));
+        assert!(works.find([1; 16], later).is_none() && works.find([8; 16], later).is_some());
+        works.end([8; 16]);
+        assert!(works.find([8; 16], later).is_none());
+    }
+}

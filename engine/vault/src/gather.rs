@@ -1,10 +1,10 @@
 //! A gateway has sites work a share out for another site, and sees none of it.
 
+use crate::Vault;
 use crate::audit::Told;
-use crate::plan::hang_up;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::Vault;
+use crate::plan::hang_up;
 use serde::Serialize;
 use std::ops::Range;
 use warifu_catalog::Object;
@@ -135,9 +135,8 @@ impl Vault {
         while first < chunks.end {
             let count = (chunks.end - first).min(u64::from(WORK_CHUNKS_MAX));
             let slots = first..first + count;
-            let attempt = slots.filter_map(|index| {
-                held.attempt(Slot { class: ShareClass::Data, index })
-            });
+            let attempt =
+                slots.filter_map(|index| held.attempt(Slot { class: ShareClass::Data, index }));
             let attempt = attempt.max().map_or(0, |attempt| attempt.saturating_add(1));
             let id = *self.fresh_object()?.bytes();
             let work = work(id, first, u32::try_from(count).unwrap_or(WORK_CHUNKS_MAX));

@@ -60,8 +60,7 @@ impl Neighbourhood for Ways {
             let drawn = self.entropy.fill(&mut nonce);
             drawn.map_err(|_| PeerError::Unexpected("no randomness here"))?;
             let nonce = Nonce::from_bytes(nonce);
-            let peer =
-                Peer::connect(transport, self.keys.clone(), link, nonce, self.isa, settings);
+            let peer = Peer::connect(transport, self.keys.clone(), link, nonce, self.isa, settings);
             if let Err(PeerError::OwnRollback { known }) = &peer {
                 std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
                     tracing::warn!(%error, "the rollback can't be noted");

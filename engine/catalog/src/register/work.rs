@@ -170,11 +170,9 @@ impl Register {
     ) -> Result<Admitted, CatalogError> {
         self.write(|writing| {
             let address = (link.bytes(), object.bytes(), target.as_str());
-            let query =
-                "SELECT x FROM targets WHERE link = ?1 AND object = ?2 AND site = ?3";
-            let before = writing.query_row(query, address, |row| {
-                Ok(rows::byte(row, "x", XCoord::new))
-            });
+            let query = "SELECT x FROM targets WHERE link = ?1 AND object = ?2 AND site = ?3";
+            let before =
+                writing.query_row(query, address, |row| Ok(rows::byte(row, "x", XCoord::new)));
             match before.optional()?.transpose()? {
                 Some(before) if before != x => return Ok(Admitted::Other(before)),
                 Some(_) => {}

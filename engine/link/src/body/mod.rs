@@ -11,10 +11,10 @@ mod work;
 pub use consent::{Checkpoint, decode_individual, decode_reason, decode_tokens, encode_tokens};
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
 pub use pairing::{Adopt, Compared, Offer, Offered, OfferedState};
+pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
 pub use work::{
     Holder, OWN_BYTES_MAX, WORK_BYTES_MAX, WORK_BYTES_MIN, Work, decode_owned, encode_owned,
 };
-pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
 
 use crate::error::MessageError;
 use crate::fields::Fields;

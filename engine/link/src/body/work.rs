@@ -52,8 +52,7 @@ pub fn decode_owned(body: &[u8]) -> Result<(IndividualId, Vec<Holder>), MessageE
         let (x, site) = line.split_at_checked(HOLDER_HEAD_BYTES - 1).ok_or_else(malformed)?;
         let [high, low, b' '] = x else { return Err(malformed()) };
         let x = digit(*high).zip(digit(*low)).and_then(|(high, low)| XCoord::new(high << 4 | low));
-        let holder =
-            Holder { x: x.ok_or_else(malformed)?, site: decode_site_name(site)? };
+        let holder = Holder { x: x.ok_or_else(malformed)?, site: decode_site_name(site)? };
         holders.push(holder);
     }
     match are_distinct(&holders) {

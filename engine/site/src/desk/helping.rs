@@ -59,8 +59,8 @@ impl Desk {
         let address = super::shares::address(message)?;
         let work = Work::decode(opened.body()).map_err(bad_request)?;
         let (id, now) = (work.id, self.site.clock().elapsed());
-        let is_other_helper = who != *self.site.name()
-            && work.helpers.iter().any(|helper| helper.site == who);
+        let is_other_helper =
+            who != *self.site.name() && work.helpers.iter().any(|helper| helper.site == who);
         {
             let mut works = self.site.works();
             let entry = works.find(id, now).ok_or_else(no_such_work)?;
@@ -246,13 +246,7 @@ impl Desk {
     }
 
     /// Adds a part to the sum of a chunk; how many there are then.
-    fn add(
-        &self,
-        id: WorkId,
-        index: u64,
-        from: &SiteName,
-        part: &[u8],
-    ) -> Result<usize, Declined> {
+    fn add(&self, id: WorkId, index: u64, from: &SiteName, part: &[u8]) -> Result<usize, Declined> {
         let (isa, now) = (self.site.isa(), self.site.clock().elapsed());
         let mut works = self.site.works();
         let sum = works.find(id, now).and_then(|entry: &mut Entry| entry.sum(index));

@@ -9,9 +9,7 @@ use warifu_catalog::{
 use warifu_consent::statement::{Enrolment, KeyFingerprint, Revocation};
 use warifu_consent::{Unbound, Untrue, check, jws};
 use warifu_core::{ObjectId, SiteName};
-use warifu_link::body::{
-    CHECKPOINTS_MAX, Checkpoint, NONCE_BYTES, decode_owned, decode_tokens,
-};
+use warifu_link::body::{CHECKPOINTS_MAX, Checkpoint, NONCE_BYTES, decode_owned, decode_tokens};
 use warifu_link::{Message, Status};
 use warifu_pipeline::peer::TELL_HELD;
 

@@ -69,8 +69,7 @@ impl Desk {
             return Err(self.refuse_work(office, &told, why));
         }
         let blinds = opened.kept.as_chunks().0.iter().map(|blind| Zeroizing::new(*blind)).collect();
-        let part =
-            Part::Target { connection: self.connection, attempt: message.attempt, blinds };
+        let part = Part::Target { connection: self.connection, attempt: message.attempt, blinds };
         let told = Told { result: "expected", ..told };
         self.admit_work(office, &told, address, &work, now)?;
         self.begin_work(address, work, part)
@@ -285,7 +284,11 @@ pub(super) fn no_such_work() -> Declined {
     Declined::new(Status::Refused, "work-unknown: no such work goes on here")
 }
 
-pub(super) fn told_of<'a>(kind: &'static str, who: &'a SiteName, address: ShareAddress) -> Told<'a> {
+pub(super) fn told_of<'a>(
+    kind: &'static str,
+    who: &'a SiteName,
+    address: ShareAddress,
+) -> Told<'a> {
     Told { kind, who: who.as_str(), object: Some(address.object), ..Told::default() }
 }
 

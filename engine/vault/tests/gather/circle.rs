@@ -94,8 +94,7 @@ impl Circle {
             sites.push(Running::start(&dir(own)));
             pin_address(&dir(own), &sites.last().unwrap().address);
         }
-        let gateway =
-            Vault::init(&dir("g"), name("g"), None, ConsentPolicy::default()).unwrap();
+        let gateway = Vault::init(&dir("g"), name("g"), None, ConsentPolicy::default()).unwrap();
         let circle = Self { root, gateway, sites };
         let lab = Lab::open_or_make(&circle.dir("ca")).unwrap();
         for own in SITES {
@@ -217,7 +216,7 @@ impl Circle {
     /// The lengths of an object's chunks.
     pub(crate) fn lengths(&self, object: ObjectId) -> Vec<usize> {
         let shown = self.gateway.object(&object).unwrap();
-        let payload = usize::try_from(shown.row.object.payload_bytes).unwrap();
+        let payload = usize::try_from(shown.row.bytes).unwrap();
         let whole = payload / (1 << 20);
         let mut lengths = vec![1 << 20; whole];
         lengths.extend(Some(payload % (1 << 20)).filter(|rest| *rest > 0));

@@ -13,7 +13,9 @@ const HELPERS: [&str; 3] = ["s1", "s2", "s3"];
 fn collect(circle: &Circle, address: ShareAddress, work: &Work) -> Vec<Vec<Vec<u8>>> {
     for step in [Step::Blind, Step::Contribute] {
         for helper in HELPERS {
-            circle.ask(helper).proceed(&work.id, step).unwrap();
+            let mut peer = circle.ask(helper);
+            peer.proceed(&work.id, step).unwrap();
+            peer.close().unwrap();
         }
     }
     let stranger = circle.site(STRANGER);
@@ -24,7 +26,9 @@ fn collect(circle: &Circle, address: ShareAddress, work: &Work) -> Vec<Vec<Vec<u
             let reply = peer.collect(address, &work.id, index as u64, bytes).unwrap();
             reply.body().to_vec()
         });
-        parts.collect()
+        let parts: Vec<Vec<u8>> = parts.collect();
+        peer.close().unwrap();
+        parts
     };
     HELPERS.iter().map(of_helper).collect()
 }
@@ -68,7 +72,8 @@ fn a_target_that_keeps_everything_sees_blinded_parts_and_their_sum() {
         seen.push(collect(&circle, address, &work));
         // It is over, and nothing is handed over again.
         let mut peer = circle.peer(&circle.site(STRANGER), "s1");
-        assert_eq!(refused(peer.collect(address, &work.id, 0, 1 << 20)), "work-unknown");
+        assert_eq!(refused(peer.collect(address, &work.id, 0, 4096)), "work-unknown");
+        peer.close().unwrap();
     }
     let share = circle.chunks("s4", "shares", address);
     for chunk in 0..share.len() {
