@@ -141,16 +141,22 @@ pub(crate) struct Works {
 }
 
 impl Works {
-    /// Takes a work in. False where there are too many, or one of that name.
+    /// Takes a work in; one before on the same share, which came to nothing, is over by that. False
+    /// where there are too many, or one of that name.
     pub(crate) fn begin(&mut self, entry: Entry, now: Duration) -> bool {
-        self.entries.retain(|_, entry| now.saturating_sub(entry.touched) < WORK_KEPT);
-        let of_link = self.entries.values().filter(|other| other.link == entry.link).count();
-        let has_room = self.entries.len() < WORKS_MAX && of_link < WORKS_OF_LINK_MAX;
-        if !has_room || self.entries.contains_key(&entry.work.id) {
+        if self.entries.contains_key(&entry.work.id) {
             return false;
         }
-        self.entries.insert(entry.work.id, entry);
-        true
+        self.entries.retain(|_, other| {
+            let is_same_share = (other.link, other.address) == (entry.link, entry.address);
+            now.saturating_sub(other.touched) < WORK_KEPT && !is_same_share
+        });
+        let of_link = self.entries.values().filter(|other| other.link == entry.link).count();
+        let has_room = self.entries.len() < WORKS_MAX && of_link < WORKS_OF_LINK_MAX;
+        if has_room {
+            self.entries.insert(entry.work.id, entry);
+        }
+        has_room
     }
 
     /// The work of this name, which is gone on with now.
@@ -159,6 +165,14 @@ impl Works {
         let entry = self.entries.get_mut(&id)?;
         entry.touched = now;
         Some(entry)
+    }
+
+    /// Forgets a work of which all sums have left.
+    pub(crate) fn end_if_whole(&mut self, id: WorkId) {
+        let is_whole = |entry: &Entry| entry.sums.iter().all(Sum::is_taken);
+        if self.entries.get(&id).is_some_and(is_whole) {
+            self.end(id);
+        }
     }
 
     /// Forgets a work and all that was added up for it.
@@ -202,13 +216,17 @@ mod tests {
                 helpers: Vec::new(),
             };
             let x = XCoord::new(1).unwrap();
-            let address = ShareAddress { object: ObjectId::from_bytes([1; 16]), x };
+            let address = ShareAddress { object: ObjectId::from_bytes([number; 16]), x };
             let part = Part::Helper { x, is_ready: false };
             Entry::new(LinkId::from_bytes([link; 16]), address, work, part, now)
         };
         let mut works = Works::default();
         assert!(works.begin(entry(1, 1, S), S));
         assert!(!works.begin(entry(1, 2, S), S), "a name serves one work");
+        let again = Entry { work: Work { id: [77; 16], ..entry(1, 1, S).work }, ..entry(1, 1, S) };
+        assert!(works.begin(again, S) && works.find([1; 16], S).is_none(), "it is over");
+        works.end([77; 16]);
+        assert!(works.begin(entry(1, 1, S), S));
         for number in 2..=4 {
             assert!(works.begin(entry(number, 1, S), S));
         }

@@ -69,7 +69,7 @@ impl Vault {
         for name in &request.helpers {
             helpers.push(chosen(name).ok_or_else(|| {
                 let what = format!("site {name} holds no share of {}", request.object);
-                Failure::new(Class::Usage, "not-found", what)
+                Failure::new(Class::NotFound, "not-found", what)
             })?);
         }
         helpers.sort_unstable();
@@ -112,7 +112,7 @@ impl Vault {
         };
         let lost = object.shares.iter().find(|share| share.x == request.x).ok_or_else(|| {
             let what = format!("{} has no share {}", request.object, request.x);
-            Failure::new(Class::Usage, "not-found", what)
+            Failure::new(Class::NotFound, "not-found", what)
         })?;
         let mut target = dial(&request.target)?;
         self.entitle(&mut target, &request.target, (object.object, &object.individual), holders)?;

@@ -126,7 +126,7 @@ impl Vault {
     pub(crate) fn neighbour(&self, name: &SiteName) -> Result<Neighbour, Failure> {
         self.register()?.neighbour(name)?.ok_or_else(|| {
             let what = format!("there is no site {name}");
-            Failure::new(Class::Usage, "not-found", what)
+            Failure::new(Class::NotFound, "not-found", what)
                 .next(format!("name it: `warifu site add {name} warifu://HOST:PORT`"))
         })
     }

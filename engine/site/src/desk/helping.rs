@@ -147,6 +147,7 @@ impl Desk {
             }
         }
         let sum = self.take(id, message.index)?;
+        self.site.works().end_if_whole(id);
         let mut frame = Block::zeroed(BODY_OFFSET + sum.len() + TAG_BYTES);
         copy_payload(&mut frame[BODY_OFFSET..BODY_OFFSET + sum.len()], &sum);
         Ok(Answer { content: Some(Content { frame }), ..Answer::default() })
