@@ -2,7 +2,7 @@
 //!
 //! A helper's sum begins with nothing, gets one blind for each other helper and its own weighted
 //! chunk last, and then leaves, whole: whoever sees it sees a blind. It is taken out before it is
-//! sent, so that nothing is ever added to what left. The target adds up what it gets. All of it ends
+//! sent, so that nothing is ever added to what left. The target adds up what it gets. It all ends
 //! with the process; key that went into it is burned then and no other work gets it.
 
 use std::collections::{BTreeSet, HashMap};

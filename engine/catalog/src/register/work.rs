@@ -43,8 +43,8 @@ pub enum Admitted {
 }
 
 impl Register {
-    /// Notes where the shares of an owned object are to lie, until its first share is complete here:
-    /// the first list wins.
+    /// Notes where the shares of an owned object are to lie, until its first share is complete
+    /// here: the first list wins.
     ///
     /// # Errors
     /// [`CatalogError::NotFound`] where nobody owns it; [`CatalogError::Busy`],
@@ -92,8 +92,8 @@ impl Register {
         self.read(|reading| find(reading, link, object))
     }
 
-    /// A share of an object is about to be completed here. Where one was before, what is here from now
-    /// on is not what was completed first.
+    /// A share of an object is about to be completed here. Where one was before, what is here from
+    /// now on is not what was completed first.
     ///
     /// # Errors
     /// [`CatalogError::Busy`], [`CatalogError::Full`], [`CatalogError::Storage`].

@@ -31,7 +31,8 @@ impl Step {
 }
 
 impl Peer {
-    /// Tells the site whose object it is, and where its shares are to lie. The first such list stays.
+    /// Tells the site whose object it is, and where its shares are to lie. The first list
+    /// stays.
     ///
     /// # Errors
     /// Where the site is lost or refuses: it does not hold that individual's key, or was told
@@ -81,8 +82,8 @@ impl Peer {
         self.call(message, id, 0).map(drop)
     }
 
-    /// Has another helper of this work keep `bytes` bytes of key, as this end does: both add them to
-    /// what they contribute to chunk `index`.
+    /// Has another helper of this work keep `bytes` bytes of key, as this end does: both add them
+    /// to what they contribute to chunk `index`.
     ///
     /// # Errors
     /// Where the site is lost or refuses: it was asked for another work under that name.

@@ -1,4 +1,4 @@
-//! What sites do with each other for a share that they work out: agree on blinds, contribute, add up.
+//! What sites do with each other for a share: agree on blinds, contribute, add up.
 
 use super::persons::bad_request;
 use super::work::{no_such_work, told_of, told_work};
@@ -75,8 +75,8 @@ impl Desk {
         Ok(Answer::default())
     }
 
-    /// As a helper: adds this site's own weighted chunks to the blinds, which must all be there, and
-    /// sends the sums to the target; or has them ready where the target is end A.
+    /// As a helper: adds this site's own weighted chunks to the blinds, which must all be there,
+    /// and sends the sums to the target; or has them ready where the target is end A.
     pub(super) fn contribute_all(&self, id: WorkId) -> Result<(), Declined> {
         let (office, who) = (self.office()?, self.requester()?);
         let going = self.going(id)?;

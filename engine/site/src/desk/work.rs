@@ -1,8 +1,8 @@
 //! Requests of a gateway about shares that sites work out together, and by which rules a site does.
 //!
 //! The rules keep a gateway that was taken over from collecting shares at a site that plays along:
-//! what a site ever gets of an object lies on the polynomial at one x, its own. The reasons stand in
-//! decision 0034.
+//! what a site ever gets of an object lies on the polynomial at one x, its own. The reasons stand
+//! in decision 0034.
 
 use super::persons::bad_request;
 use super::{Answer, Declined, Desk, declined};
