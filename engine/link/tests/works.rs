@@ -90,10 +90,10 @@ fn an_owner_may_come_with_where_the_shares_lie() {
 
 proptest! {
     #[test]
-    fn whatever_comes_is_read_in_one_way_or_refused(body_bytes: Vec<u8>, at in 0_usize..40, byte: u8) {
+    fn whatever_comes_is_read_in_one_way_or_refused(other: Vec<u8>, at in 0_usize..40, byte: u8) {
         let mut changed = body(&work());
         changed[at] = byte;
-        for bytes in [body_bytes, changed] {
+        for bytes in [other, changed] {
             if let Ok(work) = Work::decode(&bytes) {
                 prop_assert_eq!(body(&work), bytes.clone());
             }

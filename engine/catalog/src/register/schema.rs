@@ -113,8 +113,8 @@ CREATE TABLE audit_head (
 INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
 ";
 
-/// Sites that this one has a link to; which shares of an object lie where; whether what lies here is
-/// what was completed first; and which site was ever to get which share.
+/// Sites that this one has a link to; which shares of an object lie where; whether what lies here
+/// is what was completed first; and which site was ever to get which share.
 const FORMAT_3: &str = "
 CREATE TABLE neighbours (
     site TEXT PRIMARY KEY,
