@@ -150,8 +150,8 @@ fn two_contributions_show_their_sum_alone() {
 }
 
 /// Of three helpers the third is in league with the target: together they hold two shares of a
-/// scheme in which three join, and the third's blinds. Whichever of the 256 polynomials through these two
-/// shares it is, and so whichever secret, they see the other contributions in the same way.
+/// scheme in which three join, and the third's blinds. Whichever of the 256 polynomials through
+/// these two shares it is, and so whichever secret, they see the other contributions in the same way.
 #[test]
 fn a_helper_in_league_with_the_target_learns_nothing_more() {
     let weights = weights(3, 4);

@@ -148,7 +148,8 @@ impl Vault {
     }
 
     /// Before a site gets a share of an individual: has it hold the card, once, and says whose the
-    /// object is and where its shares are to lie. A site that does not enforce consent need not take it.
+    /// object is and where its shares are to lie. A site that does not enforce consent
+    /// need not take it.
     pub(crate) fn entitle(
         &self,
         peer: &mut Peer,
