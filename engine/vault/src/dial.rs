@@ -21,7 +21,7 @@ const FIRST_LEASE_BYTES: u64 = 8 << 10;
 const READ_LEASE_BYTES: u64 = 64 << 10;
 
 /// Key leased to a site with the hello, for its confirmation and the first answers, in bytes.
-const FIRST_ANSWER_BYTES: u64 = 1 << 10;
+pub(crate) const FIRST_ANSWER_BYTES: u64 = 1 << 10;
 
 /// The same of a connection for pairing, which goes on where no more can be leased.
 const FIRST_PAIR_ANSWER_BYTES: u64 = 2 << 10;
@@ -34,7 +34,7 @@ const PAIR_LEASE_BYTES: u64 = 8 << 10;
 const RACES_MAX: u32 = 6;
 
 /// Key leased to a site at a time for receipts, in bytes.
-const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
+pub(crate) const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
 /// How long an answer may take: a site may have to sync, or to read what it was left with.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
@@ -165,11 +165,11 @@ impl Vault {
 }
 
 /// The opening that a site had seen, where a rollback was noticed before.
-fn noticed_rollback(mark: &Path) -> Option<u64> {
+pub(crate) fn noticed_rollback(mark: &Path) -> Option<u64> {
     std::fs::read_to_string(mark).ok().map(|known| known.trim().parse().unwrap_or(0))
 }
 
-fn with_patience(
+pub(crate) fn with_patience(
     connect: &mut impl FnMut() -> Result<Peer, PeerError>,
     clock: &dyn Clock,
     patience: Patience,
