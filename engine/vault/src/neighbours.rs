@@ -1,20 +1,16 @@
 //! Links between sites: at a site's vault, the other sites that its operator has named.
 
 use crate::dial::{
-    FIRST_ANSWER_BYTES, Patience, RECEIPT_LEASE_BYTES, address_of, noticed_rollback, with_patience,
+    FIRST_ANSWER_BYTES, Origin, Patience, RECEIPT_LEASE_BYTES, address_of, with_patience,
 };
 use crate::failure::{Class, Failure};
 use crate::sites::{SiteRow, SiteTest, WORTHLESS_BYTES};
-use crate::world::World;
 use crate::{NewSite, RemovedSite, Vault};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use warifu_catalog::{Neighbour, Register};
 use warifu_core::{Channel, LinkId, SiteName};
-use warifu_kernels::Isa;
-use warifu_keystore::{Entropy, KeyStore, PoolKind};
-use warifu_link::hello::Nonce;
+use warifu_keystore::PoolKind;
 use warifu_pipeline::clock::Clock;
 use warifu_pipeline::peer::{Peer, PeerError, PeerSettings, Pinged};
 use warifu_site::Neighbourhood;
@@ -30,13 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The way from a site's daemon to other sites.
 struct Ways {
-    dir: PathBuf,
     register: Register,
-    keys: Arc<KeyStore>,
-    entropy: Arc<dyn Entropy>,
-    world: Arc<dyn World>,
+    origin: Origin,
     clock: Arc<dyn Clock>,
-    isa: Isa,
 }
 
 impl Neighbourhood for Ways {
@@ -46,7 +38,6 @@ impl Neighbourhood for Ways {
         let link = known.link.ok_or(PeerError::Unexpected("the link to it ends in B here"))?;
         let address = address_of(&known.url);
         let address = address.map_err(|_| PeerError::Unexpected("its URL is none"))?;
-        let mark = rollback_mark(&self.dir, link);
         let settings = PeerSettings {
             first_lease_bytes: FIRST_LEASE_BYTES,
             lease_bytes: LEASE_BYTES,
@@ -54,29 +45,19 @@ impl Neighbourhood for Ways {
             answer_lease_bytes: RECEIPT_LEASE_BYTES,
             patience: PATIENCE,
         };
-        let mut connect = || {
-            if let Some(known) = noticed_rollback(&mark) {
-                return Err(PeerError::OwnRollback { known });
-            }
-            let transport = self.world.connect(address)?;
-            let mut nonce = [0; 16];
-            let drawn = self.entropy.fill(&mut nonce);
-            drawn.map_err(|_| PeerError::Unexpected("no randomness here"))?;
-            let nonce = Nonce::from_bytes(nonce);
-            let peer = Peer::connect(transport, self.keys.clone(), link, nonce, self.isa, settings);
-            if let Err(PeerError::OwnRollback { known }) = &peer {
-                std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the rollback can't be noted");
-                });
-            }
-            peer
-        };
+        let mut connect = || self.origin.connect(link, address, settings);
         with_patience(&mut connect, self.clock.as_ref(), Patience::Once)
     }
 }
 
-fn rollback_mark(dir: &std::path::Path, link: LinkId) -> PathBuf {
-    dir.join(format!("rolled-back-{link}"))
+/// The link to another site that was made here, so that connections begin here.
+pub(crate) fn own_link(neighbour: &Neighbour) -> Result<LinkId, Failure> {
+    neighbour.link.ok_or_else(|| {
+        let name = &neighbour.site;
+        let what = format!("no link to {name} was made here: {name} connects, or nobody does");
+        Failure::new(Class::Key, "link-missing", what)
+            .next("do this from there, or make one with `warifu key generate --site`")
+    })
 }
 
 impl Vault {
@@ -87,15 +68,8 @@ impl Vault {
 
     /// The way to other sites, for this one's daemon.
     pub(crate) fn neighbourhood(&self) -> Result<Arc<dyn Neighbourhood>, Failure> {
-        Ok(Arc::new(Ways {
-            dir: self.dir.clone(),
-            register: self.register()?,
-            keys: self.keys.clone(),
-            entropy: self.entropy.clone(),
-            world: self.world.clone(),
-            clock: self.clock.clone(),
-            isa: self.isa,
-        }))
+        let (register, origin) = (self.register()?, self.origin());
+        Ok(Arc::new(Ways { register, origin, clock: self.clock.clone() }))
     }
 
     /// Names a site that this one works with. Whoever is at the other end of a link under this name
@@ -188,11 +162,7 @@ impl Vault {
     /// Speaks to a site of which the link ends in A here.
     pub(crate) fn test_neighbour(&self, name: &SiteName) -> Result<SiteTest, Failure> {
         let neighbour = self.neighbour(name)?;
-        if neighbour.link.is_none() {
-            let what = format!("no link to {name} was made here: {name} connects, or nobody does");
-            return Err(Failure::new(Class::Key, "link-missing", what)
-                .next("test it from there, or make one with `warifu key generate --site`"));
-        }
+        own_link(&neighbour)?;
         let started = self.clock.elapsed();
         let mut peer = self.neighbourhood()?.dial(name)?;
         let Pinged { site: answered, room_bytes, .. } = peer.ping()?;

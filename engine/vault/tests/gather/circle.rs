@@ -58,8 +58,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(dir: &Path) -> Self {
-        let vault = Vault::open(dir).unwrap();
+    fn start(vault: Vault) -> Self {
         let server = vault.server().unwrap();
         let address = server.address().to_owned();
         let stop = Box::new(server.stopper());
@@ -91,7 +90,7 @@ impl Circle {
         }
         let mut sites = Vec::new();
         for own in SITES {
-            sites.push(Running::start(&dir(own)));
+            sites.push(Running::start(Vault::open(&dir(own)).unwrap()));
             pin_address(&dir(own), &sites.last().unwrap().address);
         }
         let gateway = Vault::init(&dir("g"), name("g"), None, ConsentPolicy::default()).unwrap();
@@ -149,11 +148,14 @@ impl Circle {
 
     /// Ends a site's daemon, with all that was only in its memory, and runs another.
     pub(crate) fn restart(&mut self, own: &str) {
+        self.restart_as(own, |vault| vault);
+    }
+
+    /// The same, of a vault that `changed` gives back.
+    pub(crate) fn restart_as(&mut self, own: &str, changed: impl FnOnce(Vault) -> Vault) {
         let place = SITES.iter().position(|site| *site == own).unwrap();
-        let running = self.sites.remove(place);
-        drop(running);
-        let running = Running::start(&self.dir(own));
-        self.sites.insert(place, running);
+        drop(self.sites.remove(place));
+        self.sites.insert(place, Running::start(changed(self.site(own))));
     }
 
     /// Stores an object of P1 at the first four sites, any two of which can have it back: the share

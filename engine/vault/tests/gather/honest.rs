@@ -1,9 +1,13 @@
 //! What comes out where all keep to the rules.
 
-use crate::circle::{Circle, STRANGER, name};
-use warifu_core::{ObjectId, XCoord};
+use crate::circle::{Circle, STRANGER, name, watched};
+use std::sync::Arc;
+use std::time::Duration;
+use warifu_core::{End, ObjectId, XCoord};
+use warifu_keystore::OsEntropy;
+use warifu_keystore::simulated::kme::SimulatedKme;
 use warifu_pipeline::peer::ShareAddress;
-use warifu_vault::{GatherRequest, Vault};
+use warifu_vault::{FetchGoal, FetchRequest, GatherRequest, Vault};
 
 fn request(object: ObjectId, x: XCoord, target: &str, helpers: &[&str]) -> GatherRequest {
     let helpers = helpers.iter().map(|site| name(site)).collect();
@@ -66,4 +70,33 @@ fn sites_are_named_linked_and_counted_like_a_gateways() {
             assert!(names.contains(&format!("{other}/{way}").as_str()), "{names:?}");
         }
     }
+}
+
+/// The link grows at both ends, by what one deliverer has for both; the other end can't begin it.
+#[test]
+fn a_link_between_sites_takes_delivered_key_like_any() {
+    let mut circle = Circle::new();
+    let kme = SimulatedKme::new(Arc::new(OsEntropy), 128, 64);
+    circle.restart_as("s2", |vault| vault.with_deliveries(kme.serving(End::B, 64 << 10)));
+    let left = |circle: &Circle, at: &str, pool: &str| {
+        let rows = circle.site(at).key_status().unwrap();
+        rows.iter().find(|row| row.pool == pool).unwrap().bytes_left
+    };
+    let before = [left(&circle, "s1", "s2/to"), left(&circle, "s1", "s2/from")];
+    let fetch = |at: &str, site: &str, end| {
+        let goal = FetchGoal::Bytes(256 << 10);
+        let (sites, patience) = (vec![name(site)], Duration::from_millis(1500));
+        let request = FetchRequest { sites, goal, follow: false, patience, accept_mismatch: false };
+        let vault = circle.site(at).with_deliveries(kme.serving(end, 64 << 10));
+        watched(|watch| vault.fetch(&request, watch))
+    };
+    let report = fetch("s1", "s2", End::A).unwrap();
+    assert!(report.failure.is_none() && report.sites[0].bytes >= 256 << 10, "{:?}", report.sites);
+    for (pool, before) in ["s2/to", "s2/from"].into_iter().zip(before) {
+        let now = left(&circle, "s1", pool);
+        assert!(now > before + (96 << 10), "{pool}: {before} and {now}");
+    }
+    let [there, here] = ["from", "to"].map(|way| format!("s1/{way}"));
+    assert!(left(&circle, "s2", &there) > before[0] && left(&circle, "s2", &here) > before[1]);
+    assert_eq!(fetch("s2", "s1", End::B).unwrap_err().code(), "link-missing");
 }
