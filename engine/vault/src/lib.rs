@@ -317,7 +317,8 @@ impl Vault {
     /// # Errors
     /// Where there is none of this ID.
     pub fn object(&self, object: &ObjectId) -> Result<ShowReport, Failure> {
-        Ok(report::show(&self.catalog()?.object(object)?))
+        let warning = self.config.consent.warning();
+        Ok(report::show(&self.catalog()?.object(object)?, warning))
     }
 
     pub(crate) fn catalog(&self) -> Result<&Catalog, Failure> {
