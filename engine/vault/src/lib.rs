@@ -60,7 +60,8 @@ pub use batch::{
 pub use break_glass::{Case, OpenedCase};
 pub use config::Config;
 pub use consent::{
-    CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, Terms,
+    CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, SILENCE_HOURS_MAX,
+    SilenceRow, Terms,
 };
 pub use doctor::{Finding, Severity};
 pub use estimate::{
