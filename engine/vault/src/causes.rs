@@ -74,9 +74,10 @@ impl From<CatalogError> for Failure {
             CatalogError::Invalid { .. } => failure(Class::Usage, "invalid"),
             CatalogError::Busy => failure(Class::Busy, "catalog-busy"),
             CatalogError::Incompatible { .. } => failure(Class::Incompatible, "catalog-version"),
-            CatalogError::Damaged { .. } | CatalogError::AuditBroken { .. } => {
-                failure(Class::Damage, "catalog-damaged")
-            }
+            CatalogError::Damaged { .. } => failure(Class::Damage, "catalog-damaged"),
+            CatalogError::AuditBroken { .. } => failure(Class::Damage, "audit-broken").next(
+                "keep this vault as it is, and compare an earlier export of the log line by line",
+            ),
             CatalogError::Full => full(),
             CatalogError::Storage(source) => {
                 failure(Class::Other, "catalog-storage").because(source)

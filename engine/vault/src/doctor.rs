@@ -41,6 +41,12 @@ pub(crate) fn finding(severity: Severity, what: impl Into<String>, next: &str) -
     Finding { severity, what: what.into(), next: next.to_owned(), temporary: false }
 }
 
+/// That persons don't decide here, as `warning` has it.
+pub(crate) fn not_enforced(warning: String) -> Finding {
+    let next = "set `enforce = true` under [consent] in config.toml, unless this is a lab";
+    finding(Severity::Warning, warning, next)
+}
+
 /// Openings that a restored site leaves out; more than it can have had since its copy was made.
 const OPENINGS_STEPPED_OVER: u64 = 1 << 20;
 
@@ -82,11 +88,7 @@ impl Vault {
     fn look_at_consent(&self) -> Finding {
         match self.config.consent.warning() {
             None => finding(Severity::Ok, "persons decide: consent is enforced here", ""),
-            Some(warning) => finding(
-                Severity::Warning,
-                warning,
-                "set `enforce = true` under [consent] in config.toml, unless this is a lab",
-            ),
+            Some(warning) => not_enforced(warning),
         }
     }
 

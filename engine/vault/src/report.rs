@@ -197,6 +197,9 @@ pub struct ShowReport {
     pub attempts: Vec<AttemptRow>,
     /// Rules gone against by name, with the reason.
     pub overridden: Vec<String>,
+    /// That whoever has this vault restores it without consent, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent_warning: Option<String>,
     /// The shares.
     pub shares: Vec<ShareRow>,
 }
@@ -246,7 +249,7 @@ pub(crate) fn object_row(object: &Object) -> ObjectRow {
     }
 }
 
-pub(crate) fn show(object: &Object) -> ShowReport {
+pub(crate) fn show(object: &Object, consent_warning: Option<String>) -> ShowReport {
     let share_row = |share: &warifu_catalog::StoredShare| ShareRow {
         site: share.site.to_string(),
         x: share.x.get(),
@@ -280,6 +283,7 @@ pub(crate) fn show(object: &Object) -> ShowReport {
         tolerates_lost_sites: good.saturating_sub(object.threshold.k()),
         attempts: object.attempts.iter().map(attempt_row).collect(),
         overridden: object.overridden.iter().map(overridden).collect(),
+        consent_warning,
         shares: object.shares.iter().map(share_row).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod grant;
 mod person;
 mod presence;
 mod refusal;
+mod silence;
 mod stored;
 mod tidings;
 
@@ -18,6 +19,7 @@ pub use person::{CardRow, Rebinder};
 pub use presence::Proof;
 pub(crate) use presence::{Admission, Admitted};
 pub(crate) use refusal::{next_of, refused_code};
+pub use silence::{SILENCE_HOURS_MAX, SilenceRow};
 
 use crate::Vault;
 use crate::failure::{Class, Failure};

@@ -261,8 +261,9 @@ fn is_free(peer: &mut Peer) -> bool {
 /// Too few sites let the object be read. What one of them says of the consent goes first: sites
 /// that are away come back by themselves.
 fn too_few(asked: &Admission<'_>, refused: &[(SiteName, PeerError)]) -> Failure {
-    let said = |(_, error): &(SiteName, PeerError)| peer_class(error);
-    let of_consent = refused.iter().map(said).find(|(class, _)| *class == Class::Consent);
+    let said: Vec<_> = refused.iter().map(|(_, error)| peer_class(error)).collect();
+    let of = |wanted| said.iter().find(|(class, _)| *class == wanted).copied();
+    let worst = of(Class::Consent).or_else(|| of(Class::Audit)).or_else(|| said.first().copied());
     let told: Vec<String> =
         refused.iter().map(|(site, error)| format!("{site}: {}", told(error))).collect();
     let what = format!(
@@ -271,9 +272,9 @@ fn too_few(asked: &Admission<'_>, refused: &[(SiteName, PeerError)]) -> Failure 
         asked.needed,
         told.join("; ")
     );
-    match of_consent.or_else(|| refused.first().map(said)) {
-        Some((Class::Consent, code)) => {
-            Failure::new(Class::Consent, code, what).next(next_of(code))
+    match worst {
+        Some((class @ (Class::Consent | Class::Audit), code)) => {
+            Failure::new(class, code, what).next(next_of(code))
         }
         None if asked.own_rooms > 0 => {
             let what = "shares lie in this gateway's own rooms, and no certificate is pinned here";

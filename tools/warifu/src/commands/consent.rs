@@ -24,7 +24,15 @@ pub(super) fn run(context: &Context, command: ConsentCommand) -> Result<(), Endi
         ConsentCommand::List => list(context),
         ConsentCommand::Verify { file } => verify(context, &file),
         ConsentCommand::Revoke(args) => revoke(context, &args),
+        ConsentCommand::AcceptSilence { hours, reason } => silence(context, hours, &reason),
     }
+}
+
+fn silence(context: &Context, hours: u32, reason: &str) -> Result<(), Ending> {
+    let row = context.open()?.accept_silence(hours, reason)?;
+    context.output.answer(&versioned(&row), || {
+        format!("until {} silence is accepted here: {}\n", row.until, row.reason)
+    })
 }
 
 /// What `consent request` answers.
