@@ -8,8 +8,9 @@ use crate::restore::ByteRange;
 use std::ops::Range;
 use warifu_consent::Untrue;
 use warifu_consent::card::Card;
+use warifu_consent::check;
 use warifu_consent::jws;
-use warifu_consent::statement::{Consent, KeyFingerprint, Locator, Revocation};
+use warifu_consent::statement::{Consent, KeyFingerprint, Locator};
 use warifu_core::{Geometry, ObjectId};
 
 /// A consent that may serve.
@@ -57,15 +58,8 @@ impl Vault {
 
     /// Whether a revocation that was made here covers a consent.
     pub(super) fn is_revoked(&self, consent: &Consent) -> Result<bool, Failure> {
-        let known = self.catalog()?.revocations()?;
-        let of_person = known.iter().filter(|one| one.individual == consent.individual);
-        let read = of_person.filter_map(|one| jws::read::<Revocation>(&one.token).ok());
-        Ok(read.map(|claimed| claimed.statement).any(|revocation| {
-            match revocation.consents.is_empty() {
-                true => consent.at <= revocation.at,
-                false => revocation.consents.contains(&consent.id),
-            }
-        }))
+        let known = self.known_revocations(&consent.individual)?;
+        Ok(known.iter().any(|revocation| check::is_revoked(consent, revocation)))
     }
 }
 

@@ -90,6 +90,7 @@ impl Vault {
             token: proof.consent,
             claim: &claim,
             is_older: enrolled.as_ref().is_some_and(|card| object.created_unix_s <= card.at_unix_s),
+            individual: Some(object.individual.clone()),
             enrolled,
         };
         let admitted = self.admit(&admission, proof.card)?;
@@ -130,6 +131,7 @@ impl Vault {
             ranges,
             token: proof.consent,
             claim: &claim,
+            individual: None,
             enrolled: None,
             is_older: false,
         };
