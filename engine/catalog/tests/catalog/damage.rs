@@ -45,7 +45,7 @@ fn a_later_format_is_left_alone() {
     let lab = Lab::new();
     lab.raw().pragma_update(None, "user_version", 99).unwrap();
     let found = Catalog::open(&lab.path()).map(drop);
-    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 5 }));
+    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 6 }));
     assert!(named, "{found:?}");
     lab.raw().pragma_update(None, "user_version", -1).unwrap();
     assert!(Catalog::open(&lab.path()).is_err());

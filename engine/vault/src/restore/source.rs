@@ -3,7 +3,7 @@
 
 use super::{Authority, Offer, RestoreRequest, reading};
 use crate::Vault;
-use crate::break_glass::Case;
+use crate::break_glass::{Case, stored_elsewhere};
 use crate::consent::{Admission, Admitted, Proof};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
@@ -40,6 +40,9 @@ impl Vault {
         let known = match catalog.object(&request.object) {
             Ok(object) => Some(object),
             Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Person(_)) => None,
+            Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Officers(_)) => {
+                return Err(stored_elsewhere(&request.object));
+            }
             Err(error) => return Err(error.into()),
         };
         match (known, by) {

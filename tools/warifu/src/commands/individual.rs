@@ -59,9 +59,13 @@ fn rebind(vault: &Vault, args: &RebindArgs) -> Result<IndividualRow, Failure> {
 }
 
 fn table<'a>(rows: impl IntoIterator<Item = &'a IndividualRow>) -> String {
-    let columns = [words("individual"), words("enrolled"), numbers("objects")];
+    let columns = [words("individual"), words("enrolled"), numbers("objects"), words("card")];
     Table::new(columns, rows, |row| {
-        [row.individual.clone(), row.created.clone(), row.objects.to_string()]
+        let card = row.card.as_ref().map_or_else(
+            || "none".to_owned(),
+            |card| format!("{} {}", card.kind, card.key.get(..16).unwrap_or(&card.key)),
+        );
+        [row.individual.clone(), row.created.clone(), row.objects.to_string(), card]
     })
     .to_string()
 }
