@@ -108,8 +108,7 @@ impl House {
         };
         let mut card = self.card(person);
         let proof = Proof { consent, card: &mut card };
-        let restored =
-            watched(|watch| self.gateway.restore_with(&request, Some(proof), watch));
+        let restored = watched(|watch| self.gateway.restore_with(&request, Some(proof), watch));
         assert_eq!(restored.is_ok(), output.exists());
         restored.map(|_| std::fs::read(&output).unwrap())
     }

@@ -6,6 +6,7 @@ use crate::Vault;
 use crate::failure::{Class, Failure};
 use crate::restore::ByteRange;
 use std::ops::Range;
+use warifu_catalog::Admission;
 use warifu_consent::Untrue;
 use warifu_consent::card::Card;
 use warifu_consent::check;
@@ -45,7 +46,7 @@ impl Vault {
             let from_unix_s = consent.not_before;
             return Err(Untrue::NotYet { from_unix_s, now_unix_s: now }.into());
         }
-        if self.is_revoked(&consent)? {
+        if self.is_revoked(&consent, &key)? {
             return Err(Untrue::Revoked.into());
         }
         let trust = self.trust_store()?;
@@ -56,8 +57,23 @@ impl Vault {
         Ok(Claim { consent, locator, key, is_trusted_here })
     }
 
-    /// Whether a revocation that was made here covers a consent.
-    pub(super) fn is_revoked(&self, consent: &Consent) -> Result<bool, Failure> {
+    /// Whether a revocation that was made here, or that this site was told of, covers a consent
+    /// that this key signed.
+    pub(super) fn is_revoked(
+        &self,
+        consent: &Consent,
+        key: &KeyFingerprint,
+    ) -> Result<bool, Failure> {
+        if self.is_site() {
+            let admission = Admission {
+                key: key.0,
+                consent: consent.id.0,
+                individual: &consent.individual,
+                made_unix_s: consent.at,
+                uses_up: None,
+            };
+            return Ok(self.register()?.is_revoked(&admission)?);
+        }
         let known = self.known_revocations(&consent.individual)?;
         Ok(known.iter().any(|revocation| check::is_revoked(consent, revocation)))
     }

@@ -170,7 +170,7 @@ impl Vault {
         let signed = jws::possesses::<Consent>(token)?;
         let (consent, now) = (signed.statement, self.now_unix_s());
         let state = match () {
-            () if self.is_revoked(&consent)? => "revoked",
+            () if self.is_revoked(&consent, &signed.key)? => "revoked",
             () if now >= consent.expires => "expired",
             () if now < consent.not_before => "not-yet",
             () => "valid",
@@ -309,9 +309,9 @@ impl Vault {
         let known = self.catalog()?.consents()?;
         let of_person = known.iter().filter(|one| one.individual == revocation.individual);
         let read = of_person.filter_map(|one| jws::read::<Consent>(&one.token).ok());
-        let covered = read.map(|claimed| claimed.statement).filter(|consent| {
-            check::is_revoked(consent, revocation)
-        });
+        let covered = read
+            .map(|claimed| claimed.statement)
+            .filter(|consent| check::is_revoked(consent, revocation));
         let objects: BTreeSet<String> = covered
             .flat_map(|consent| consent.objects)
             .map(|locator| locator.object.to_string())

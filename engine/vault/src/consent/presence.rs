@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use warifu_catalog::{EnrolledCard, Site};
+use warifu_consent::bounds::NONCES_MAX;
 use warifu_consent::card::Card;
 use warifu_consent::jws;
 use warifu_consent::statement::{Nonce, Presence, PresenceKind, VERSION};
@@ -115,7 +116,9 @@ impl Vault {
             return Err(too_few(asked, &refused));
         }
         let own_nonce = self.fresh_nonce()?;
-        nonces.insert(name_beside(&nonces, self.name.as_str()), own_nonce);
+        if nonces.len() < NONCES_MAX {
+            nonces.insert(name_beside(&nonces, self.name.as_str()), own_nonce);
+        }
         let presence = match self.presence(asked, nonces, card) {
             Ok(presence) => presence,
             Err(failure) => {

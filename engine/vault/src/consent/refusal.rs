@@ -69,7 +69,9 @@ pub(crate) fn next_of(code: &str) -> &'static str {
         "trust-none" | "certificate-chain" | "certificate-issuer" => {
             "have the site's operator pin who issued the card: `warifu trust add`"
         }
-        "audit-unwritable" => "have the site's operator make its disk writable, and see to its room",
+        "audit-unwritable" => {
+            "have the site's operator make its disk writable, and see to its room"
+        }
         "break-glass-off" => "the site's operator decides: `break_glass` under [consent] there",
         "break-glass-officers" => "have more of the officers sign whom the sites have pinned",
         "object-held" => "lift the hold, if it is to be lifted: `warifu hold remove`",

@@ -4,8 +4,8 @@ mod errand;
 mod gather;
 mod pair;
 
-use crate::dial::{Patience, Purpose};
 use crate::audit::Told;
+use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::neighbours::own_link;
 use crate::plan::error_chain;

@@ -78,7 +78,9 @@ fn pin(source: &Source, token: &Token) -> Result<Pin, CardError> {
             let label: String = token.label.chars().filter(|c| !c.is_control()).collect();
             let asked = rpassword::prompt_password(format!("PIN of {label}{left}: "));
             let text = asked.map_err(|error| match error.kind() {
-                ErrorKind::Interrupted => CardError::NoPin("it was not typed to its end".to_owned()),
+                ErrorKind::Interrupted => {
+                    CardError::NoPin("it was not typed to its end".to_owned())
+                }
                 _ => CardError::NoPin(format!("there is no terminal to ask at ({error})")),
             })?;
             Pin::new(Zeroizing::new(text))
