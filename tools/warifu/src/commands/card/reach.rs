@@ -1,6 +1,7 @@
 //! How commands get hold of a card, and of its PIN
 
 use crate::args::CardArgs;
+use crate::signals::asked_at_terminal;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -76,7 +77,8 @@ fn pin(source: &Source, token: &Token) -> Result<Pin, CardError> {
                 Some(left) => format!(" ({left} tries are left)"),
             };
             let label: String = token.label.chars().filter(|c| !c.is_control()).collect();
-            let asked = rpassword::prompt_password(format!("PIN of {label}{left}: "));
+            let question = format!("PIN of {label}{left}: ");
+            let asked = asked_at_terminal(|| rpassword::prompt_password(question));
             let text = asked.map_err(|error| match error.kind() {
                 ErrorKind::Interrupted => {
                     CardError::NoPin("it was not typed to its end".to_owned())
