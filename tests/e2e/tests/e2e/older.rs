@@ -65,7 +65,7 @@ fn what_was_stored_before_persons_decided_waits_for_its_persons_card() {
     let card = persons.card("P1");
     let row = persons.lab.ask(&["individual", "enroll", "P1", "--card", &card]);
     assert_eq!(row["card"]["kind"], "software", "{row}");
-    assert!(!findings(&persons.lab).iter().any(|what| what.contains("no card")));
+    assert!(!findings(&persons.lab).iter().any(|what| what.contains("has no card")));
     refused(persons.restore(&object, &early, "P2", &[]), "consent-person");
     let (done, got) = persons.restore(&object, &early, "P1", &[]);
     let _done = done.ok();
