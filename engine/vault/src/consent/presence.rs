@@ -296,7 +296,7 @@ fn too_few(asked: &Admission<'_>, refused: &[Refusal]) -> Failure {
         told.join("; ")
     );
     let of = |class| refused.iter().find(move |refusal| refusal.class == class);
-    match of(Class::Audit).or_else(|| of(Class::Consent)).or_else(|| refused.first()) {
+    match of(Class::Consent).or_else(|| of(Class::Audit)).or_else(|| refused.first()) {
         Some(Refusal { class: class @ (Class::Consent | Class::Audit), code, next, .. }) => {
             Failure::new(*class, code, what).next(*next)
         }
