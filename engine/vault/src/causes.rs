@@ -1,6 +1,6 @@
 //! How failures of the parts become failures of an operation.
 
-use crate::consent::refused_code;
+use crate::consent::{next_of, refused_code};
 use crate::failure::{Class, Failure};
 use crate::journal::JournalError;
 use std::io::ErrorKind;
@@ -124,6 +124,7 @@ impl From<PeerError> for Failure {
         match class {
             Class::Rollback => failure.next(ROLLBACK),
             Class::Temporary => failure.next("check that the site runs, then try again"),
+            Class::Consent | Class::Audit => failure.next(next_of(code)),
             _ => failure,
         }
     }

@@ -195,7 +195,11 @@ impl Vault {
             Catalog::create(&dir.join(CATALOG))?;
         }
         write_config(dir, &config)?;
-        Self::open_in(dir, world)
+        let vault = Self::open_in(dir, world)?;
+        let warning = vault.config.consent.warning();
+        let told = Told::operator().note(warning.as_deref().unwrap_or("persons decide here"));
+        vault.log_event("init", &told.result("done"))?;
+        Ok(vault)
     }
 
     /// Opens the vault in `dir`. Several processes may have one open.

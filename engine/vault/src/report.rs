@@ -1,5 +1,6 @@
 //! What operations answer: plain values that scripts may rely on as JSON (`cli.md`).
 
+use crate::consent::CardRow;
 use crate::failure::Failure;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -213,6 +214,8 @@ pub struct IndividualRow {
     pub created: String,
     /// Objects stored.
     pub objects: usize,
+    /// The card by which they decide; `null` where none is enrolled.
+    pub card: Option<CardRow>,
 }
 
 /// A time as RFC 3339 text.
@@ -229,6 +232,7 @@ pub(crate) fn individual_row(
         individual: individual.individual.to_string(),
         created: time(individual.created_unix_s),
         objects: catalog.objects_of(&individual.individual)?.len(),
+        card: catalog.card(&individual.individual)?.as_ref().map(CardRow::of),
     })
 }
 

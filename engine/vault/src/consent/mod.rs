@@ -5,6 +5,7 @@ mod claims;
 mod find;
 mod foreign;
 mod grant;
+mod judge;
 mod person;
 mod presence;
 mod refusal;

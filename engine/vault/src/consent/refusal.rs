@@ -72,6 +72,8 @@ pub(crate) fn next_of(code: &str) -> &'static str {
         "audit-unwritable" => {
             "have the operators of those sites see that their disks have room and can be written"
         }
+        "break-glass-off" => "the site's operator decides: `break_glass` under [consent] there",
+        "break-glass-officers" => "have more of the officers sign whom the sites have pinned",
         "object-held" => "lift the hold, if it is to be lifted: `warifu hold remove`",
         _ => "see `warifu explain` for what it means",
     }

@@ -117,7 +117,10 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<(), Ending> {
     let answer =
         Revoked { v: 1, r#type: "revoked", told: names(told), to_be_told: names(to_be_told) };
     context.output.answer(&answer, || {
-        let mut text = format!("revoked; these sites know: {}\n", answer.told.join(", "));
+        let mut text = match answer.told.is_empty() {
+            true => "revoked here; no site knows yet\n".to_owned(),
+            false => format!("revoked; these sites know: {}\n", answer.told.join(", ")),
+        };
         if !answer.to_be_told.is_empty() {
             let later = answer.to_be_told.join(", ");
             text += &format!("these are told when they are next reached: {later}\n");
