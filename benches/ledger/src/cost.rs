@@ -23,13 +23,13 @@ pub(crate) enum Step {
     Memcpy,
     /// Filling memory.
     Memset,
-    /// `pread` of a file in the cache, by the frame.
+    /// Reading from the medium, by the frame.
     Read,
     /// Overwriting a frame's key in memory.
     Wipe,
-    /// `pwrite` of zeros over a file in the cache.
+    /// Overwriting it on the medium.
     Overwrite,
-    /// `fdatasync` after it.
+    /// Making that durable.
     Sync,
     /// Giving its room back.
     Discard,

@@ -3,9 +3,9 @@
 use crate::cost::{Cost, Round, Step};
 use serde_json::{Value, json};
 
-pub(crate) fn text(bytes: u64, file_system: &str, rounds: &[Round]) -> String {
+pub(crate) fn text(bytes: u64, medium: &str, rounds: &[Round]) -> String {
     let mut lines = vec![
-        format!("medians of {} rounds of {} MiB on {file_system}", rounds.len(), bytes >> 20),
+        format!("medians of {} rounds of {} MiB on {medium}", rounds.len(), bytes >> 20),
         "step       GB/s of processor  GB/s by the clock  of memcpy  of memset".to_owned(),
     ];
     lines.extend(Step::ALL.map(|step| {
@@ -22,10 +22,10 @@ pub(crate) fn text(bytes: u64, file_system: &str, rounds: &[Round]) -> String {
     lines.join("\n")
 }
 
-pub(crate) fn json(bytes: u64, file_system: &str, rounds: &[Round]) -> String {
+pub(crate) fn json(bytes: u64, medium: &str, rounds: &[Round]) -> String {
     let mut answer = json!({
         "v": 1, "type": "bench-ledger", "bytes": bytes, "rounds": rounds.len(),
-        "file_system": file_system,
+        "medium": medium,
     });
     for step in Step::ALL {
         let of = Figures::of(step, bytes, rounds);

@@ -2,19 +2,21 @@
 
 use crate::cost::{Round, Step};
 use std::error::Error;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use warifu_core::{Direction, End, KeyClass, KeyRange, PoolId};
-use warifu_keystore::{Confirmation, Directory, KeySource, KeyStore, Lease, OsEntropy, PoolKind};
+use warifu_keystore::medium::{Medium, Opening};
+use warifu_keystore::{Confirmation, KeySource, KeyStore, Lease, OsEntropy, PoolKind};
 
 /// Key of a frame that carries a chunk of 1 MiB.
 pub(crate) const FRAME_BYTES: usize = (1 << 20) + 192;
 
 /// What is leased at once, as a gateway does it where nothing is said.
 const LEASE_BYTES: u64 = 32 << 20;
+
+/// Where the key begins in a segment.
+const HEADER_BYTES: u64 = 4096;
 
 const POOL: PoolId = PoolId::from_bytes([7; 16]);
 
@@ -44,9 +46,13 @@ impl KeySource for Counted {
     }
 }
 
-pub(crate) fn measure(bytes: u64, folder: &Path, round: &mut Round) -> Result<(), Box<dyn Error>> {
-    let opened = || KeyStore::open(Arc::new(Directory::new(folder)), Arc::new(OsEntropy));
-    let store = KeyStore::create(Arc::new(Directory::new(folder)), Arc::new(OsEntropy))?;
+pub(crate) fn measure(
+    bytes: u64,
+    medium: &Arc<dyn Medium>,
+    round: &mut Round,
+) -> Result<(), Box<dyn Error>> {
+    let opened = || KeyStore::open(medium.clone(), Arc::new(OsEntropy));
+    let store = KeyStore::create(medium.clone(), Arc::new(OsEntropy))?;
     store.create_pool(POOL, PoolKind::Link(End::A), None)?;
     for direction in [Direction::AToB, Direction::BToA] {
         store.generate_segment(POOL, direction, bytes, &mut Counted(0), &mut |_| ())?;
@@ -57,31 +63,29 @@ pub(crate) fn measure(bytes: u64, folder: &Path, round: &mut Round) -> Result<()
     round.time(Step::Seal, || seal(&store, bytes).map(|()| drop(store)))?;
     let store = opened()?;
     round.time(Step::Open, || open(&store, bytes).map(|()| drop(store)))?;
-    expect_destroyed(bytes, folder)?;
-    Ok(std::fs::remove_dir_all(folder)?)
-}
-
-/// Nothing of the key is left in the segments, and the ledger says so.
-fn expect_destroyed(bytes: u64, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let mut page = vec![0; 1 << 20];
-    for entry in std::fs::read_dir(folder.join("pools").join(POOL.to_string()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "segment") {
-            let file = File::open(path)?;
-            for at in (0..bytes).step_by(page.len()) {
-                file.read_exact_at(&mut page, 4096 + at)?;
-                if page.iter().any(|byte| *byte != 0) {
-                    return Err("used key still stands in a segment".into());
-                }
-            }
-        }
-    }
-    let store = KeyStore::open(Arc::new(Directory::new(folder)), Arc::new(OsEntropy))?;
-    let directions = store.pool_status(POOL)?.directions;
+    expect_destroyed(bytes, &**medium)?;
+    let directions = opened()?.pool_status(POOL)?.directions;
     match directions.len() == 2 && directions.iter().all(|one| one.bytes_consumed == bytes) {
         true => Ok(()),
-        false => Err("not all of the key was taken and destroyed".into()),
+        false => Err("the ledger does not say that all of the key was taken and destroyed".into()),
     }
+}
+
+/// Nothing of the key is left in the segments.
+fn expect_destroyed(bytes: u64, medium: &dyn Medium) -> Result<(), Box<dyn Error>> {
+    let folder = Path::new("pools").join(POOL.to_string());
+    let (mut page, mut segments) = (vec![0; 1 << 20], 0);
+    for name in medium.list(&folder)?.iter().filter(|name| name.ends_with(".segment")) {
+        let file = medium.open(&folder.join(name), Opening::Existing)?;
+        for at in (0..bytes).step_by(page.len()) {
+            file.read_at(HEADER_BYTES + at, &mut page)?;
+            if page.iter().any(|byte| *byte != 0) {
+                return Err("used key still stands in a segment".into());
+            }
+        }
+        segments += 1;
+    }
+    if segments == 2 { Ok(()) } else { Err("a segment is gone".into()) }
 }
 
 /// Takes `bytes` by leases of the gateway's size, one after another.
