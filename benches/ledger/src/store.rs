@@ -1,4 +1,5 @@
-//! The key store itself: all of a link's key, taken as the end that seals and as the one that opens.
+//! The key store itself: all of a link's key, taken as the end that seals, and as the one that
+//! opens.
 
 use crate::cost::{Round, Step};
 use std::error::Error;

@@ -1,8 +1,8 @@
 //! Key that is used up: read once, overwritten where it stood, and durably gone soon after.
 //!
-//! A range is overwritten as it is read, piece by piece, while each piece is still in the processor's
-//! caches: what was used stands nowhere but in its pad from then on. That this is durable, and said
-//! so in the ledger, follows in batches, beside the work where the medium takes threads. Nothing
+//! A range is overwritten as it is read, piece by piece, while each piece is still in the caches:
+//! what was used stands nowhere but in its pad from then on. That this is durable, and said so in
+//! the ledger, follows in batches, beside the work where the medium takes threads. Nothing
 //! rests on it: the range was burned before it was read, and what a crash leaves is erased at the
 //! next opening.
 
@@ -142,8 +142,8 @@ impl Pool {
         Ok((class, key))
     }
 
-    /// Makes it durable that used key is overwritten, which `standing` of it is not yet, and records
-    /// it. What fails here is done at the next opening.
+    /// Makes it durable that used key is overwritten, which `standing` of it is not yet, and says so
+    /// in the ledger. What fails here is done at the next opening.
     pub(crate) fn erase(
         &self,
         direction: Direction,
