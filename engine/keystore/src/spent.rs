@@ -142,8 +142,8 @@ impl Pool {
         Ok((class, key))
     }
 
-    /// Makes it durable that used key is overwritten, which `standing` of it is not yet, and says so
-    /// in the ledger. What fails here is done at the next opening.
+    /// Makes it durable that used key is overwritten, which `standing` of it is not yet, and says
+    /// so in the ledger. What fails here is done at the next opening.
     pub(crate) fn erase(
         &self,
         direction: Direction,

@@ -221,8 +221,8 @@ fn grant_below(
 
 /// The grants of one session, for opening what comes sealed with them.
 ///
-/// What was opened is overwritten at once, and durably so in batches and at the end; grants that were
-/// not taken back by then are burned.
+/// What was opened is overwritten at once, and durably so in batches and at the end; grants that
+/// were not taken back by then are burned.
 pub struct GrantedKey {
     /// Where they are, and what of them was opened.
     spent: Spent,
