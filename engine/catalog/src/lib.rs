@@ -45,8 +45,8 @@ pub use intents::{Holder, Intent, NewObject, NewShare, REASON_BYTES_MAX};
 pub use objects::{Object, ShareState, StoredShare};
 pub use persons::{EnrolledCard, KnownConsent, KnownRevocation};
 pub use register::{
-    Admission, Binding, Bindings, Claim, Forgotten, Hold, NewBinding, NewRevocation, Owner,
-    Register, Silence, Standing,
+    Admission, Admitted, Binding, Bindings, Claim, Forgotten, Hold, Holders, Neighbour, NewBinding,
+    NewHolders, NewRevocation, Owner, Register, Silence, Standing,
 };
 pub use sites::{KeyBytes, NewSite, Site};
 

@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use warifu_core::sharing::SplitPlan;
+use warifu_core::sharing::{SplitPlan, evaluation_matrix};
 use warifu_core::{Threshold, XCoord};
 use warifu_kernels::{Isa, dot, gf256};
 
@@ -120,6 +120,78 @@ fn every_view_of_every_scheme_up_to_8_is_a_bijection_of_the_pads() {
             }
         }
     }
+}
+
+/// The weights of the shares at `1..=helpers` for the share at `at`.
+fn weights(helpers: usize, at: usize) -> Vec<u8> {
+    let xs: Vec<XCoord> = (1..=helpers).map(x).collect();
+    let matrix = evaluation_matrix(&xs, &[x(at)]).unwrap();
+    (0..helpers).map(|place| matrix.coefficient(0, place)).collect()
+}
+
+/// Two sites work a share out for a third, which keeps what it gets. For every secret and every
+/// polynomial, what it sees is one uniform byte and the sum, which is the share.
+#[test]
+fn two_contributions_show_their_sum_alone() {
+    let weights = weights(2, 3);
+    for secret in 0..=255_u8 {
+        for slope in 0..=255_u8 {
+            let share = |x: u8| secret ^ gf256::mul(slope, x);
+            let mut seen = [0_u32; 256];
+            for blind in 0..=255_u8 {
+                let one = gf256::mul(weights[0], share(1)) ^ blind;
+                let two = gf256::mul(weights[1], share(2)) ^ blind;
+                assert_eq!(one ^ two, share(3));
+                seen[usize::from(one)] += 1;
+            }
+            assert_eq!(seen, [1; 256], "secret {secret}, slope {slope}");
+        }
+    }
+}
+
+/// Of three helpers the third is in league with the target: together they hold two shares of a
+/// scheme in which three join, and the third's blinds. Whichever of the 256 polynomials through
+/// these two shares it is, so whichever secret, they see the other contributions in the same way.
+#[test]
+fn a_helper_in_league_with_the_target_learns_nothing_more() {
+    let weights = weights(3, 4);
+    let through = evaluation_matrix(&[x(1), x(3), x(4)], &[x(2)]).unwrap();
+    let (blind_13, blind_23) = (0x5a_u8, 0xc3_u8);
+    for (third, target) in (0..16_u8).map(|at| (at.wrapping_mul(37), at.wrapping_mul(91) ^ 0x1d)) {
+        let mut views = Vec::new();
+        for first in 0..=255_u8 {
+            let known = [first, third, target];
+            let second = (0..3).fold(0, |sum, place| {
+                sum ^ gf256::mul(through.coefficient(0, place), known[place])
+            });
+            let mut view: Vec<(u8, u8)> = (0..=255_u8)
+                .map(|blind_12| {
+                    let one = gf256::mul(weights[0], first) ^ blind_12 ^ blind_13;
+                    let two = gf256::mul(weights[1], second) ^ blind_12 ^ blind_23;
+                    let three = gf256::mul(weights[2], third) ^ blind_13 ^ blind_23;
+                    assert_eq!(one ^ two ^ three, target, "the sum is the share");
+                    (one, two)
+                })
+                .collect();
+            view.sort_unstable();
+            views.push(view);
+        }
+        assert!(views.windows(2).all(|pair| pair[0] == pair[1]), "shares {third}, {target}");
+    }
+}
+
+/// The control of the two tests above: unblinded, the contributions do tell the polynomials apart.
+#[test]
+fn contributions_without_blinds_tell_the_secret() {
+    let weights = weights(2, 3);
+    let mut seen = std::collections::BTreeSet::new();
+    for secret in 0..=255_u8 {
+        for slope in 0..=255_u8 {
+            let share = |x: u8| secret ^ gf256::mul(slope, x);
+            seen.insert((gf256::mul(weights[0], share(1)), gf256::mul(weights[1], share(2))));
+        }
+    }
+    assert_eq!(seen.len(), 65_536, "each view belongs to one secret alone");
 }
 
 /// Gaussian elimination over GF(2^8).

@@ -20,6 +20,13 @@ impl<'a> Fields<'a> {
         Ok(*field)
     }
 
+    /// The next `bytes` bytes.
+    pub(crate) fn slice(&mut self, bytes: usize) -> Result<&'a [u8], Short> {
+        let (field, rest) = self.rest.split_at_checked(bytes).ok_or(Short)?;
+        self.rest = rest;
+        Ok(field)
+    }
+
     pub(crate) fn u8(&mut self) -> Result<u8, Short> {
         self.array().map(u8::from_le_bytes)
     }

@@ -106,6 +106,18 @@ numbered!(
         Forget = 24,
         /// Keep an object from being forgotten, or no longer.
         Hold = 25,
+        /// Other sites are going to contribute what adds up to a share.
+        Expect = 26,
+        /// Take part in working out a share for another site.
+        Work = 27,
+        /// Keep this range of key to blind contributions with.
+        Blind = 28,
+        /// A blinded part of a share.
+        Contribute = 29,
+        /// Go on with the next step of a piece of work.
+        Proceed = 30,
+        /// Hand over a blinded part of a share.
+        Collect = 31,
     }
 );
 
@@ -270,6 +282,14 @@ impl Message {
         match (self.op, self.class) {
             (Op::Store, ShareClass::Data | ShareClass::Mask) => Some(BLIND_BYTES),
             (Op::Compare, _) => Some(body::COMPARE_KEY_BYTES),
+            (Op::Expect, _) => match self.argument0 <= body::WORK_CHUNKS_MAX as u64 {
+                true => Some(self.argument0 as usize * BLIND_BYTES),
+                false => None,
+            },
+            (Op::Blind, _) => match self.argument0 <= CONTENT_BYTES_MAX as u64 {
+                true => Some(self.argument0 as usize),
+                false => None,
+            },
             (Op::Keep, _) => match self.argument0 <= CONTENT_BYTES_MAX as u64 {
                 true => Some(self.argument0 as usize + body::KEEP_FOOT_BYTES),
                 false => None,
@@ -351,19 +371,25 @@ impl Message {
             (Op::Compare, true) | (Op::Adopt, false) => body::ADOPT_BYTES..=body::ADOPT_BYTES,
             (Op::Bind | Op::Present, false) => 1..=body::TOKENS_BYTES_MAX,
             (Op::Bind, true) => 0..=FAILURE_BYTES_MAX,
-            (Op::Own, false) => 1..=body::INDIVIDUAL_BYTES_MAX,
+            (Op::Own, false) => 1..=body::OWN_BYTES_MAX,
             (Op::Challenge, true) => body::NONCE_BYTES..=body::NONCE_BYTES,
             (Op::Find, false) => body::SESSION_BYTES..=body::SESSION_BYTES,
             (Op::Find, true) => 0..=body::FOUND_MAX * body::SHARE_STAT_BYTES,
             (Op::Revoke, false) => 1..=body::TOKEN_BYTES_MAX,
             (Op::Contact, false) => 0..=body::CHECKPOINT_BYTES,
             (Op::Contact, true) => 0..=body::CHECKPOINTS_MAX * body::CHECKPOINT_BYTES,
+            (Op::Expect | Op::Work | Op::Blind, false) => {
+                body::WORK_BYTES_MIN..=body::WORK_BYTES_MAX
+            }
+            (Op::Contribute, false) | (Op::Collect, true) => 1..=CONTENT_BYTES_MAX,
+            (Op::Proceed, false) => body::WORK_ID_BYTES..=body::WORK_ID_BYTES,
             (Op::Forget | Op::Hold, false) => 1..=body::REASON_BYTES_MAX,
             (Op::Discard | Op::Withdraw, _)
             | (Op::Store | Op::Commit | Op::Adopt, true)
             | (Op::Own | Op::Present | Op::Revoke | Op::Forget | Op::Hold, true)
+            | (Op::Expect | Op::Work | Op::Blind | Op::Contribute | Op::Proceed, true)
             | (Op::Begin | Op::Keep | Op::Read | Op::Stat, false)
-            | (Op::Ping | Op::Compare | Op::Challenge, false) => 0..=0,
+            | (Op::Ping | Op::Compare | Op::Challenge | Op::Collect, false) => 0..=0,
         }
     }
 }

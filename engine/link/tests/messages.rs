@@ -192,10 +192,10 @@ proptest! {
 #[test]
 fn every_number_is_the_one_of_the_format() {
     let numbers: Vec<u16> = Op::ALL.iter().map(|op| op.number()).collect();
-    assert_eq!(numbers, (1..=25).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=31).collect::<Vec<_>>());
     let numbers: Vec<u16> = Status::ALL.iter().map(|status| status.number()).collect();
     assert_eq!(numbers, (0..=10).collect::<Vec<_>>());
-    for number in [0, 26, 0x7FFF] {
+    for number in [0, 32, 0x7FFF] {
         assert_eq!(Op::from_number(number), None);
         let mut bytes = Message::request(Op::Ping, 0).encode(0).unwrap();
         bytes[..2].copy_from_slice(&number.to_le_bytes());
@@ -224,7 +224,7 @@ fn bodies_have_the_lengths_of_the_format_and_no_other() {
         (Op::Adopt, 24..=24, 0..=0),
         (Op::Withdraw, 0..=0, 0..=0),
         (Op::Bind, 1..=TOKENS_BYTES_MAX, 0..=256),
-        (Op::Own, 1..=64, 0..=0),
+        (Op::Own, 1..=64 + 255 * 68, 0..=0),
         (Op::Challenge, 0..=0, 32..=32),
         (Op::Present, 1..=TOKENS_BYTES_MAX, 0..=0),
         (Op::Find, 16..=16, 0..=256 * 44),
@@ -232,6 +232,12 @@ fn bodies_have_the_lengths_of_the_format_and_no_other() {
         (Op::Contact, 0..=144, 0..=64 * 144),
         (Op::Forget, 1..=1024, 0..=0),
         (Op::Hold, 1..=1024, 0..=0),
+        (Op::Expect, 33..=159 + 255 * 66, 0..=0),
+        (Op::Work, 33..=159 + 255 * 66, 0..=0),
+        (Op::Blind, 33..=159 + 255 * 66, 0..=0),
+        (Op::Contribute, 1..=CHUNK, 0..=0),
+        (Op::Proceed, 16..=16, 0..=0),
+        (Op::Collect, 0..=0, 1..=CHUNK),
     ];
     assert_eq!(cases.len(), Op::ALL.len());
     for (op, asked, answered) in cases {

@@ -14,9 +14,12 @@ mod drafts;
 mod gatherings;
 mod greeting;
 mod limit;
+mod neighbourhood;
 mod office;
 mod server;
+mod works;
 
 pub use conversation::{Conversation, Turn};
+pub use neighbourhood::Neighbourhood;
 pub use office::{ConsentRules, Enforcement, Notary};
 pub use server::{Site, SiteError};

@@ -3,7 +3,9 @@
 use crate::drafts::Drafts;
 use crate::gatherings::Gatherings;
 use crate::limit::HelloLimit;
+use crate::neighbourhood::Neighbourhood;
 use crate::office::{Enforcement, Office};
+use crate::works::Works;
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -102,6 +104,9 @@ pub struct Site {
     deliveries: Option<Arc<dyn Deliveries>>,
     gatherings: Gatherings,
     office: Option<Office>,
+    neighbourhood: Option<Arc<dyn Neighbourhood>>,
+    /// Shares that are being worked out with other sites.
+    works: Mutex<Works>,
 }
 
 impl Site {
@@ -130,6 +135,8 @@ impl Site {
             deliveries: None,
             gatherings: Gatherings::default(),
             office: None,
+            neighbourhood: None,
+            works: Mutex::default(),
         }
     }
 
@@ -162,6 +169,21 @@ impl Site {
     #[must_use]
     pub fn with_register(self, register: Register, enforcement: Enforcement) -> Self {
         Self { office: Some(Office::new(register, enforcement)), ..self }
+    }
+
+    /// Works with other sites, to which this is the way.
+    #[must_use]
+    pub fn with_neighbourhood(self, neighbourhood: Arc<dyn Neighbourhood>) -> Self {
+        Self { neighbourhood: Some(neighbourhood), ..self }
+    }
+
+    /// The way to other sites, if there is one.
+    pub(crate) fn neighbourhood(&self) -> Option<&dyn Neighbourhood> {
+        self.neighbourhood.as_deref()
+    }
+
+    pub(crate) fn works(&self) -> std::sync::MutexGuard<'_, Works> {
+        self.works.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it releases what is a person's only as they agree.

@@ -1,6 +1,7 @@
 //! Finding the way to a site.
 
 use crate::failure::{Class, Failure};
+use crate::world::World;
 use crate::{Vault, config};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use warifu_backend::ShareStore;
 use warifu_catalog::Site;
 use warifu_core::{LinkId, SiteName};
+use warifu_kernels::Isa;
+use warifu_keystore::{Entropy, KeyStore};
 use warifu_link::hello::Nonce;
 use warifu_pipeline::backup::remote::Dial;
 use warifu_pipeline::clock::Clock;
@@ -21,7 +24,7 @@ const FIRST_LEASE_BYTES: u64 = 8 << 10;
 const READ_LEASE_BYTES: u64 = 64 << 10;
 
 /// Key leased to a site with the hello, for its confirmation and the first answers, in bytes.
-const FIRST_ANSWER_BYTES: u64 = 1 << 10;
+pub(crate) const FIRST_ANSWER_BYTES: u64 = 1 << 10;
 
 /// The same of a connection for pairing, which goes on where no more can be leased.
 const FIRST_PAIR_ANSWER_BYTES: u64 = 2 << 10;
@@ -34,7 +37,7 @@ const PAIR_LEASE_BYTES: u64 = 8 << 10;
 const RACES_MAX: u32 = 6;
 
 /// Key leased to a site at a time for receipts, in bytes.
-const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
+pub(crate) const RECEIPT_LEASE_BYTES: u64 = 256 << 10;
 
 /// How long an answer may take: a site may have to sync, or to read what it was left with.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
@@ -92,10 +95,36 @@ impl Vault {
         purpose: Purpose,
         patience: Patience,
     ) -> Result<Dial, Failure> {
-        let link = self.link_of(site)?;
-        let address = address_of(&site.url)?.to_owned();
+        let way = self.way(self.link_of(site)?, &site.url)?;
+        let settings = self.peer_settings(purpose);
+        let mut tidings = self.tidings(site)?;
+        let mut connect = move || {
+            let mut peer = way.connect(settings)?;
+            if let Some(tidings) = &mut tidings {
+                tidings.tell(&mut peer)?;
+            }
+            Ok(peer)
+        };
+        let clock = self.clock.clone();
+        Ok(Box::new(move || with_patience(&mut connect, clock.as_ref(), patience)))
+    }
+
+    /// The same to another party, with whom nothing but `purpose` is to be talked about.
+    pub(crate) fn dialer_of_link(
+        &self,
+        (link, url): (LinkId, &str),
+        purpose: Purpose,
+        patience: Patience,
+    ) -> Result<Dial, Failure> {
+        let (way, settings) = (self.way(link, url)?, self.peer_settings(purpose));
+        let clock = self.clock.clone();
+        let mut connect = move || way.connect(settings);
+        Ok(Box::new(move || with_patience(&mut connect, clock.as_ref(), patience)))
+    }
+
+    fn peer_settings(&self, purpose: Purpose) -> PeerSettings {
         let limits = self.config.limits;
-        let settings = PeerSettings {
+        PeerSettings {
             first_lease_bytes: match purpose {
                 Purpose::Store | Purpose::Read => FIRST_LEASE_BYTES,
                 Purpose::Pair => PAIR_LEASE_BYTES,
@@ -115,37 +144,27 @@ impl Vault {
                 Purpose::Pair => PAIR_LEASE_BYTES,
             },
             patience: ANSWER_PATIENCE,
-        };
-        let (keys, entropy, isa) = (self.keys.clone(), self.entropy.clone(), self.isa);
-        let (world, clock) = (self.world.clone(), self.clock.clone());
-        let mark = self.rollback_mark(link);
-        let mut tidings = self.tidings(site)?;
-        let mut connect = move || {
-            if let Some(known) = noticed_rollback(&mark) {
-                return Err(PeerError::OwnRollback { known });
-            }
-            let transport = world.connect(&address)?;
-            let mut nonce = [0; 16];
-            entropy.fill(&mut nonce).map_err(|_| PeerError::Unexpected("no randomness here"))?;
-            let nonce = Nonce::from_bytes(nonce);
-            let mut peer = Peer::connect(transport, keys.clone(), link, nonce, isa, settings);
-            if let (Ok(peer), Some(tidings)) = (&mut peer, &mut tidings) {
-                tidings.tell(peer)?;
-            }
-            if let Err(PeerError::OwnRollback { known }) = &peer {
-                // Noticed once, it stays so until a person decides, whatever is opened meanwhile.
-                std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the rollback can't be noted");
-                });
-            }
-            peer
-        };
-        Ok(Box::new(move || with_patience(&mut connect, clock.as_ref(), patience)))
+        }
+    }
+
+    fn way(&self, link: LinkId, url: &str) -> Result<Way, Failure> {
+        Ok(Way { link, address: address_of(url)?.to_owned(), origin: self.origin() })
+    }
+
+    /// What every connection from this vault takes.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            dir: self.dir.clone(),
+            keys: self.keys.clone(),
+            entropy: self.entropy.clone(),
+            world: self.world.clone(),
+            isa: self.isa,
+        }
     }
 
     /// Where it is noted that a site has seen a later opening of this vault.
     pub(crate) fn rollback_mark(&self, link: LinkId) -> PathBuf {
-        self.dir.join(format!("rolled-back-{link}"))
+        rollback_mark(&self.dir, link)
     }
 
     /// The store of a `local` site.
@@ -164,12 +183,66 @@ impl Vault {
     }
 }
 
+/// Where connections of a vault begin.
+pub(crate) struct Origin {
+    dir: PathBuf,
+    keys: Arc<KeyStore>,
+    entropy: Arc<dyn Entropy>,
+    world: Arc<dyn World>,
+    isa: Isa,
+}
+
+impl Origin {
+    /// Connects to whoever is at `address`, `HOST:PORT`, at the other end of `link`.
+    pub(crate) fn connect(
+        &self,
+        link: LinkId,
+        address: &str,
+        settings: PeerSettings,
+    ) -> Result<Peer, PeerError> {
+        let mark = rollback_mark(&self.dir, link);
+        if let Some(known) = noticed_rollback(&mark) {
+            return Err(PeerError::OwnRollback { known });
+        }
+        let transport = self.world.connect(address)?;
+        let mut nonce = [0; 16];
+        let drawn = self.entropy.fill(&mut nonce);
+        drawn.map_err(|_| PeerError::Unexpected("no randomness here"))?;
+        let nonce = Nonce::from_bytes(nonce);
+        let peer = Peer::connect(transport, self.keys.clone(), link, nonce, self.isa, settings);
+        if let Err(PeerError::OwnRollback { known }) = &peer {
+            // Noticed once, it stays so until a person decides, whatever is opened meanwhile.
+            std::fs::write(&mark, known.to_string()).unwrap_or_else(|error| {
+                tracing::warn!(%error, "the rollback can't be noted");
+            });
+        }
+        peer
+    }
+}
+
+/// The way to the other end of one link.
+struct Way {
+    link: LinkId,
+    address: String,
+    origin: Origin,
+}
+
+impl Way {
+    fn connect(&self, settings: PeerSettings) -> Result<Peer, PeerError> {
+        self.origin.connect(self.link, &self.address, settings)
+    }
+}
+
+fn rollback_mark(dir: &Path, link: LinkId) -> PathBuf {
+    dir.join(format!("rolled-back-{link}"))
+}
+
 /// The opening that a site had seen, where a rollback was noticed before.
-fn noticed_rollback(mark: &Path) -> Option<u64> {
+pub(crate) fn noticed_rollback(mark: &Path) -> Option<u64> {
     std::fs::read_to_string(mark).ok().map(|known| known.trim().parse().unwrap_or(0))
 }
 
-fn with_patience(
+pub(crate) fn with_patience(
     connect: &mut impl FnMut() -> Result<Peer, PeerError>,
     clock: &dyn Clock,
     patience: Patience,

@@ -287,6 +287,9 @@ impl Vault {
         drive: &Path,
         watch: Watch<'_>,
     ) -> Result<(), Failure> {
+        if self.is_site() {
+            return self.generate_neighbour(request, site, drive, watch);
+        }
         let catalog = self.catalog()?;
         let row = self.site_row(site)?;
         if row.channel != Channel::Otp {
@@ -309,6 +312,30 @@ impl Vault {
         }
         if catalog.witness()?.is_none() {
             catalog.set_witness(Some(site))?;
+        }
+        Ok(())
+    }
+
+    /// Key for a link to another site.
+    fn generate_neighbour(
+        &self,
+        request: &GenerateRequest,
+        site: &SiteName,
+        drive: &Path,
+        watch: Watch<'_>,
+    ) -> Result<(), Failure> {
+        let neighbour = self.neighbour(site)?;
+        let total = request.bytes.saturating_mul(2);
+        let mut source = self.source(&request.source, total)?;
+        let link = match neighbour.link {
+            Some(link) => link,
+            None => self.begun_link(site)?.map_or_else(|| self.draw_link(), Ok)?,
+        };
+        let mut told = counter(total, watch);
+        let (name, bytes) = (self.name.clone(), request.bytes);
+        self.keys.courier(link, &name, site, bytes, source.as_mut(), drive, &mut told)?;
+        if neighbour.link.is_none() {
+            self.register()?.set_neighbour_link(site, link)?;
         }
         Ok(())
     }

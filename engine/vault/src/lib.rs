@@ -24,6 +24,7 @@ mod fetch;
 mod find;
 mod foretell;
 mod forget;
+mod gather;
 mod hold;
 mod jobs;
 mod journal;
@@ -31,6 +32,7 @@ mod keys;
 mod kme;
 mod losses;
 mod memory;
+mod neighbours;
 mod outlook;
 mod output;
 mod placement;
@@ -72,6 +74,7 @@ pub use foretell::{KeyForecast, Point, PoolForecast};
 pub use forget::{
     ErasedKey, ForgetReport, ForgetRequest, ForgottenObject, ForgottenShare, SignedReport,
 };
+pub use gather::{GatherReport, GatherRequest};
 pub use hold::{HoldReport, HoldRow};
 pub use jobs::JobRow;
 pub use keys::{AuditRow, GenerateRequest, Imported, KeySourceChoice, PoolRow, Target};

@@ -60,6 +60,7 @@ impl Vault {
             Site::new(self.name.clone(), self.keys.clone(), store, self.entropy.clone(), self.isa);
         let site = site.with_clock(self.clock.clone());
         let site = site.with_delivery(self.deliveries_to_serve());
+        let site = site.with_neighbourhood(self.neighbourhood()?);
         let site = Arc::new(site.with_register(self.register()?, self.enforcement()));
         Ok(Server { site, listener, address, clock: self.clock.clone() })
     }

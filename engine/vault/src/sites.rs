@@ -14,7 +14,7 @@ pub const WITNESS_MEANS: &str =
     "witnesses the random pool: while it is away, nothing can be stored; restores work";
 
 /// Key up to this is what hellos and receipts leave behind, in bytes: nothing could be stored.
-const WORTHLESS_BYTES: u64 = 64 << 10;
+pub(crate) const WORTHLESS_BYTES: u64 = 64 << 10;
 
 /// A site to be added.
 #[derive(Debug, Clone)]
@@ -90,6 +90,9 @@ impl Vault {
     /// # Errors
     /// Where the name is taken, or URL and channel don't fit together.
     pub fn add_site(&self, new: &NewSite) -> Result<SiteRow, Failure> {
+        if self.is_site() {
+            return self.add_neighbour(new);
+        }
         let by_url = match new.url.split_once("://") {
             Some(("warifu", _)) => Channel::Otp,
             Some(("file", _)) => Channel::Local,
@@ -134,8 +137,11 @@ impl Vault {
     /// All sites.
     ///
     /// # Errors
-    /// Where the catalog fails, or this is a site's vault.
+    /// Where the catalog fails.
     pub fn sites(&self) -> Result<Vec<SiteRow>, Failure> {
+        if self.is_site() {
+            return self.neighbour_rows();
+        }
         let objects = self.catalog()?.objects()?;
         let rows = self.catalog()?.sites()?;
         let witness = self.witness()?;
@@ -147,6 +153,9 @@ impl Vault {
     /// # Errors
     /// Where there is none of this name.
     pub fn site(&self, name: &SiteName) -> Result<SiteRow, Failure> {
+        if self.is_site() {
+            return self.neighbour_row(name);
+        }
         let (objects, witness) = (self.catalog()?.objects()?, self.witness()?);
         Ok(site_row(&self.site_row(name)?, &objects, witness.as_ref()))
     }
@@ -164,6 +173,9 @@ impl Vault {
         force: bool,
         dry_run: bool,
     ) -> Result<RemovedSite, Failure> {
+        if self.is_site() {
+            return self.remove_neighbour(name, force, dry_run);
+        }
         let site = self.site_row(name)?;
         let refused = |what: String, next: &str| {
             Err(Failure::new(Class::Usage, "site-in-use", what).next(next))
@@ -215,6 +227,9 @@ impl Vault {
     /// # Errors
     /// Where it is away, not genuine, or not the site of this name.
     pub fn test_site(&self, name: &SiteName) -> Result<SiteTest, Failure> {
+        if self.is_site() {
+            return self.test_neighbour(name);
+        }
         let site = self.site_row(name)?;
         let started = self.clock.elapsed();
         let (room_bytes, key_bytes) = match site.channel {

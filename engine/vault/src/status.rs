@@ -211,12 +211,15 @@ impl Vault {
         Ok(report)
     }
 
-    /// The site that witnesses leases of the random pool.
+    /// The site that witnesses leases of the random pool. A site's vault has no such pool.
     ///
     /// # Errors
-    /// Where the catalog fails, or this is a site's vault.
+    /// Where the catalog fails.
     pub fn witness(&self) -> Result<Option<SiteName>, Failure> {
-        Ok(self.catalog()?.witness()?)
+        match self.is_site() {
+            true => Ok(None),
+            false => Ok(self.catalog()?.witness()?),
+        }
     }
 
     /// Why no backup can start, of however little; `None` where one can, as far as is known.

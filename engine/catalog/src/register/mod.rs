@@ -11,14 +11,18 @@ mod bindings;
 mod consents;
 mod contacts;
 mod holds;
+mod neighbours;
 mod owners;
 mod schema;
+mod work;
 
 pub use bindings::{Binding, Bindings, NewBinding};
 pub use consents::{Admission, NewRevocation, Standing};
 pub use contacts::Silence;
 pub use holds::{Forgotten, Hold};
+pub use neighbours::Neighbour;
 pub use owners::{Claim, Owner};
+pub use work::{Admitted, Holders, NewHolders};
 
 use crate::audit::{self, AuditEntry, AuditHead, Compared, Event};
 use crate::{CatalogError, Sharing, connect, create_file};

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 const APPLICATION_ID: i64 = 0x5752_4652;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1, checkpoints::TABLE];
+const STEPS: &[&str] = &[FORMAT_1, checkpoints::TABLE, FORMAT_3];
 
 const FORMAT_1: &str = "
 CREATE TABLE bindings (
@@ -112,6 +112,42 @@ CREATE TABLE audit_head (
     chain BLOB NOT NULL CHECK (length(chain) = 32)
 ) STRICT;
 INSERT INTO audit_head VALUES (1, 0, zeroblob(32));
+";
+
+/// Sites that this one has a link to; which shares of an object lie where; whether what lies here
+/// is what was completed first; and which site was ever to get which share.
+const FORMAT_3: &str = "
+CREATE TABLE neighbours (
+    site TEXT PRIMARY KEY,
+    url TEXT NOT NULL,
+    link BLOB CHECK (length(link) = 16)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holders (
+    link BLOB NOT NULL CHECK (length(link) = 16),
+    object BLOB NOT NULL CHECK (length(object) = 16),
+    x INTEGER NOT NULL,
+    site TEXT NOT NULL,
+    PRIMARY KEY (link, object, x),
+    UNIQUE (link, object, site),
+    FOREIGN KEY (object, link) REFERENCES owners (object, link) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE firsts (
+    link BLOB NOT NULL CHECK (length(link) = 16),
+    object BLOB NOT NULL CHECK (length(object) = 16),
+    is_there INTEGER NOT NULL,
+    PRIMARY KEY (link, object),
+    FOREIGN KEY (object, link) REFERENCES owners (object, link) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE targets (
+    link BLOB NOT NULL CHECK (length(link) = 16),
+    object BLOB NOT NULL CHECK (length(object) = 16),
+    site TEXT NOT NULL,
+    x INTEGER NOT NULL,
+    PRIMARY KEY (link, object, site)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Makes an empty file a register.

@@ -14,6 +14,7 @@ mod persons;
 mod processes;
 mod register;
 mod sites;
+mod together;
 
 use std::path::PathBuf;
 use tempfile::TempDir;

@@ -6,11 +6,15 @@ mod consent;
 mod keys;
 mod pairing;
 mod shares;
+mod work;
 
 pub use consent::{Checkpoint, decode_individual, decode_reason, decode_tokens, encode_tokens};
 pub use keys::{Confirm, Confirmed, Grant, Release, Witness};
 pub use pairing::{Adopt, Compared, Offer, Offered, OfferedState};
 pub use shares::{Attempt, Commit, HeldRun, ShareStat, UNFINISHED_ONLY};
+pub use work::{
+    Holder, OWN_BYTES_MAX, WORK_BYTES_MAX, WORK_BYTES_MIN, Work, decode_owned, encode_owned,
+};
 
 use crate::error::MessageError;
 use crate::fields::Fields;
@@ -75,6 +79,12 @@ pub const CHECKPOINT_BYTES: usize = 144;
 pub const CHECKPOINTS_MAX: usize = 64;
 /// Longest reason in bytes that is given for something that people will ask about.
 pub const REASON_BYTES_MAX: usize = 1024;
+/// Most sites that hold shares of one object.
+pub const HOLDERS_MAX: usize = 255;
+/// Most chunks that one piece of work is about.
+pub const WORK_CHUNKS_MAX: u32 = 8;
+/// Bytes of the name of a piece of work.
+pub const WORK_ID_BYTES: usize = 16;
 /// Longest site name in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 

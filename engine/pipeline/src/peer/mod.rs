@@ -9,12 +9,14 @@ mod error;
 mod leases;
 mod pairing;
 mod requests;
+mod work;
 
 pub use consent::{Bound, TELL_HELD};
 pub use error::PeerError;
 pub use leases::{RELEASED_RUNS_MAX, SendKey, grant_for_hello, grant_for_lease};
 pub use pairing::Withdrawal;
 pub use requests::Pinged;
+pub use work::{Step, work_of};
 
 use crate::backup::weave::CONTENT_OFFSET;
 use leases::{AnswerKey, CONTROL_KEY_BYTES, lease_limit};

@@ -116,7 +116,7 @@ impl Desk {
         };
         let (json, at_unix_s) = (told.json(), self.now_unix_s());
         let event = Event { kind: "discard", json: &json, at_unix_s };
-        register.append_audit(&event).map(drop).map_err(unwritable)
+        register.thrown_away(link, address.object, &event).map_err(unwritable)
     }
 
     /// Whether a share of this link's was forgotten; `None`: any of the object.

@@ -1,5 +1,6 @@
 //! Answers the requests of one connection, one by one.
 
+mod helping;
 mod keeping;
 mod keys;
 mod pairing;
@@ -7,6 +8,7 @@ mod persons;
 mod present;
 mod releasing;
 mod shares;
+mod work;
 
 use crate::greeting::{Greeted, Opened, open};
 use crate::server::{Site, SiteError};
@@ -157,6 +159,12 @@ impl Desk {
             Op::Contact => self.contact(&message, opened.body()),
             Op::Forget => self.forget(&message, opened.body()),
             Op::Hold => self.hold(&message, opened.body()),
+            Op::Expect => self.expect_contributions(&opened),
+            Op::Work => self.take_part(&message, opened.body()),
+            Op::Blind => self.blind(&opened),
+            Op::Contribute => self.contributed(&opened),
+            Op::Proceed => self.proceed(&message, opened.body()),
+            Op::Collect => self.hand_over(&message),
             Op::Confirm | Op::Lease | Op::Release => {
                 Err(Declined::new(Status::BadRequest, "not at this point of a session"))
             }

@@ -9,9 +9,7 @@ use warifu_catalog::{
 use warifu_consent::statement::{Enrolment, KeyFingerprint, Revocation};
 use warifu_consent::{Unbound, Untrue, check, jws};
 use warifu_core::{ObjectId, SiteName};
-use warifu_link::body::{
-    CHECKPOINTS_MAX, Checkpoint, NONCE_BYTES, decode_individual, decode_tokens,
-};
+use warifu_link::body::{CHECKPOINTS_MAX, Checkpoint, NONCE_BYTES, decode_owned, decode_tokens};
 use warifu_link::{Message, Status};
 use warifu_pipeline::peer::TELL_HELD;
 
@@ -139,7 +137,7 @@ impl Desk {
     /// Notes whose an object of this link is.
     pub(super) fn own(&self, message: &Message, body: &[u8]) -> Result<Answer, Declined> {
         let (office, who, now) = (self.office()?, self.requester()?, self.now_unix_s());
-        let individual = decode_individual(body).map_err(bad_request)?;
+        let (individual, holders) = decode_owned(body).map_err(bad_request)?;
         let (link, object) = (self.greeted.link, message.object);
         if object.bytes() == &[0; 16] {
             return Err(Declined::new(Status::BadRequest, "no object"));
@@ -164,7 +162,10 @@ impl Desk {
             claimed = claim(office.register())?;
         }
         let untrue = match claimed {
-            Claim::Owned | Claim::OwnedBefore => return Ok(Answer::default()),
+            Claim::Owned | Claim::OwnedBefore => {
+                self.note_holders(office, (object, &holders), &told)?;
+                return Ok(Answer::default());
+            }
             Claim::Others(owner) => Untrue::Person { individual: owner.to_string() },
             Claim::Unbound => Untrue::Unbound(Unbound::Card),
             Claim::TooMany => {

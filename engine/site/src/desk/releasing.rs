@@ -34,6 +34,18 @@ impl Desk {
         }
     }
 
+    /// A share is about to be completed, maybe not the first one here.
+    pub(super) fn note_completing(&self, object: ObjectId) -> Result<(), Declined> {
+        let Some(office) = self.site.office() else { return Ok(()) };
+        office.register().completing(self.greeted.link, object).map_err(unwritable)
+    }
+
+    /// A share is complete.
+    pub(super) fn note_completed(&self, object: ObjectId) -> Result<(), Declined> {
+        let Some(office) = self.site.office() else { return Ok(()) };
+        office.register().completed(self.greeted.link, object).map_err(unwritable)
+    }
+
     /// A completed share of which the part asked for may be released to this link: by the person's
     /// consent or officers', and capsules to whoever stored them. Others' shares are as if they
     /// were not there, unless a permit says otherwise.

@@ -131,6 +131,7 @@ impl Desk {
         match drafts.find(self.greeted.link, address) {
             Some(draft) => {
                 let mut place = writer(&draft);
+                self.note_completing(address.object)?;
                 let committed = self.commit_draft(address, &mut place, &order);
                 if place.is_some() {
                     // Refused: it is as it was.
@@ -145,6 +146,7 @@ impl Desk {
                 self.expect_holder(address)?;
             }
         }
+        self.note_completed(address.object)?;
         tracing::info!(object = %address.object, x = %address.x, "a share is durable");
         Ok(Answer::default())
     }

@@ -80,8 +80,9 @@ impl Job<'_> {
             match share.channel {
                 Channel::Otp => {
                     let mut peer = peers.remove(&share.site).ok_or_else(|| missing(&share.site))?;
-                    let (object, whose) = (self.header.object, &self.header.individual);
-                    self.vault.entitle(&mut peer, &share.site, object, whose)?;
+                    let whose = (self.header.object, &self.header.individual);
+                    let holders = self.header.holders();
+                    self.vault.entitle(&mut peer, &share.site, whose, &holders)?;
                     let done_bytes = self.standing.done_bytes();
                     let sent = share.need.to_site_bytes - share.need.reserve_to_site_bytes;
                     peer.expect_to_send(sent.saturating_sub(done_bytes));

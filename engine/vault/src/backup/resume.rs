@@ -312,7 +312,8 @@ impl Vault {
     ) -> Result<(Held, Option<ShareWriter>), Failure> {
         if let Some(peer) = peers.get_mut(&share.site) {
             let address = ShareAddress { object: header.object, x: share.x };
-            self.entitle(peer, &share.site, header.object, &header.individual)?;
+            let whose = (header.object, &header.individual);
+            self.entitle(peer, &share.site, whose, &header.holders())?;
             return Ok((peer.begin(address, header.threshold, share.role)?, None));
         }
         let site = sites.get(&share.site);

@@ -12,6 +12,7 @@ use warifu_consent::jws;
 use warifu_consent::statement::{Enrolment, KeyFingerprint, Rebinding, VERSION};
 use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_link::Status;
+use warifu_link::body::Holder;
 use warifu_pipeline::peer::{Bound, Peer, PeerError};
 
 /// A person's card as it is enrolled here.
@@ -147,16 +148,17 @@ impl Vault {
     }
 
     /// Before a site gets a share of an individual: has it hold the card, once, and says whose the
-    /// object is. A site that does not enforce consent need not take it.
+    /// object is and where its shares are to lie. A site that does not enforce consent
+    /// need not take it.
     pub(crate) fn entitle(
         &self,
         peer: &mut Peer,
         site: &SiteName,
-        object: ObjectId,
-        individual: &IndividualId,
+        (object, individual): (ObjectId, &IndividualId),
+        holders: &[Holder],
     ) -> Result<(), Failure> {
         let Some(card) = self.catalog()?.card(individual)? else { return Ok(()) };
-        match self.claim_object(peer, site, object, &card) {
+        match self.claim_object(peer, site, (object, &card), holders) {
             Err(failure) if failure.class() == Class::Consent && !self.enforces(site) => Ok(()),
             outcome => outcome,
         }
@@ -166,15 +168,15 @@ impl Vault {
         &self,
         peer: &mut Peer,
         site: &SiteName,
-        object: ObjectId,
-        card: &EnrolledCard,
+        (object, card): (ObjectId, &EnrolledCard),
+        holders: &[Holder],
     ) -> Result<(), Failure> {
         self.have_held(peer, site, card)?;
-        match peer.own(object, &card.individual) {
+        match peer.own_among(object, &card.individual, holders) {
             // The site was set up anew, or restored from a copy that is older.
             Err(PeerError::Refused { status: Status::Consent, .. }) => {
                 self.bind_at(peer, site, card)?;
-                Ok(peer.own(object, &card.individual)?)
+                Ok(peer.own_among(object, &card.individual, holders)?)
             }
             outcome => Ok(outcome?),
         }

@@ -6,6 +6,7 @@ mod pair;
 
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
+use crate::neighbours::own_link;
 use crate::plan::error_chain;
 use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
@@ -95,7 +96,7 @@ impl Vault {
     /// What went wrong with one site ends the fetch for that site, and stands in the report.
     ///
     /// # Errors
-    /// Where this is no gateway, or a site is unknown, without link or without KME.
+    /// Where a site is unknown, without a link that begins here, or without KME.
     pub fn fetch(&self, request: &FetchRequest, watch: Watch<'_>) -> Result<FetchReport, Failure> {
         let orders = self.fetch_orders(request)?;
         let deliverers: Vec<Deliverer> =
@@ -155,18 +156,12 @@ impl Vault {
         };
         let sites = match request.sites.is_empty() {
             false => request.sites.clone(),
-            true => {
-                let sites = self.catalog()?.sites()?.into_iter();
-                sites.filter(|row| row.link.is_some()).map(|row| row.site).collect()
-            }
+            true => self.sites_on_links()?,
         };
         let mut orders = Vec::new();
         for site in sites {
-            let row = self.site_row(&site)?;
             match self.deliverer_of(&site)? {
-                Some(deliverer) => {
-                    orders.push(self.order(&row, deliverer)?);
-                }
+                Some(deliverer) => orders.push(self.order(site, deliverer)?),
                 None if request.sites.is_empty() => {}
                 None => return Err(missing(format!("site {site}"))),
             }
@@ -175,6 +170,16 @@ impl Vault {
             true => Err(missing("any site on a link".to_owned())),
             false => Ok(orders),
         }
+    }
+
+    /// The sites that this vault connects to over links.
+    fn sites_on_links(&self) -> Result<Vec<SiteName>, Failure> {
+        if self.is_site() {
+            let sites = self.register()?.neighbours()?.into_iter();
+            return Ok(sites.filter(|site| site.link.is_some()).map(|site| site.site).collect());
+        }
+        let sites = self.catalog()?.sites()?.into_iter();
+        Ok(sites.filter(|row| row.link.is_some()).map(|row| row.site).collect())
     }
 
     /// The deliverer of key that is shared with `party`: one that was given, or one that is set.
@@ -207,12 +212,24 @@ impl Vault {
         Arc::new(Configured(known))
     }
 
-    fn order(&self, row: &warifu_catalog::Site, deliverer: Deliverer) -> Result<Order, Failure> {
+    fn order(&self, site: SiteName, deliverer: Deliverer) -> Result<Order, Failure> {
+        let (link, dial) = match self.is_site() {
+            true => {
+                let neighbour = self.neighbour(&site)?;
+                let link = own_link(&neighbour)?;
+                let way = (link, neighbour.url.as_str());
+                (link, self.dialer_of_link(way, Purpose::Pair, Patience::Once)?)
+            }
+            false => {
+                let row = self.site_row(&site)?;
+                (self.link_of(&row)?, self.dialer(&row, Purpose::Pair, Patience::Once)?)
+            }
+        };
         Ok(Order {
-            site: row.site.clone(),
-            pool: self.link_of(row)?.into(),
+            site,
+            pool: link.into(),
             deliverer,
-            dial: self.dialer(row, Purpose::Pair, Patience::Once)?,
+            dial,
             keys: self.keys.clone(),
             clock: self.clock.clone(),
             isa: self.isa,

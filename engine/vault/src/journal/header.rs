@@ -9,6 +9,7 @@ use warifu_core::plan::{PlannedShare, need};
 use warifu_core::{
     Channel, Geometry, IndividualId, KeyClass, LinkId, ObjectId, Role, SiteName, Threshold, XCoord,
 };
+use warifu_link::body::Holder;
 use zeroize::Zeroizing;
 
 const MAGIC: &[u8; 8] = b"WARIFUJN";
@@ -79,6 +80,12 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// Where the object's shares are to lie.
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        let places = self.shares.iter();
+        places.map(|place| Holder { x: place.x, site: place.site.clone() }).collect()
+    }
+
     /// The shares with what each costs.
     pub(crate) fn planned(&self) -> Vec<PlannedShare> {
         let planned = |share: &SharePlace| PlannedShare {

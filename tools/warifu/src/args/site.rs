@@ -29,7 +29,8 @@ pub(crate) struct InitArgs {
 /// `site ...`
 #[derive(Subcommand, Debug)]
 pub(crate) enum SiteCommand {
-    /// Add a site to this gateway
+    /// Add a site to this gateway; or at a site's vault, another site that it works with, to which
+    /// a link leads or will
     Add(AddArgs),
     /// List sites
     List,
