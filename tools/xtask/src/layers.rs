@@ -152,6 +152,12 @@ const TABLE: &[Row] = &[
     ),
     row("warifu-bench-consent", "benches/consent", &["warifu-consent", "warifu-core"], &[]),
     row("warifu-bench-keys", "benches/keys", &[], &[]),
+    row(
+        "warifu-bench-ledger",
+        "benches/ledger",
+        &["warifu-buffers", "warifu-core", "warifu-keystore"],
+        &[],
+    ),
     row("warifu-bench-plan", "benches/plan", &["warifu-core"], &[]),
     row("warifu-e2e", "tests/e2e", ALL, &[]),
     row("warifu-simulation", "tests/simulation", ALL, &[]),
