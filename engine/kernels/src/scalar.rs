@@ -10,6 +10,17 @@ pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]])
     unsafe { generic::dot::<Word>(matrix, targets, sources) }
 }
 
+/// See [`crate::dot_into`].
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: every CPU has integers.
+    unsafe { generic::dot_into::<Word>(matrix, targets, sources, streamed) }
+}
+
 /// See [`crate::xor`].
 pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
     generic::xor(target, source);
@@ -38,6 +49,7 @@ struct Word(u64);
 
 impl Vector for Word {
     const BYTES: usize = 8;
+    const PAIRS: bool = false;
 
     /// For each bit of the coefficient all ones or all zeros.
     type Multiplier = [u64; 8];

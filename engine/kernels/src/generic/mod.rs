@@ -5,9 +5,12 @@
 //! wouldn't.
 
 mod dot;
+mod pairs;
 mod poly;
+mod put;
+mod rows;
 mod xor;
 
-pub(crate) use dot::{Vector, dot};
+pub(crate) use dot::{COLUMNS_MAX, Vector, dot, dot_into};
 pub(crate) use poly::{Blocks, POWERS, Product, poly, powers};
 pub(crate) use xor::xor;
