@@ -9,8 +9,10 @@ mod pairs;
 mod poly;
 mod put;
 mod rows;
+mod walk;
 mod xor;
 
-pub(crate) use dot::{COLUMNS_MAX, Vector, dot, dot_into};
+pub(crate) use dot::{COLUMNS_MAX, Vector, checked_len, dot, dot_each, dot_into};
 pub(crate) use poly::{Blocks, POWERS, Product, poly, powers};
+pub(crate) use walk::Pass;
 pub(crate) use xor::xor;

@@ -1,6 +1,6 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, POWERS, Pass, Product, Vector};
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
     __m128i, __m256i, _MM_HINT_T1, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128,
@@ -115,6 +115,13 @@ impl Vector for Nibbles {
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of AVX2.
         Self(unsafe { _mm256_xor_si256(self.0, other.0) })
+    }
+
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, POWERS, Pass, Product, Vector};
 use std::arch::x86_64::{
     __m512i, __mmask64, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x, _mm_sfence,
     _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128, _mm256_extracti128_si256,
@@ -106,6 +106,13 @@ impl Vector for Bytes {
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F.
         Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]
