@@ -40,7 +40,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for (k, n) in [(2u8, 3usize), (3, 5), (6, 10)] {
         let rates = [blahaj(k, n, rounds), erasure(usize::from(k), n, rounds)?];
-        writeln!(out, "{k} of {n}: blahaj {:.4}, reed-solomon-simd {:.2} GB/s", rates[0], rates[1])?;
+        writeln!(
+            out,
+            "{k} of {n}: blahaj {:.4}, reed-solomon-simd {:.2} GB/s",
+            rates[0], rates[1]
+        )?;
     }
     Ok(())
 }

@@ -62,7 +62,10 @@ impl Ports {
 /// cache line.
 pub fn touch(targets: &mut [&mut [u8]], sources: &[&[u8]], streamed: bool, adds: bool) {
     let len = sources.first().map_or(0, |source| source.len());
-    assert!(sources.iter().all(|source| source.len() == len) && len % 64 == 0, "whole vectors");
+    assert!(
+        sources.iter().all(|source| source.len() == len) && len.is_multiple_of(64),
+        "whole vectors"
+    );
     for target in &*targets {
         assert!(target.len() == len, "streams of one length");
         assert!(!streamed || target.as_ptr().addr().is_multiple_of(64), "targets on lines");

@@ -24,9 +24,10 @@ impl Shape {
     /// # Panics
     /// If there is no such scheme.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "the panic that is promised")]
     pub fn split(k: usize, n: usize) -> Self {
         let matrix = Matrix::shares(n, k).expect("a scheme");
-        // A sum of the first share; then for each pair the sources but the first two, times a
+        // The first share is a sum; then for each pair, or a row alone at the end, the sources but the first two, times a
         // factor each, and the odd half times x.
         let groups = n / 2;
         let products = groups * (k - 1);
@@ -57,6 +58,7 @@ impl Shape {
         Self::dense(format!("join {k}"), &points, &[0], false)
     }
 
+    #[expect(clippy::expect_used, reason = "the panic that is promised")]
     fn dense(name: String, points: &[u8], xs: &[u8], adds: bool) -> Self {
         let weights = xs.iter().flat_map(|x| (0..points.len()).map(|i| weight(points, i, *x)));
         let (rows, columns) = (xs.len(), points.len());
@@ -88,10 +90,11 @@ impl Shape {
     }
 }
 
-/// Does the shape once and compares every byte with the scalar twin.
+/// Does the shape once and compares the first, the middle and the last 64 KiB with the scalar twin.
 ///
 /// # Panics
 /// If they differ, or there is no scalar twin.
+#[expect(clippy::expect_used, reason = "every machine has the scalar twin")]
 pub fn check(shape: &Shape, isa: Isa, write: Write, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     const PART_BYTES: usize = 1 << 16;
     let twin = Isa::named("scalar").expect("every machine has it");
