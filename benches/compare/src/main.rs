@@ -5,8 +5,9 @@
 //! ```
 //!
 //! ISA-L takes turns with ours on the same streams, and its rows of random bytes are given like
-//! ours. blahaj draws its own and works on 64 KiB; reed-solomon-simd is an erasure code, which keeps
-//! no secret. What every one made is checked, ISA-L's by its own plain C, ours by the scalar twin.
+//! ours. blahaj draws its own and works on 64 KiB; reed-solomon-simd is an erasure code, which
+//! keeps no secret. What each one made is checked: ISA-L's by its own plain C, ours by the scalar
+//! twin.
 
 mod isal;
 

@@ -8,6 +8,8 @@
 //! secret; `roof` is the lesser of the visit's rate and what the units of a core can do at the
 //! clock of this run; `fraction` is the kernel's rate by the roof.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::io::Write as _;
 use warifu_bench_kernels::{Arena, Clock, Contender, Level, Shape, Turns, check, touch};

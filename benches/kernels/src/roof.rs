@@ -55,7 +55,8 @@ impl Ports {
 }
 
 /// Visits each line of all streams once and multiplies nothing: every target becomes the sum of all
-/// sources, past the caches if `streamed`, and of what it was, if it `adds`. This is the roof that memory sets for the same streams.
+/// sources, past the caches if `streamed`, and of what it was, if it `adds`. This is the roof that
+/// memory sets for the same streams.
 ///
 /// # Panics
 /// If streams differ in length, are no whole vectors, or, if `streamed`, targets don't begin on a

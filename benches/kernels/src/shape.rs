@@ -27,8 +27,8 @@ impl Shape {
     #[expect(clippy::expect_used, reason = "the panic that is promised")]
     pub fn split(k: usize, n: usize) -> Self {
         let matrix = Matrix::shares(n, k).expect("a scheme");
-        // The first share is a sum; then for each pair, or a row alone at the end, the sources but the first two, times a
-        // factor each, and the odd half times x.
+        // The first share is a sum; then for each pair, and for a row alone at the end, the sources
+        // but the first two take a factor each, and the odd half takes x.
         let groups = n / 2;
         let products = groups * (k - 1);
         let halves = usize::from(k > 2) + usize::from(k > 3);

@@ -24,12 +24,12 @@ impl Matrix {
     }
 
     /// The shares at x = 1 to `rows` of `columns` sources, the secret first, as a matrix that is
-    /// cheap to apply: row x is 1, x, y, x y, y^2, x y^2, ... with y = x^2 + x, and y is the same at
-    /// x + 1 where x is even.
+    /// cheap to apply: row x is 1, x, y, x y, y^2, x y^2, ... with y = x^2 + x, and y is the same
+    /// at x + 1 where x is even.
     ///
     /// Column j has degree j in x, so any `columns` rows determine all sources, and if the sources
     /// after the first are uniformly random, fewer rows say nothing about it: these are Shamir's
-    /// shares, which [`Matrix`] rows of Lagrange weights join. `None` without a row or a column, and
+    /// shares, which rows of Lagrange weights join. `None` without a row or a column, and
     /// for more than 255 rows.
     #[must_use]
     pub fn shares(rows: usize, columns: usize) -> Option<Self> {

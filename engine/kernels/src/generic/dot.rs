@@ -1,5 +1,6 @@
 //! `targets ^= matrix * sources`, or `=`: a vector of every source is loaded once, and each target
-//! loaded and stored once, for up to 16 targets and 8 sources.
+//! loaded and stored once, for up to five targets and six sources. Where there are more, several
+//! passes take turns on a tile that stays in the first cache.
 
 use super::pairs::pairs;
 use super::put::{Add, Put, Replace, Stream};
@@ -138,8 +139,8 @@ pub(crate) unsafe fn dot<V: Vector>(matrix: &Matrix, targets: &mut [&mut [u8]], 
     unsafe { passes::<V, Add>(matrix, targets, sources, 0, len) }
 }
 
-/// `targets ^= matrix * sources`, one coefficient at a time: for the twin, whose vectors are slow to
-/// multiply and take no part in all the shapes.
+/// `targets ^= matrix * sources`, one coefficient at a time: for the twin, which takes no part in
+/// the shapes that it judges.
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`.

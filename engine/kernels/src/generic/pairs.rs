@@ -1,8 +1,8 @@
 //! A pass over rows that come in pairs ([`Matrix::is_paired`]): half the products.
 //!
-//! Row x of such a matrix is (1, x, c, x c, d, x d, ...), and the next one is the same at x + 1. With
-//! the sum E of the even sources times 1, c, d, ... and the sum O of the odd ones times the same, the
-//! target at x is E + x O, and the one at x + 1 is O more.
+//! Row x of such a matrix is (1, x, c, x c, d, x d, ...), and the next one is the same at x + 1.
+//! Let E be the sum of the even sources times 1, c, d, ..., and O that of the odd ones times the
+//! same: the target at x is E + x O, and the one at x + 1 is O more.
 
 use super::Vector;
 use super::dot::Place;
@@ -16,7 +16,7 @@ const FACTORS: usize = 3;
 /// At most so many pairs in one pass.
 const PAIRS_MAX: usize = 2;
 
-/// The factors of all pairs. If the number of rows is odd, the first is (1, 1, 0, 0, ...) and alone.
+/// The factors of all pairs. If the number of rows is odd, the first is alone: (1, 1, 0, 0, ...).
 #[derive(Clone, Copy)]
 struct Pairs<M>([[M; FACTORS]; PAIRS_MAX]);
 

@@ -24,7 +24,8 @@ pub(crate) trait Pass {
     /// Goes.
     ///
     /// # Safety
-    /// The CPU has the instruction set of the vectors, and the streams are as the pass was promised.
+    /// The CPU has the instruction set of the vectors, and the streams are as the pass was
+    /// promised.
     unsafe fn run(self);
 }
 
