@@ -1,13 +1,13 @@
 //! The kernels in plain integers: for CPUs without vectors, and the twin that all others are
 //! tested against. Constant-time where the CPU's multiplication of 64-bit numbers is.
 
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, POWERS, Pass, Product, Vector};
 use crate::{Matrix, gf256};
 
 /// See [`crate::dot`].
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: every CPU has integers.
-    unsafe { generic::dot::<Word>(matrix, targets, sources) }
+    unsafe { generic::dot_each::<Word>(matrix, targets, sources) }
 }
 
 /// See [`crate::xor`].
@@ -91,6 +91,11 @@ impl Vector for Word {
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         Self(self.0 ^ other.0)
+    }
+
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]

@@ -151,6 +151,7 @@ const TABLE: &[Row] = &[
         &[],
     ),
     row("warifu-bench-consent", "benches/consent", &["warifu-consent", "warifu-core"], &[]),
+    row("warifu-bench-kernels", "benches/kernels", &["warifu-kernels"], &[]),
     row("warifu-bench-keys", "benches/keys", &[], &[]),
     row(
         "warifu-bench-ledger",

@@ -5,9 +5,14 @@
 //! wouldn't.
 
 mod dot;
+mod pairs;
 mod poly;
+mod put;
+mod rows;
+mod walk;
 mod xor;
 
-pub(crate) use dot::{Vector, dot};
+pub(crate) use dot::{COLUMNS_MAX, Vector, checked_len, dot, dot_each, dot_into};
 pub(crate) use poly::{Blocks, POWERS, Product, poly, powers};
+pub(crate) use walk::Pass;
 pub(crate) use xor::xor;

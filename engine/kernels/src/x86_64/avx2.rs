@@ -1,12 +1,13 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, POWERS, Pass, Product, Vector};
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_set_epi64x,
-    _mm_unpackhi_epi64, _mm_xor_si128, _mm256_and_si256, _mm256_loadu_si256, _mm256_set_epi64x,
-    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm256_storeu_si256, _mm256_xor_si256,
+    __m128i, __m256i, _MM_HINT_T1, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128,
+    _mm_prefetch, _mm_set_epi64x, _mm_sfence, _mm_unpackhi_epi64, _mm_xor_si128, _mm256_and_si256,
+    _mm256_loadu_si256, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_stream_si256,
+    _mm256_xor_si256,
 };
 use zeroize::Zeroize;
 
@@ -15,6 +16,18 @@ use zeroize::Zeroize;
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: whoever may call this function has AVX2.
     unsafe { generic::dot::<Nibbles>(matrix, targets, sources) }
+}
+
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx2,pclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has AVX2.
+    unsafe { generic::dot_into::<Nibbles>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -104,6 +117,13 @@ impl Vector for Nibbles {
         Self(unsafe { _mm256_xor_si256(self.0, other.0) })
     }
 
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
+    }
+
     #[inline(always)]
     fn mul(self, by: [__m256i; 2]) -> Self {
         // SAFETY: `self` is the proof of AVX2, here and below.
@@ -119,6 +139,24 @@ impl Vector for Nibbles {
         // SAFETY: as above.
         let high = unsafe { _mm256_shuffle_epi8(by[1], high) };
         Self(low).xor(Self(high))
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm256_stream_si256(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 

@@ -1,13 +1,14 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, POWERS, Pass, Product, Vector};
 use std::arch::x86_64::{
-    __m512i, __mmask64, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64, _mm_xor_si128,
-    _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_xor_si256, _mm512_castsi512_si256,
-    _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512,
-    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512,
-    _mm512_storeu_si512, _mm512_xor_si512, _mm512_zextsi128_si512,
+    __m512i, __mmask64, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x, _mm_sfence,
+    _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128, _mm256_extracti128_si256,
+    _mm256_xor_si256, _mm512_castsi512_si256, _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64,
+    _mm512_gf2p8mul_epi8, _mm512_loadu_si512, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
+    _mm512_set1_epi8, _mm512_setzero_si512, _mm512_storeu_si512, _mm512_stream_si512,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512, _mm512_zextsi128_si512,
 };
 
 /// See [`crate::dot`].
@@ -15,6 +16,18 @@ use std::arch::x86_64::{
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: whoever may call this function has all that `Bytes` needs.
     unsafe { generic::dot::<Bytes>(matrix, targets, sources) }
+}
+
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has all that `Bytes` needs.
+    unsafe { generic::dot_into::<Bytes>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -95,10 +108,41 @@ impl Vector for Bytes {
         Self(unsafe { _mm512_xor_si512(self.0, other.0) })
     }
 
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
+    }
+
     #[inline(always)]
     fn mul(self, by: __m512i) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F and GFNI.
         Self(unsafe { _mm512_gf2p8mul_epi8(self.0, by) })
+    }
+
+    #[inline(always)]
+    fn xor3(self, second: Self, third: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, second.0, third.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm512_stream_si512(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 
