@@ -9,5 +9,8 @@ mod poly;
 mod xor;
 
 pub(crate) use dot::{Vector, dot};
-pub(crate) use poly::{Blocks, POWERS, Product, poly, powers};
+pub(crate) use poly::{
+    Blocks, LANES_MAX, Powers, Product, poly, powers, reduce_by_products, reduce_numbers,
+    whole_groups,
+};
 pub(crate) use xor::xor;
