@@ -6,11 +6,12 @@
 
 mod dot;
 mod poly;
+mod weave;
 mod xor;
 
 pub(crate) use dot::{Vector, dot};
 pub(crate) use poly::{
     Blocks, LANES_MAX, Powers, Product, poly, powers, reduce_by_products, reduce_numbers,
-    whole_groups,
 };
+pub(crate) use weave::{Work, weave};
 pub(crate) use xor::xor;

@@ -1,6 +1,7 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, Powers, Product, Vector};
+use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
+use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
     __m128i, __m256i, _MM_HINT_T0, _mm_blend_epi16, _mm_clmulepi64_si128, _mm_cvtsi128_si64,
@@ -36,6 +37,16 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has PCLMULQDQ.
     unsafe { generic::poly::<Lane>(table, parts, sum) }
+}
+
+/// See [`crate::weave`]; the work was checked there.
+///
+/// # Safety
+/// As [`generic::weave`], but for the instruction set.
+#[target_feature(enable = "avx2,pclmulqdq")]
+pub(crate) unsafe fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has AVX2 and PCLMULQDQ; the rest is the caller's promise.
+    unsafe { generic::weave::<Nibbles, Lane>(work, hashes) }
 }
 
 /// 32 bytes, multiplied a nibble at a time by `vpshufb`, whose tables stay in registers and depend

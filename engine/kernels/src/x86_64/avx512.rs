@@ -1,7 +1,8 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, Powers, Product, Vector};
+use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
+use crate::weave::StreamHash;
 use std::arch::x86_64::{
     __m512i, __mmask64, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
     _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128, _mm256_extracti128_si256,
@@ -37,6 +38,16 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has all that `Lanes` needs.
     unsafe { generic::poly::<Lanes>(table, parts, sum) }
+}
+
+/// See [`crate::weave`]; the work was checked there.
+///
+/// # Safety
+/// As [`generic::weave`], but for the instruction set.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) unsafe fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has all that both need; the rest is the caller's promise.
+    unsafe { generic::weave::<Bytes, Lanes>(work, hashes) }
 }
 
 /// The lowest `len` of 64 places; `len` is below 64.
