@@ -34,7 +34,7 @@ mod weave;
 mod x86_64;
 mod xor;
 
-pub use dot::dot;
+pub use dot::{Write, dot, dot_into};
 pub use isa::{Isa, IsaError};
 pub use matrix::Matrix;
 pub use polyhash::PolyHash;

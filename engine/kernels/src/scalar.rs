@@ -11,6 +11,17 @@ pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]])
     unsafe { generic::dot::<Word>(matrix, targets, sources) }
 }
 
+/// See [`crate::dot_into`].
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: every CPU has integers.
+    unsafe { generic::dot_into::<Word>(matrix, targets, sources, streamed) }
+}
+
 /// See [`crate::xor`].
 pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
     generic::xor(target, source);
@@ -28,12 +39,9 @@ pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     unsafe { generic::poly::<Number>(table, parts, sum) }
 }
 
-/// See [`crate::weave`]; the work was checked there.
-///
-/// # Safety
-/// As [`generic::weave`], but for the instruction set.
-pub(crate) unsafe fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: every CPU has integers; the rest is the caller's promise.
+/// See [`crate::weave`].
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: every CPU has integers.
     unsafe { generic::weave::<Word, Number>(work, hashes) }
 }
 
@@ -48,6 +56,7 @@ struct Word(u64);
 
 impl Vector for Word {
     const BYTES: usize = 8;
+    const PAIRS: bool = false;
 
     /// For each bit of the coefficient all ones or all zeros.
     type Multiplier = [u64; 8];

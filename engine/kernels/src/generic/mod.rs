@@ -5,13 +5,16 @@
 //! wouldn't.
 
 mod dot;
+mod pairs;
 mod poly;
+mod put;
+mod rows;
 mod weave;
 mod xor;
 
-pub(crate) use dot::{Vector, dot};
+pub(crate) use dot::{COLUMNS_MAX, Vector, dot, dot_into};
 pub(crate) use poly::{
     Blocks, LANES_MAX, Powers, Product, poly, powers, reduce_by_products, reduce_numbers,
 };
-pub(crate) use weave::{Work, weave};
+pub(crate) use weave::{ROWS_MAX as WOVEN_ROWS_MAX, Work, weave};
 pub(crate) use xor::xor;

@@ -4,11 +4,12 @@ use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
 use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
-    __m128i, __m256i, _MM_HINT_T0, _mm_blend_epi16, _mm_clmulepi64_si128, _mm_cvtsi128_si64,
-    _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch, _mm_set_epi64x, _mm_shuffle_epi32,
-    _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm_xor_si128, _mm256_and_si256,
-    _mm256_loadu_si256, _mm256_set_epi64x, _mm256_set1_epi8, _mm256_setzero_si256,
-    _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_xor_si256,
+    __m128i, __m256i, _MM_HINT_T0, _MM_HINT_T1, _mm_blend_epi16, _mm_clmulepi64_si128,
+    _mm_cvtsi128_si64, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch, _mm_set_epi64x, _mm_sfence,
+    _mm_shuffle_epi32, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm_xor_si128,
+    _mm256_and_si256, _mm256_loadu_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+    _mm256_stream_si256, _mm256_xor_si256,
 };
 use zeroize::Zeroize;
 
@@ -17,6 +18,18 @@ use zeroize::Zeroize;
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: whoever may call this function has AVX2.
     unsafe { generic::dot::<Nibbles>(matrix, targets, sources) }
+}
+
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx2,pclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has AVX2.
+    unsafe { generic::dot_into::<Nibbles>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -39,13 +52,10 @@ pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     unsafe { generic::poly::<Lane>(table, parts, sum) }
 }
 
-/// See [`crate::weave`]; the work was checked there.
-///
-/// # Safety
-/// As [`generic::weave`], but for the instruction set.
+/// See [`crate::weave`].
 #[target_feature(enable = "avx2,pclmulqdq")]
-pub(crate) unsafe fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: whoever may call this function has AVX2 and PCLMULQDQ; the rest is the caller's promise.
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has AVX2 and PCLMULQDQ.
     unsafe { generic::weave::<Nibbles, Lane>(work, hashes) }
 }
 
@@ -131,6 +141,24 @@ impl Vector for Nibbles {
         // SAFETY: as above.
         let high = unsafe { _mm256_shuffle_epi8(by[1], high) };
         Self(low).xor(Self(high))
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm256_stream_si256(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 

@@ -4,13 +4,13 @@ use crate::Matrix;
 use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
 use crate::weave::StreamHash;
 use std::arch::x86_64::{
-    __m512i, __mmask64, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
-    _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128, _mm256_extracti128_si256,
-    _mm256_xor_si256, _mm512_broadcast_i32x4, _mm512_castsi512_si256, _mm512_clmulepi64_epi128,
-    _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512, _mm512_mask_blend_epi64,
-    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512,
-    _mm512_shuffle_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
-    _mm512_zextsi128_si512,
+    __m512i, __mmask64, _MM_HINT_T0, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
+    _mm_sfence, _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_xor_si256, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
+    _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512,
+    _mm512_mask_blend_epi64, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_storeu_si512, _mm512_stream_si512,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512, _mm512_zextsi128_si512,
 };
 
 /// See [`crate::dot`].
@@ -18,6 +18,18 @@ use std::arch::x86_64::{
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: whoever may call this function has all that `Bytes` needs.
     unsafe { generic::dot::<Bytes>(matrix, targets, sources) }
+}
+
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has all that `Bytes` needs.
+    unsafe { generic::dot_into::<Bytes>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -40,13 +52,10 @@ pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     unsafe { generic::poly::<Lanes>(table, parts, sum) }
 }
 
-/// See [`crate::weave`]; the work was checked there.
-///
-/// # Safety
-/// As [`generic::weave`], but for the instruction set.
+/// See [`crate::weave`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
-pub(crate) unsafe fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: whoever may call this function has all that both need; the rest is the caller's promise.
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has all that both need.
     unsafe { generic::weave::<Bytes, Lanes>(work, hashes) }
 }
 
@@ -135,6 +144,30 @@ impl Vector for Bytes {
     fn mul(self, by: __m512i) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F and GFNI.
         Self(unsafe { _mm512_gf2p8mul_epi8(self.0, by) })
+    }
+
+    #[inline(always)]
+    fn xor3(self, second: Self, third: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, second.0, third.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm512_stream_si512(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 
