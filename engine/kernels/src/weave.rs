@@ -1,15 +1,12 @@
 //! `dot` that hashes its streams on the way, so that each is visited once.
 
-use crate::generic::{LANES_MAX, Powers, WOVEN_ROWS_MAX, Work};
+use crate::generic::{LANES_MAX, Powers, Work};
 use crate::isa::Level;
 use crate::{Isa, Matrix, PolyHash, scalar};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::{avx2, avx512};
-
-/// At most so many sources are woven: more than any sharing has.
-pub(crate) const SOURCES_MAX: usize = 255;
 
 /// A stream that [`weave`] meets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +60,7 @@ impl<'a> StreamHash<'a> {
 /// named, of any number of streams and of one stream under any number of keys.
 ///
 /// # Panics
-/// As `dot`. If there are more than 255 sources. If a hash names a stream that is not there, or its key is of another [`Isa`].
+/// As `dot`. If a hash names a stream that is not there, or its key is of another [`Isa`].
 pub fn weave(
     isa: Isa,
     matrix: &Matrix,
@@ -99,7 +96,6 @@ fn run(
 ) {
     assert_eq!(targets.len(), matrix.rows(), "one target for each row");
     assert_eq!(sources.len(), matrix.columns(), "one source for each column");
-    assert!(sources.len() <= SOURCES_MAX, "at most {SOURCES_MAX} sources");
     let len = targets.first().map_or(0, |target| target.len());
     assert!(targets.iter().all(|target| target.len() == len), "targets of one length");
     assert!(sources.iter().all(|source| source.len() == len), "sources as long as targets");
@@ -112,22 +108,7 @@ fn run(
         assert!(stream < count, "stream {stream} of {count}");
         hash.lanes.zeroize();
     }
-    if matrix.rows() <= WOVEN_ROWS_MAX {
-        return rows(isa, Work { matrix, targets, sources, first_row: 0, adds }, hashes);
-    }
-    for (block, targets) in targets.chunks_mut(WOVEN_ROWS_MAX).enumerate() {
-        let first_row = block * WOVEN_ROWS_MAX;
-        let cells = (first_row..first_row + targets.len()).flat_map(|row| matrix.row(row));
-        let Some(matrix) = Matrix::new(targets.len(), sources.len(), cells.copied().collect())
-        else {
-            unreachable!("a block of a matrix is one")
-        };
-        rows(isa, Work { matrix: &matrix, targets, sources, first_row, adds }, hashes);
-    }
-}
-
-/// Weaves some rows.
-fn rows(isa: Isa, work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    let work = Work { matrix, targets, sources, len, adds };
     match isa.level() {
         Level::Scalar => scalar::weave(work, hashes),
         #[cfg(target_arch = "x86_64")]

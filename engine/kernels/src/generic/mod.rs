@@ -16,5 +16,5 @@ pub(crate) use dot::{COLUMNS_MAX, Vector, dot, dot_into};
 pub(crate) use poly::{
     Blocks, LANES_MAX, Powers, Product, poly, powers, reduce_by_products, reduce_numbers,
 };
-pub(crate) use weave::{ROWS_MAX as WOVEN_ROWS_MAX, Work, weave};
+pub(crate) use weave::{Work, weave};
 pub(crate) use xor::xor;

@@ -243,36 +243,34 @@ pub(crate) unsafe fn poly<B: Blocks>(table: &Powers, parts: &[&[u8]], sum: u128)
         if !groups.is_empty() {
             // SAFETY: as above.
             let lanes = unsafe { B::one(sum) };
+            let ahead = groups.as_ptr().wrapping_sub(AHEAD_BYTES);
             // SAFETY: as above.
-            sum = unsafe { whole_groups::<B, true>(table, groups, lanes) }.fold();
+            sum = unsafe { whole_groups::<B>(table, groups, lanes, ahead) }.fold();
         }
     }
     sum
 }
 
 /// `sum * r^p` and the hash of the p blocks of `bytes`, lane by lane; the bytes are whole groups.
-/// If `IS_FAR`, they are asked for ahead.
+/// Meanwhile as many bytes from `ahead` on are asked for, which may be anywhere.
 ///
 /// # Safety
 /// The CPU has the instruction set of `B`.
 #[inline(always)]
-pub(crate) unsafe fn whole_groups<B: Blocks, const IS_FAR: bool>(
+pub(crate) unsafe fn whole_groups<B: Blocks>(
     table: &Powers,
     bytes: &[u8],
     sum: B,
+    ahead: *const u8,
 ) -> B {
     // SAFETY: the instruction set is the caller's promise, here and below.
     let further = unsafe { B::every(table.powers[B::GROUP - 1]) };
     let mut sum = sum;
+    let mut ahead = ahead.wrapping_add(bytes.len());
     for bytes in bytes.rchunks_exact(B::GROUP * BLOCK_BYTES) {
-        if IS_FAR {
-            let ahead = bytes.as_ptr().wrapping_sub(AHEAD_BYTES);
-            for line in (0..B::GROUP * BLOCK_BYTES).step_by(LINE_BYTES) {
-                B::prefetch(ahead.wrapping_add(line));
-            }
-        }
+        ahead = ahead.wrapping_sub(bytes.len());
         // SAFETY: as above, and the chunk is a group.
-        let group = unsafe { whole_group::<B>(table, bytes.as_ptr()) };
+        let group = unsafe { whole_group::<B>(table, bytes.as_ptr(), ahead) };
         sum = B::reduce(group.xor(Product::of(sum, further)));
     }
     sum
@@ -283,13 +281,20 @@ pub(crate) unsafe fn whole_groups<B: Blocks, const IS_FAR: bool>(
 /// # Safety
 /// The CPU has the instruction set of `B`, and `source` is valid for reads of `GROUP` blocks.
 #[inline(always)]
-unsafe fn whole_group<B: Blocks>(table: &Powers, source: *const u8) -> Product<B> {
+unsafe fn whole_group<B: Blocks>(
+    table: &Powers,
+    source: *const u8,
+    ahead: *const u8,
+) -> Product<B> {
     // SAFETY: the instruction set is the caller's promise, here and below.
     let zero = unsafe { B::one(0) };
     let mut total = Product { low: zero, middle: zero, high: zero };
     for pair in 0..B::GROUP / (2 * B::LANES) {
         let at_a = source.wrapping_add(pair * 2 * B::LANES * BLOCK_BYTES);
         let at_b = at_a.wrapping_add(B::LANES * BLOCK_BYTES);
+        for line in (0..2 * B::LANES * BLOCK_BYTES).step_by(LINE_BYTES) {
+            B::prefetch(ahead.wrapping_add(pair * 2 * B::LANES * BLOCK_BYTES + line));
+        }
         // SAFETY: two vectors of the group begin at `at_a`, here and below.
         let a = unsafe { B::load(at_a) };
         // SAFETY: as above.
