@@ -13,6 +13,6 @@ mod roof;
 mod shape;
 
 pub use arena::{Arena, Level};
-pub use pace::{Contender, Turns, median};
+pub use pace::{Contender, Turns, Work, median};
 pub use roof::{Clock, Ports, touch};
 pub use shape::{Shape, check};

@@ -74,9 +74,8 @@ fn measure(
     ];
     let turns = Turns::measure(settings.rounds, 2e-3, &mut contenders, &mut targets, &sources);
     let rate = len as f64 / turns.seconds("dot") / 1e9;
-    let units = clock.map_or(f64::INFINITY, |clock| {
-        64.0 * clock.hertz / shape.ports().cycles() / 1e9
-    });
+    let units =
+        clock.map_or(f64::INFINITY, |clock| 64.0 * clock.hertz / shape.ports().cycles() / 1e9);
     let memory = rate / turns.ratio("dot", "visit");
     Some([rate, memory, units, rate / memory.min(units)])
 }

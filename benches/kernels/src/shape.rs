@@ -92,13 +92,7 @@ impl Shape {
 ///
 /// # Panics
 /// If they differ, or there is no scalar twin.
-pub fn check(
-    shape: &Shape,
-    isa: Isa,
-    write: Write,
-    targets: &mut [&mut [u8]],
-    sources: &[&[u8]],
-) {
+pub fn check(shape: &Shape, isa: Isa, write: Write, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     const PART_BYTES: usize = 1 << 16;
     let twin = Isa::named("scalar").expect("every machine has it");
     let len = sources.first().map_or(0, |source| source.len());

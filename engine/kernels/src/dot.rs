@@ -1,6 +1,6 @@
 //! The one operation behind split, join, repair and one-time pad.
 
-use crate::generic::COLUMNS_MAX;
+use crate::generic::{COLUMNS_MAX, checked_len};
 use crate::isa::Level;
 use crate::{Isa, Matrix, scalar};
 
@@ -49,13 +49,14 @@ pub fn dot_into(
     sources: &[&[u8]],
     write: Write,
 ) {
-    if matrix.columns() > COLUMNS_MAX {
+    if isa.level() == Level::Scalar || matrix.columns() > COLUMNS_MAX {
+        checked_len(matrix, targets, sources);
         targets.iter_mut().for_each(|target| target.fill(0));
         return dot(isa, matrix, targets, sources);
     }
     let streamed = write == Write::Streamed;
     match isa.level() {
-        Level::Scalar => scalar::dot_into(matrix, targets, sources, streamed),
+        Level::Scalar => {}
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` of this level is only made where detection found its features.
         Level::Avx2 => unsafe { avx2::dot_into(matrix, targets, sources, streamed) },

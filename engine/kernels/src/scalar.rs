@@ -1,25 +1,14 @@
 //! The kernels in plain integers: for CPUs without vectors, and the twin that all others are
 //! tested against. Constant-time where the CPU's multiplication of 64-bit numbers is.
 
-use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
 use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 
 /// See [`crate::dot`].
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: every CPU has integers.
-    unsafe { generic::dot::<Word>(matrix, targets, sources) }
-}
-
-/// See [`crate::dot_into`].
-pub(crate) fn dot_into(
-    matrix: &Matrix,
-    targets: &mut [&mut [u8]],
-    sources: &[&[u8]],
-    streamed: bool,
-) {
-    // SAFETY: every CPU has integers.
-    unsafe { generic::dot_into::<Word>(matrix, targets, sources, streamed) }
+    unsafe { generic::dot_each::<Word>(matrix, targets, sources) }
 }
 
 /// See [`crate::xor`].
@@ -56,7 +45,6 @@ struct Word(u64);
 
 impl Vector for Word {
     const BYTES: usize = 8;
-    const PAIRS: bool = false;
 
     /// For each bit of the coefficient all ones or all zeros.
     type Multiplier = [u64; 8];
@@ -110,6 +98,11 @@ impl Vector for Word {
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         Self(self.0 ^ other.0)
+    }
+
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]

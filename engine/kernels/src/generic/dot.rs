@@ -4,6 +4,7 @@
 use super::pairs::pairs;
 use super::put::{Add, Put, Replace, Stream};
 use super::rows::rows;
+use super::walk::Pass;
 use crate::Matrix;
 
 /// A few bytes of a stream in a register.
@@ -13,9 +14,6 @@ use crate::Matrix;
 pub(crate) trait Vector: Copy {
     /// How many bytes it holds.
     const BYTES: usize;
-
-    /// Whether the way by pairs of rows is worth its code.
-    const PAIRS: bool = true;
 
     /// A public coefficient, made ready to multiply by. A proof of the CPU, like the vector.
     type Multiplier: Copy;
@@ -61,6 +59,12 @@ pub(crate) trait Vector: Copy {
     /// The sum in GF(2^8), byte by byte.
     fn xor(self, other: Self) -> Self;
 
+    /// Runs the pass in a function of its own that is compiled for the instruction set.
+    ///
+    /// # Safety
+    /// Those of [`Pass::run`].
+    unsafe fn apart(pass: impl Pass);
+
     /// The product in GF(2^8), byte by byte.
     fn mul(self, by: Self::Multiplier) -> Self;
 
@@ -98,11 +102,15 @@ pub(crate) trait Vector: Copy {
 }
 
 /// Bytes of each stream that are done with before going on where one pass can't take the whole
-/// matrix, so that what several passes need still comes from the cache.
-const TILE_BYTES: usize = 32 * 1024;
+/// matrix, so that what several passes need still comes from the first cache.
+const TILE_BYTES: usize = 4 * 1024;
 
-/// At most so many targets share a load of a source.
-pub(crate) const ROWS_MAX: usize = 16;
+/// At most so many targets share a load of a source: with as many sources as may be, their pointers
+/// fill the registers of x86-64.
+const ROWS_MAX: usize = 5;
+
+/// At most so many rows of a paired matrix besides the first: whole pairs.
+const PAIRED_ROWS_MAX: usize = ROWS_MAX - 1;
 
 /// At most so many sources share a load and a store of a target.
 pub(crate) const COLUMNS_MAX: usize = 6;
@@ -128,6 +136,30 @@ pub(crate) unsafe fn dot<V: Vector>(matrix: &Matrix, targets: &mut [&mut [u8]], 
     let len = checked_len(matrix, targets, sources);
     // SAFETY: the instruction set is the caller's promise.
     unsafe { passes::<V, Add>(matrix, targets, sources, 0, len) }
+}
+
+/// `targets ^= matrix * sources`, one coefficient at a time: for the twin, whose vectors are slow to
+/// multiply and take no part in all the shapes.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+///
+/// # Panics
+/// If there is not one target for each row and one source for each column, all equally long.
+#[inline(always)]
+pub(crate) unsafe fn dot_each<V: Vector>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+) {
+    let end = checked_len(matrix, targets, sources);
+    for row in 0..matrix.rows() {
+        for column in 0..matrix.columns() {
+            let place = Place { row, column, start: 0, end };
+            // SAFETY: the instruction set is the caller's promise.
+            unsafe { rows::<V, Add, 1, 1>(matrix, targets, sources, place) }
+        }
+    }
 }
 
 /// `targets = matrix * sources` for at most `COLUMNS_MAX` sources, past the caches if `streamed`.
@@ -167,7 +199,7 @@ pub(crate) unsafe fn dot_into<V: Vector>(
 }
 
 /// The length of all streams, once the shapes are known to match.
-fn checked_len(matrix: &Matrix, targets: &[&mut [u8]], sources: &[&[u8]]) -> usize {
+pub(crate) fn checked_len(matrix: &Matrix, targets: &[&mut [u8]], sources: &[&[u8]]) -> usize {
     assert_eq!(targets.len(), matrix.rows(), "one target for each row");
     assert_eq!(sources.len(), matrix.columns(), "one source for each column");
     let len = targets.first().map_or(0, |target| target.len());
@@ -198,52 +230,131 @@ unsafe fn passes<V: Vector, P: Put>(
 ) {
     let single = matrix.rows() <= ROWS_MAX && matrix.columns() <= COLUMNS_MAX;
     let step = if single { end - start } else { TILE_BYTES };
+    let paired = matrix.is_paired() && matrix.columns() <= COLUMNS_MAX;
     let mut at = start;
     while at < end {
         let next = at + step.min(end - at);
-        for row in (0..matrix.rows()).step_by(ROWS_MAX) {
-            for column in (0..matrix.columns()).step_by(COLUMNS_MAX) {
-                let place = Place { row, column, start: at, end: next };
+        let mut row = 0;
+        while row < matrix.rows() {
+            let place = Place { row, column: 0, start: at, end: next };
+            let some = some_rows(matrix, row, paired);
+            match paired && some > 1 {
                 // SAFETY: the caller's promises.
-                unsafe { pass::<V, P>(matrix, targets, sources, place) }
+                true => unsafe { some_pairs::<V, P>(matrix, targets, sources, place, some) },
+                // SAFETY: as above.
+                false => unsafe { some_columns::<V, P>(matrix, targets, sources, place, some) },
             }
+            row += some;
         }
         at = next;
     }
 }
 
-/// Chooses the number of columns, and the way through the matrix. # Safety: as `passes`.
+/// How many rows from `row` on make the next pass.
+fn some_rows(matrix: &Matrix, row: usize, paired: bool) -> usize {
+    let left = matrix.rows() - row;
+    if !paired {
+        // As evenly as can be.
+        return left.div_ceil(left.div_ceil(ROWS_MAX));
+    }
+    // The first row of all goes with the pairs behind it, the last one perhaps alone.
+    let first = if row == 0 { 1 } else { 0 };
+    match first + (left - first) / 2 * 2 {
+        0 => 1,
+        rows if rows > first + PAIRED_ROWS_MAX => first + PAIRED_ROWS_MAX,
+        rows => rows,
+    }
+}
+
+/// Chooses the number of rows, and goes through all columns. # Safety: as `passes`.
 #[inline(always)]
-unsafe fn pass<V: Vector, P: Put>(
+unsafe fn some_columns<V: Vector, P: Put>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    mut place: Place,
+    some: usize,
+) {
+    while place.column < matrix.columns() {
+        match some {
+            // SAFETY: the caller's promises, here and below.
+            1 => unsafe { rows_of::<V, P, 1>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            2 => unsafe { rows_of::<V, P, 2>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            3 => unsafe { rows_of::<V, P, 3>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            4 => unsafe { rows_of::<V, P, 4>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            _ => unsafe { rows_of::<V, P, ROWS_MAX>(matrix, targets, sources, place) },
+        }
+        place.column += COLUMNS_MAX;
+    }
+}
+
+/// Chooses the number of columns. # Safety: as `passes`.
+#[inline(always)]
+unsafe fn rows_of<V: Vector, P: Put, const ROWS: usize>(
     matrix: &Matrix,
     targets: &mut [&mut [u8]],
     sources: &[&[u8]],
     place: Place,
 ) {
-    let columns = (matrix.columns() - place.column).min(COLUMNS_MAX);
-    let paired = V::PAIRS && matrix.is_paired() && matrix.rows() <= ROWS_MAX;
-    match (columns, paired) {
+    match matrix.columns() - place.column {
         // SAFETY: the caller's promises, here and below.
-        (1, _) => unsafe { rows::<V, P, 1>(matrix, targets, sources, place) },
+        1 => unsafe { rows::<V, P, ROWS, 1>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (2, false) => unsafe { rows::<V, P, 2>(matrix, targets, sources, place) },
+        2 => unsafe { rows::<V, P, ROWS, 2>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (3, false) => unsafe { rows::<V, P, 3>(matrix, targets, sources, place) },
+        3 => unsafe { rows::<V, P, ROWS, 3>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (4, false) => unsafe { rows::<V, P, 4>(matrix, targets, sources, place) },
+        4 => unsafe { rows::<V, P, ROWS, 4>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (5, false) => unsafe { rows::<V, P, 5>(matrix, targets, sources, place) },
+        5 => unsafe { rows::<V, P, ROWS, 5>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (_, false) => unsafe { rows::<V, P, 6>(matrix, targets, sources, place) },
+        _ => unsafe { rows::<V, P, ROWS, COLUMNS_MAX>(matrix, targets, sources, place) },
+    }
+}
+
+/// Chooses the number of rows that come in pairs. # Safety: as `passes`.
+#[inline(always)]
+unsafe fn some_pairs<V: Vector, P: Put>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    place: Place,
+    some: usize,
+) {
+    match some {
+        // SAFETY: the caller's promises, here and below.
+        2 => unsafe { pairs_of::<V, P, 2>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (2, true) => unsafe { pairs::<V, P, 2>(matrix, targets, sources, place) },
+        3 => unsafe { pairs_of::<V, P, 3>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (3, true) => unsafe { pairs::<V, P, 3>(matrix, targets, sources, place) },
+        4 => unsafe { pairs_of::<V, P, PAIRED_ROWS_MAX>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (4, true) => unsafe { pairs::<V, P, 4>(matrix, targets, sources, place) },
+        _ => unsafe { pairs_of::<V, P, ROWS_MAX>(matrix, targets, sources, place) },
+    }
+}
+
+/// Chooses the number of columns. # Safety: as `passes`.
+#[inline(always)]
+unsafe fn pairs_of<V: Vector, P: Put, const ROWS: usize>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    place: Place,
+) {
+    match matrix.columns() {
+        // SAFETY: the caller's promises, here and below.
+        2 => unsafe { pairs::<V, P, ROWS, 2>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (5, true) => unsafe { pairs::<V, P, 5>(matrix, targets, sources, place) },
+        3 => unsafe { pairs::<V, P, ROWS, 3>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        (_, true) => unsafe { pairs::<V, P, 6>(matrix, targets, sources, place) },
+        4 => unsafe { pairs::<V, P, ROWS, 4>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        5 => unsafe { pairs::<V, P, ROWS, 5>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        _ => unsafe { pairs::<V, P, ROWS, COLUMNS_MAX>(matrix, targets, sources, place) },
     }
 }

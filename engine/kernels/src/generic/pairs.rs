@@ -1,88 +1,73 @@
-//! A pass over a matrix whose rows come in pairs ([`Matrix::is_paired`]): half the products.
+//! A pass over rows that come in pairs ([`Matrix::is_paired`]): half the products.
 //!
 //! Row x of such a matrix is (1, x, c, x c, d, x d, ...), and the next one is the same at x + 1. With
 //! the sum E of the even sources times 1, c, d, ... and the sum O of the odd ones times the same, the
 //! target at x is E + x O, and the one at x + 1 is O more.
 
 use super::Vector;
-use super::dot::{Place, ROWS_MAX};
+use super::dot::Place;
 use super::put::Put;
-use super::rows::Streams;
+use super::walk::{Recipe, walk, with};
 use crate::Matrix;
 
 /// Multipliers of one pair: x, c, d.
 const FACTORS: usize = 3;
 
-/// The whole matrix over one part of the streams.
+/// At most so many pairs in one pass.
+const PAIRS_MAX: usize = 2;
+
+/// The factors of all pairs. If the number of rows is odd, the first is (1, 1, 0, 0, ...) and alone.
+#[derive(Clone, Copy)]
+struct Pairs<M>([[M; FACTORS]; PAIRS_MAX]);
+
+/// All columns and a few rows of the matrix over one part of the streams.
 ///
 /// # Safety
-/// The CPU has the instruction set of `V`, the matrix is paired and has `COLUMNS` columns and at
-/// most `ROWS_MAX` rows, and `P` may write there.
+/// The CPU has the instruction set of `V`, and `P` may write there.
 #[inline(always)]
-pub(crate) unsafe fn pairs<V: Vector, P: Put, const COLUMNS: usize>(
+pub(crate) unsafe fn pairs<V: Vector, P: Put, const ROWS: usize, const COLUMNS: usize>(
     matrix: &Matrix,
     targets: &mut [&mut [u8]],
     sources: &[&[u8]],
     place: Place,
 ) {
-    const { assert!(COLUMNS >= 2 && COLUMNS.div_ceil(2) <= FACTORS) }
-    let streams = Streams::<COLUMNS>::new(targets, sources, place);
+    const { assert!(COLUMNS >= 2 && COLUMNS.div_ceil(2) <= FACTORS && ROWS / 2 <= PAIRS_MAX) }
     // SAFETY: the instruction set is the caller's promise.
     let nothing = unsafe { V::multiplier(0) };
-    let mut by = [[nothing; FACTORS]; ROWS_MAX / 2];
-    for (i, pair) in by.iter_mut().enumerate().take(matrix.rows() / 2) {
-        let row = matrix.row(2 * i + 1);
-        pair[0] = unsafe { V::multiplier(row[1]) };
-        for (j, factor) in pair.iter_mut().enumerate().skip(1).take((COLUMNS - 1) / 2) {
+    let mut by = [[nothing; FACTORS]; PAIRS_MAX];
+    for (i, factors) in by[..ROWS / 2].iter_mut().enumerate() {
+        let row = matrix.row(place.row + ROWS % 2 + 2 * i);
+        let coefficients = [row[1], row.get(2).map_or(0, |c| *c), row.get(4).map_or(0, |d| *d)];
+        for (factor, coefficient) in factors.iter_mut().zip(coefficients) {
             // SAFETY: the instruction set is the caller's promise.
-            *factor = unsafe { V::multiplier(row[2 * j]) };
+            *factor = unsafe { V::multiplier(coefficient) };
         }
     }
-    let whole = streams.len() - streams.len() % V::BYTES;
-    let mut at = 0;
-    while at < whole {
-        // SAFETY: a whole vector is left.
-        unsafe { step::<V, P, COLUMNS>(&by, &streams, at, None) }
-        at += V::BYTES;
-    }
-    if at < streams.len() {
-        // SAFETY: less than a vector is left, and as many bytes as that.
-        unsafe { step::<V, P, COLUMNS>(&by, &streams, at, Some(streams.len() - at)) }
-    }
+    // SAFETY: the caller's promises.
+    unsafe { walk::<V, P, ROWS, COLUMNS>(&Pairs(by), targets, sources, place) }
 }
 
-/// One vector of each stream, `at` bytes in; only its first `head` bytes if that is given.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`. From `at` on, the streams have `BYTES` bytes, or
-/// `head < BYTES` bytes, and `P` may write them.
-#[inline(always)]
-unsafe fn step<V: Vector, P: Put, const COLUMNS: usize>(
-    by: &[[V::Multiplier; FACTORS]; ROWS_MAX / 2],
-    streams: &Streams<COLUMNS>,
-    at: usize,
-    head: Option<usize>,
-) {
-    // SAFETY: the caller's promise.
-    let vectors = unsafe { streams.load::<V>(at, head) };
-    let Some((first, targets)) = streams.targets().split_first() else { return };
-    // SAFETY: the caller's promise: `at` lies within the stream.
-    let first = unsafe { first.add(at) };
-    // SAFETY: the caller's promise, here and below.
-    unsafe { put::<V, P>(vectors[0], vectors[1], first, head) }
-    for (factors, pair) in by.iter().zip(targets.chunks(2)) {
-        let (even, odd) = halves(&vectors, factors);
-        let shifted = odd.mul(factors[0]);
-        // SAFETY: as above.
-        let low = unsafe { pair[0].add(at) };
-        // SAFETY: as above.
-        unsafe { put::<V, P>(even, shifted, low, head) }
-        if let Some(high) = pair.get(1) {
-            // SAFETY: as above.
-            let high = unsafe { high.add(at) };
-            // SAFETY: as above.
-            unsafe { put::<V, P>(even.xor(shifted), odd, high, head) }
+impl<V: Vector, const ROWS: usize, const COLUMNS: usize> Recipe<V, ROWS, COLUMNS>
+    for Pairs<V::Multiplier>
+{
+    #[inline(always)]
+    fn sums(&self, before: [Option<V>; ROWS], vectors: [V; COLUMNS]) -> [V; ROWS] {
+        let mut sums = [vectors[0]; ROWS];
+        let first = ROWS % 2;
+        if first == 1 {
+            sums[0] = with(before[0], vectors[0], vectors[1]);
         }
+        let mut row = first;
+        while row < ROWS {
+            let factors = &self.0[row / 2];
+            let (even, odd) = halves(&vectors, factors);
+            let shifted = odd.mul(factors[0]);
+            sums[row] = with(before[row], even, shifted);
+            // Added to what was there before anyone wrote, so not made from its neighbour.
+            sums[row + 1] = with(before[row + 1], even.xor(shifted), odd);
+            row += 2;
+        }
+        sums
     }
 }
 
@@ -103,17 +88,4 @@ fn halves<V: Vector, const COLUMNS: usize>(
         _ => vectors[1].xor3(vectors[3].mul(factors[1]), vectors[5].mul(factors[2])),
     };
     (even, odd)
-}
-
-/// Puts `a + b` to a target. # Safety: as `step`.
-#[inline(always)]
-unsafe fn put<V: Vector, P: Put>(a: V, b: V, target: *mut u8, head: Option<usize>) {
-    // SAFETY: the caller's promise.
-    let before = unsafe { P::before::<V>(target, head) };
-    let sum = match before {
-        Some(before) => before.xor3(a, b),
-        None => a.xor(b),
-    };
-    // SAFETY: the caller's promise; targets are exclusive borrows and overlap nothing.
-    unsafe { P::after(sum, target, head) }
 }

@@ -5,6 +5,9 @@ use super::Vector;
 /// A way to write a target. All of its functions touch only the first `head` bytes if that is
 /// given, else a whole vector.
 pub(crate) trait Put {
+    /// Whether sources are likely to come from memory, so that the CPU is told of them ahead.
+    const FAR: bool;
+
     /// What the sum begins with: the bytes at `target`, or nothing.
     ///
     /// # Safety
@@ -29,6 +32,8 @@ pub(crate) struct Replace;
 pub(crate) struct Stream;
 
 impl Put for Add {
+    const FAR: bool = true;
+
     #[inline(always)]
     unsafe fn before<V: Vector>(target: *const u8, head: Option<usize>) -> Option<V> {
         // SAFETY: the caller's promise.
@@ -43,6 +48,8 @@ impl Put for Add {
 }
 
 impl Put for Replace {
+    const FAR: bool = false;
+
     #[inline(always)]
     unsafe fn before<V: Vector>(_target: *const u8, _head: Option<usize>) -> Option<V> {
         None
@@ -56,6 +63,8 @@ impl Put for Replace {
 }
 
 impl Put for Stream {
+    const FAR: bool = true;
+
     #[inline(always)]
     unsafe fn before<V: Vector>(_target: *const u8, _head: Option<usize>) -> Option<V> {
         None

@@ -1,6 +1,6 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
 use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
@@ -124,6 +124,13 @@ impl Vector for Nibbles {
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of AVX2.
         Self(unsafe { _mm256_xor_si256(self.0, other.0) })
+    }
+
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]

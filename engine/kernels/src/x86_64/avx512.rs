@@ -1,7 +1,7 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, Powers, Product, Vector, Work};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
 use crate::weave::StreamHash;
 use std::arch::x86_64::{
     __m512i, __mmask64, _MM_HINT_T0, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
@@ -138,6 +138,13 @@ impl Vector for Bytes {
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F.
         Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
     }
 
     #[inline(always)]
