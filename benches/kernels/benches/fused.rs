@@ -7,8 +7,8 @@
 //!
 //! `apart` is the same by `dot` and one pass for each hash, `copy` is a copy of the secret, `visit`
 //! reads and writes the same lines and computes nothing. GB/s are of secret, by the processor time
-//! of the thread, the median of 15 rounds in turn. `roof` is the lesser of the visit's rate and what
-//! the units can do.
+//! of the thread, the median of 15 rounds in turn. `roof` is the lesser of the visit's rate and
+//! what the units can do.
 
 use std::io::{self, Write};
 use std::sync::Barrier;
