@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_sync_that_failed_is_told_once_and_for_all() {
         // Nobody can sync a pipe.
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = io::pipe().unwrap();
         let file = File::from(OwnedFd::from(reader));
         let early = EarlySync::default();
         early.written(&file, STEP_BYTES).unwrap();
