@@ -1,10 +1,10 @@
 //! Files whose chunks go to the disk and come from it by a ring, past the system's cache.
 //!
 //! What is page-aligned in memory, in the file and in length goes by the ring with `O_DIRECT`,
-//! several writes at a time, but what of it the system's cache has is read from there; all else, syncs, and whatever the ring did not finish, by plain calls,
-//! when nothing is on its way. One descriptor serves both: `O_DIRECT` is switched on and off
-//! between. It carries the lock, so that the lock of a process that was killed holds until its last
-//! write has ended.
+//! several writes at a time, but what of it the system's cache has is read from there; all else,
+//! syncs, and whatever the ring did not finish, by plain calls, when nothing is on its way. One
+//! descriptor serves both: `O_DIRECT` is switched on and off between. It carries the lock, so that
+//! the lock of a process that was killed holds until its last write has ended.
 
 use crate::files::{Disk, Facts, Files, OpenFile, PlainFile};
 use crate::ring::{Ring, WRITES_MAX, Written};

@@ -136,8 +136,8 @@ impl Need {
         steps
     }
 
-    /// The most that fits into `share_bytes` and is free, of `window_max` chunks at most; none where
-    /// too much is taken for now.
+    /// The most that fits into `share_bytes` and is free, of `window_max` chunks at most; none
+    /// where too much is taken for now.
     fn reserve(&self, share_bytes: u64, window_max: usize) -> Option<Room> {
         self.steps(window_max.max(1)).into_iter().rev().find_map(|(window, frames)| {
             let bytes = self.bytes(window, frames).max(OPENING_BYTES);

@@ -4,10 +4,10 @@
 //! [`Order`]s that it answers; so the same machine runs on threads and in a simulation.
 //!
 //! A chunk is *admitted* with its payload under a first attempt, its pads are *drawn* at the pad
-//! lanes, the computed shares are *made* and *stored*, and when all lanes have *acknowledged* it, it
-//! is forgotten. A chunk in doubt is *redrawn*: the next attempt begins from its payload with fresh
-//! pads at every lane, since the old ones may have been seen. What is computed is handed out as a
-//! [`Split`], so that a driver may have it done beside everything else.
+//! lanes, the computed shares are *made* and *stored*, and when all lanes have *acknowledged* it,
+//! it is forgotten. A chunk in doubt is *redrawn*: the next attempt begins from its payload with
+//! fresh pads at every lane, since the old ones may have been seen. What is computed is handed out
+//! as a [`Split`], so that a driver may have it done beside everything else.
 
 use super::lane::Receipt;
 use std::collections::BTreeMap;

@@ -57,7 +57,7 @@ impl<R: Read + Send> PayloadSource<R> {
     }
 }
 
-/// Asked for more after the end, or the reading thread panicked, which this one is told of by and by.
+/// Asked for more after the end, or the reading thread panicked, which the scope tells on.
 fn is_over() -> io::Error {
     io::Error::other("nothing more is read")
 }
