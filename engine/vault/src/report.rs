@@ -60,6 +60,9 @@ pub struct ObjectReport {
     /// burned when they ended is not counted here: it stands in the pools.
     #[serde(skip_serializing_if = "is_zero")]
     pub resumed_key_bytes: u64,
+    /// Payload, share content and kept key that this process copied from one buffer to another
+    /// meanwhile, for other objects stored beside it too: 0 where nothing is compressed.
+    pub copied_bytes: u64,
     /// Wall time of this run.
     pub seconds: f64,
     /// Source bytes that this run stored over its wall time.
@@ -101,6 +104,8 @@ pub struct RestoreReport {
     pub rejected: Vec<Rejection>,
     /// Key used, both directions.
     pub key_bytes: u64,
+    /// As of an object that is stored.
+    pub copied_bytes: u64,
     /// Wall time.
     pub seconds: f64,
     /// Where the data went; `null` for standard output.
