@@ -28,7 +28,8 @@ impl Shape {
     pub fn split(k: usize, n: usize) -> Self {
         let matrix = Matrix::shares(n, k).expect("a scheme");
         // The first share is a sum; then for each pair, and for a row alone at the end, the sources
-        // but the first two take a factor each, and the odd half takes x.
+        // but the first two take a factor each, and the odd half takes x. (A row alone at the end
+        // is given one product more, by 1, which no roof has to count.)
         let groups = n / 2;
         let products = groups * (k - 1);
         let halves = usize::from(k > 2) + usize::from(k > 3);

@@ -1,8 +1,7 @@
 //! One visit of a part of all streams, whatever is computed of it.
 //!
 //! All pointers are meant to stay in registers, which is why the numbers of targets and sources are
-//! constants: a CPU that may not load past a store whose address it doesn't know yet takes thrice
-//! the time where pointers come from memory.
+//! constants: rows took up to three times as long where pointers came from memory.
 
 use super::Vector;
 use super::dot::Place;
