@@ -2,6 +2,7 @@
 
 use crate::BenchError;
 use rustix::fs::{statfs, statvfs};
+use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -36,7 +37,11 @@ impl Scratch {
     pub(crate) fn in_folder(place: &Path, bytes: u64) -> Result<Self, BenchError> {
         let failed = BenchError::io("look at the folder of the bench");
         let system = statvfs(place).map_err(|error| failed(error.into()))?;
-        let left_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+        let mut left_bytes = system.f_bavail.saturating_mul(system.f_frsize);
+        if is_memory(place) {
+            let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+            left_bytes = left_bytes.min(available_bytes(&meminfo).unwrap_or(left_bytes));
+        }
         if left_bytes < bytes {
             let what = place.display().to_string();
             return Err(BenchError::Room { what, left_bytes, needed_bytes: bytes });
@@ -56,16 +61,31 @@ pub(crate) fn is_memory(place: &Path) -> bool {
     statfs(place).is_ok_and(|system| system.f_type.cast_unsigned() == TMPFS)
 }
 
+/// Memory that the system could give away now, in bytes, as it tells in kB.
+fn available_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_system_says_of_memory_is_read_and_nonsense_is_not() {
+        let text = "MemTotal:       24 kB\nMemAvailable:   12 kB\nBuffers: 1 kB";
+        assert_eq!(available_bytes(text), Some(12 << 10));
+        for text in ["", "MemAvailable: 12", "MemAvailable: -1 kB", "MemFree: 1 kB"] {
+            assert_eq!(available_bytes(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn nothing_is_left_and_too_little_room_is_refused_before_anything_is_written() {
         let place = std::env::temp_dir();
         let scratch = Scratch::in_folder(&place, 1).unwrap();
         let file = scratch.path("a");
-        std::fs::write(&file, b"a").unwrap();
+        fs::write(&file, b"a").unwrap();
         drop(scratch);
         assert!(!file.exists() && !file.parent().unwrap().exists());
         let refused = Scratch::in_folder(&place, u64::MAX);
