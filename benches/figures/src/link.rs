@@ -65,6 +65,8 @@ pub fn link(settings: &LinkSettings, pace: Pace<'_>) -> Result<Taken, BenchError
     }
     let count = settings.bytes.div_ceil(BODY_BYTES as u64) as usize;
     let content = made_up(BODY_BYTES, 5);
+    // Touched, so that no time goes into giving the process its memory.
+    let mut copy = vec![1; count * BODY_BYTES];
     let mut duels = FIGURES.map(|_| Duel::default());
     let mut processor = Vec::new();
     for round in 0..pace.rounds {
@@ -72,7 +74,7 @@ pub fn link(settings: &LinkSettings, pace: Pace<'_>) -> Result<Taken, BenchError
         let mut ends = Ends::new(count, settings.isa)?;
         let mut frames = frames(count, &content)?;
         let [seal, open, tcp] = &mut duels;
-        local(&mut ends, &mut frames, count, (seal, open))?;
+        local(&mut ends, &mut frames, &mut copy, (seal, open))?;
         check(&frames, &content)?;
         let mut frames = self::frames(count, &content)?;
         let mut arrived: Vec<Block> = (0..count).map(|_| Block::zeroed(FRAME_BYTES)).collect();
@@ -147,10 +149,10 @@ fn frames(count: usize, content: &[u8]) -> Result<Vec<Block>, BenchError> {
 fn local(
     ends: &mut Ends,
     frames: &mut [Block],
-    count: usize,
+    copy: &mut [u8],
     (seal, open): (&mut Duel, &mut Duel),
 ) -> Result<(), BenchError> {
-    let bytes = (count * BODY_BYTES) as u64;
+    let (count, bytes) = (frames.len(), copy.len() as u64);
     let mut flow = ends.flow(count)?;
     let pads: Vec<SealPad> = flow.seal_pads(count)?;
     let (sealed, took) = timed(|| {
@@ -160,7 +162,7 @@ fn local(
     });
     sealed?;
     seal.own.push(rate(bytes, took.thread_s));
-    let copied = rate(bytes, copy(frames));
+    let copied = rate(bytes, copied_s(frames, copy));
     seal.other.push(copied);
     open.other.push(copied);
     let pads: Vec<OpenPad> = flow.open_pads(frames)?;
@@ -176,8 +178,7 @@ fn local(
 }
 
 /// Seconds that copying the content of all frames takes.
-fn copy(frames: &[Block]) -> f64 {
-    let mut target = vec![0; frames.len() * BODY_BYTES];
+fn copied_s(frames: &[Block], target: &mut [u8]) -> f64 {
     let ((), took) = timed(|| {
         for (frame, part) in frames.iter().zip(target.chunks_exact_mut(BODY_BYTES)) {
             part.copy_from_slice(&frame[BODY_AT..BODY_AT + BODY_BYTES]);

@@ -79,7 +79,7 @@ impl Arena {
         });
         black_box(&mut pieces);
         self.at = ((first + runs) % last) as f64 / last as f64;
-        Sample { bytes: (piece_bytes * runs) as u64, seconds: took.thread_s }
+        Sample { bytes: (piece_bytes * runs * work.counted()) as u64, seconds: took.thread_s }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The kernels: what each makes of bytes in each cache and from memory, beside `memcpy`.
 //!
 //! # The roofs
-//! Both are limits of one core. *Memory*: the faster of `memcpy` (two bytes moved for each byte)
-//! and `xor` (three) tells how many bytes move in a second at that level; a kernel that reads
-//! `k` sources and changes `t` targets moves `k + 2t` for each byte of secret. *Multiplication*:
+//! Both are limits of one core. *Memory*: the fastest of `memcpy` (two bytes moved for each byte),
+//! `xor` (three) and `xor` of four pairs of streams by turns tells how many bytes move in a second
+//! at that level; a kernel that reads `k` sources and changes `t` targets moves `k + 2t` for each
+//! byte of secret. *Multiplication*:
 //! a core multiplies one vector of 64 bytes in a cycle by `gf2p8mulb`, so a row costs a cycle for
 //! each coefficient that is neither 0 nor 1. The hash takes at least three carry-less
 //! multiplications for each block of 16 bytes, four of which one `vpclmulqdq` does, in two cycles
@@ -92,8 +93,12 @@ fn measure(
         }
     }
     let copy = |arena: &mut Arena| arena.sample(level, None, &Work::copy(), copy_runs);
+    let streams = Work::streams();
+    let streams_runs = calibrated(arena, level, sample_s, None, &streams)?;
+    let mut streamed = Vec::new();
     for round in 0..pace.rounds {
         cycles.push(core_hz());
+        streamed.push(arena.sample(level, None, &streams, streams_runs).rate());
         for contender in &mut contenders {
             pace.go_on()?;
             let Contender { isa, work, runs, bytes, duel } = contender;
@@ -108,6 +113,7 @@ fn measure(
     }
     let copied: Vec<f64> = contenders.iter().flat_map(|one| one.duel.other.clone()).collect();
     taken.limits.push(limit("memcpy", level.name, "bytes copied", Spread::of(&copied)));
+    taken.limits.push(limit(&streams.name, level.name, streams.of, Spread::of(&streamed)));
     taken.figures.extend(contenders.iter().map(|one| figure(one, level, pace.rounds)));
     Ok(())
 }
@@ -167,11 +173,13 @@ fn roofs(taken: &mut Taken, machine: &Machine) {
         let found = taken.limits.iter().find(|limit| limit.limit == name && limit.at == at);
         found.map_or(0.0, |limit| limit.g_per_s.median)
     };
+    let streams = Work::streams();
     let giga_hz = limit("cycles", "core");
     let moved = |at: &str| {
         let xors = taken.figures.iter().filter(|one| one.figure == "xor" && one.at == at);
         let fastest = xors.map(|one| one.gb_per_s.median).fold(0.0, f64::max);
-        (2.0 * limit("memcpy", at)).max(3.0 * fastest)
+        let several = limit(&streams.name, at);
+        (2.0 * limit("memcpy", at)).max(3.0 * fastest).max(streams.moved_per_byte() * several)
     };
     let levels = ["l1", "l2", "dram"].map(|at| (at, moved(at)));
     let clmul_cycles = if machine.is_amd() { 2.0 } else { 1.0 };

@@ -27,9 +27,17 @@ enum Kind {
     /// `memcpy`, of one source to one target.
     Copy,
     Xor,
+    /// `xor` of several pairs of streams by turns, a page of each.
+    Streams,
     Dot(Matrix),
     Poly,
 }
+
+/// Pairs of streams that memory is asked for at once.
+const STREAM_PAIRS: usize = 4;
+
+/// What of each is taken at a time, in bytes.
+const PAGE_BYTES: usize = 4096;
 
 /// Everything that is measured.
 pub(super) fn works() -> Result<Vec<Work>, BenchError> {
@@ -72,10 +80,22 @@ impl Work {
         Self { name: "memcpy".to_owned(), of: "bytes copied", kind: Kind::Copy }
     }
 
+    /// What memory moves where it is asked for several streams at once.
+    pub(super) fn streams() -> Self {
+        let name = format!("xor of {STREAM_PAIRS} streams");
+        Self { name, of: "bytes of targets", kind: Kind::Streams }
+    }
+
+    /// Streams of which a byte counts.
+    pub(super) fn counted(&self) -> usize {
+        if matches!(self.kind, Kind::Streams) { STREAM_PAIRS } else { 1 }
+    }
+
     /// How many streams are changed.
     pub(super) fn targets(&self) -> usize {
         match &self.kind {
             Kind::Copy | Kind::Xor => 1,
+            Kind::Streams => STREAM_PAIRS,
             Kind::Dot(matrix) => matrix.rows(),
             Kind::Poly => 0,
         }
@@ -85,6 +105,7 @@ impl Work {
     pub(super) fn sources(&self) -> usize {
         match &self.kind {
             Kind::Copy | Kind::Xor | Kind::Poly => 1,
+            Kind::Streams => STREAM_PAIRS,
             Kind::Dot(matrix) => matrix.columns(),
         }
     }
@@ -93,14 +114,16 @@ impl Work {
     pub(super) fn moved_per_byte(&self) -> f64 {
         match self.kind {
             Kind::Copy => 2.0,
-            Kind::Xor | Kind::Dot(_) | Kind::Poly => (self.sources() + 2 * self.targets()) as f64,
+            Kind::Xor | Kind::Streams | Kind::Dot(_) | Kind::Poly => {
+                (self.sources() + 2 * self.targets()) as f64 / self.counted() as f64
+            }
         }
     }
 
     /// Cycles that multiplying takes for each 64 bytes at least; 0 where nothing is multiplied.
     pub(super) fn multiply_cycles(&self, clmul_cycles: f64) -> f64 {
         match &self.kind {
-            Kind::Copy | Kind::Xor => 0.0,
+            Kind::Copy | Kind::Xor | Kind::Streams => 0.0,
             Kind::Dot(matrix) => {
                 let rows = (0..matrix.rows()).flat_map(|i| matrix.row(i));
                 rows.filter(|factor| **factor > 1).count() as f64
@@ -121,6 +144,15 @@ impl Work {
         match (&self.kind, targets) {
             (Kind::Copy, [target, ..]) => target.copy_from_slice(sources[0]),
             (Kind::Xor, [target, ..]) => xor(isa, target, sources[0]),
+            (Kind::Streams, targets) => {
+                let len = sources.first().map_or(0, |source| source.len());
+                for from in (0..len).step_by(PAGE_BYTES) {
+                    let page = from..len.min(from + PAGE_BYTES);
+                    for (target, source) in targets.iter_mut().zip(sources) {
+                        xor(isa, &mut target[page.clone()], &source[page.clone()]);
+                    }
+                }
+            }
             (Kind::Dot(matrix), targets) => dot(isa, matrix, targets, sources),
             (Kind::Poly, _) => {
                 black_box(hash.poly(sources));
@@ -194,6 +226,9 @@ mod tests {
         let (targets, sources, moved, _) = found("join-6");
         assert_eq!((targets, sources, moved), (1, 6, 8.0));
         assert_eq!(found("poly"), (0, 1, 1.0, 6.0));
+        let streams = Work::streams();
+        assert_eq!((streams.targets(), streams.sources(), streams.counted()), (4, 4, 4));
+        assert_eq!((streams.moved_per_byte(), Work::copy().moved_per_byte()), (3.0, 2.0));
     }
 
     #[test]
@@ -203,6 +238,7 @@ mod tests {
                 (0..9).for_each(|round| work.check(isa, round).unwrap());
             }
         }
+        (0..9).for_each(|round| Work::streams().check(Isa::best(), round).unwrap());
         let xor = &works().unwrap()[0];
         let streams = made_up(2, 64);
         assert_ne!(xor.made(Isa::best(), &streams, 0)[0], streams[0]);
