@@ -165,9 +165,14 @@ fn isa_unknown(what: &str) -> Failure {
 /// What the bench's error means to who asked for it.
 fn refused(error: BenchError) -> Failure {
     let what = "the bench gives no figures";
+    // What a vault says of going on with it is not so here: the vault is gone.
+    let is_stopped = match &error {
+        BenchError::Vault(failure) => failure.code() == "stopped",
+        error => matches!(error, BenchError::Stopped),
+    };
     match error {
+        _ if is_stopped => Failure::new(Class::Temporary, "stopped", "stopped on request"),
         BenchError::Vault(failure) => failure,
-        BenchError::Stopped => Failure::new(Class::Temporary, "stopped", "stopped on request"),
         BenchError::Setting { .. } => Failure::new(Class::Usage, "bench-setting", what)
             .because(error)
             .next("see `warifu bench BENCH --help` for what can be measured"),
@@ -233,6 +238,10 @@ mod tests {
         let wrong = BenchError::Wrong { figure: "xor".to_owned() };
         assert_eq!(code(wrong), ("bench-failed", 1));
         assert_eq!(code(BenchError::Stopped), ("stopped", 6));
+        let stopped = Failure::new(Class::Temporary, "stopped", "x").next("go on with it");
+        assert_eq!(refused(BenchError::Vault(stopped)).advice(), "");
+        let other = Failure::new(Class::Key, "key-short", "x");
+        assert_eq!(code(BenchError::Vault(other)), ("key-short", 7));
     }
 
     #[test]
