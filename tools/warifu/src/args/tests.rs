@@ -48,6 +48,7 @@ fn help_lists_what_works_and_nothing_else() {
             "forget",
             "break-glass",
             "simulate",
+            "bench",
             "doctor",
             "config",
             "explain",
