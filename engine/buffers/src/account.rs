@@ -92,11 +92,11 @@ pub(crate) fn given_back(bytes: usize) {
 /// buffer to another.
 ///
 /// It counts copies between buffers of this process by [`copy_payload`]: of what is not compressed
-/// only the payload's ends, a prologue and a trailer of some hundred bytes in all, and with a site
-/// beyond a link nothing more; of what is compressed each frame once where it is cut into chunks,
-/// those that lie in two chunks once more on the way back, and the frame table. What it does not
-/// count: what the system copies for `read` and `write`, what a computation writes (shares, joined
-/// chunks, ciphertext, compressed frames), and capsules and headers, which hold no payload.
+/// nothing at all, whichever way it goes; of what is compressed each frame once where it is cut
+/// into chunks, those that lie in two chunks once more on the way back, and the frame table. What
+/// it does not count: what the system copies for `read` and `write`, what a computation writes
+/// (shares, joined chunks, ciphertext, compressed frames), and capsules and headers, which hold no
+/// payload.
 #[must_use]
 pub fn copied_bytes() -> u64 {
     COPIED.load(Relaxed)

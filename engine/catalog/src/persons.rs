@@ -166,6 +166,37 @@ impl Catalog {
         query.query_and_then([], read)?.collect()
     }
 
+    /// The session that a consent which serves once has served in this vault's own rooms.
+    ///
+    /// # Errors
+    /// As [`Catalog::consents`].
+    pub fn consent_used_in(&self, consent: &[u8; 16]) -> Result<Option<[u8; 16]>, CatalogError> {
+        used_in(&self.reading()?, consent)
+    }
+
+    /// Notes that a consent which serves once serves this session; the session that it serves then,
+    /// which is another where that was first.
+    ///
+    /// # Errors
+    /// As [`Catalog::keep_consent`].
+    pub fn use_consent(
+        &self,
+        consent: &[u8; 16],
+        session: &[u8; 16],
+        at_unix_s: u64,
+    ) -> Result<[u8; 16], CatalogError> {
+        let writing = self.writing()?;
+        if let Some(first) = used_in(&writing, consent)? {
+            return Ok(first);
+        }
+        writing.execute(
+            "INSERT INTO consents_used VALUES (?1, ?2, ?3)",
+            (consent, session, rows::stored(at_unix_s)?),
+        )?;
+        writing.commit()?;
+        Ok(*session)
+    }
+
     /// Keeps a revocation until all sites know of it, and afterwards for whoever asks.
     ///
     /// # Errors
@@ -234,6 +265,15 @@ fn put_card(writing: &Transaction<'_>, card: &EnrolledCard) -> Result<(), Catalo
         ),
     )?;
     Ok(())
+}
+
+fn used_in(
+    reading: &Transaction<'_>,
+    consent: &[u8; 16],
+) -> Result<Option<[u8; 16]>, CatalogError> {
+    let query = "SELECT session FROM consents_used WHERE consent = ?1";
+    let mut query = reading.prepare_cached(query)?;
+    query.query_and_then([consent], |row| rows::array(row, "session"))?.next().transpose()
 }
 
 fn read_revocation(row: &Row<'_>) -> Result<KnownRevocation, CatalogError> {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 pub(crate) const APPLICATION_ID: i64 = 0x5752_4655;
 
 /// Step i takes a file of format i to format i + 1. Steps are only ever appended.
-const STEPS: &[&str] = &[FORMAT_1, FORMAT_2, PERSONS, checkpoints::TABLE, HOLDS];
+const STEPS: &[&str] = &[FORMAT_1, FORMAT_2, PERSONS, checkpoints::TABLE, HOLDS, USED];
 
 const FORMAT_1: &str = "
 CREATE TABLE individuals (
@@ -182,6 +182,15 @@ CREATE TABLE revocations_told (
     revocation BLOB NOT NULL REFERENCES revocations,
     site TEXT NOT NULL REFERENCES sites ON DELETE CASCADE,
     PRIMARY KEY (revocation, site)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Consents that serve once, and have.
+const USED: &str = "
+CREATE TABLE consents_used (
+    consent BLOB PRIMARY KEY CHECK (length(consent) = 16),
+    session BLOB NOT NULL CHECK (length(session) = 16),
+    at_unix_s INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -61,7 +61,8 @@ pub trait Card {
     /// Where the card is gone, hangs or refuses. A wrong PIN is not tried again.
     fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, CardError>;
 
-    /// Whether it is a file for labs rather than a card.
+    /// Whether it is for labs rather than a person's card: a file, or a token that a lab's
+    /// authority certified.
     fn is_software(&self) -> bool;
 
     /// The token that it is on, where it is on one.

@@ -275,7 +275,8 @@ pub(crate) fn name_text(name: &X509Name<'_>) -> String {
     }
 }
 
-fn is_lab(name: &X509Name<'_>) -> bool {
+/// Whether the name is that of a lab's authority.
+pub(crate) fn is_lab(name: &X509Name<'_>) -> bool {
     name.iter_organization().any(|organization| organization.as_str() == Ok(ORGANIZATION))
 }
 

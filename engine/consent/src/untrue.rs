@@ -17,7 +17,9 @@ pub enum Untrue {
     Forged,
     /// Its time is over.
     #[error(
-        "the consent ended at {expired_unix_s} (seconds since 1970), and now it is {now_unix_s}"
+        "the consent ended at {}, and now it is {}",
+        utc(*expired_unix_s),
+        utc(*now_unix_s)
     )]
     Expired {
         /// When it ended.
@@ -26,9 +28,7 @@ pub enum Untrue {
         now_unix_s: u64,
     },
     /// Its time has not come.
-    #[error(
-        "the statement holds from {from_unix_s} (seconds since 1970), and now it is {now_unix_s}"
-    )]
+    #[error("the statement holds from {}, and now it is {}", utc(*from_unix_s), utc(*now_unix_s))]
     NotYet {
         /// From when it holds.
         from_unix_s: u64,
@@ -103,6 +103,13 @@ pub enum Untrue {
     /// Too few registrars signed a rebinding.
     #[error("neither the card bound so far nor two registrars pinned here signed the change")]
     Registrars,
+}
+
+/// A time for people: RFC 3339, UTC.
+fn utc(unix_s: u64) -> String {
+    let second = i64::try_from(unix_s).unwrap_or(i64::MAX);
+    let time = jiff::Timestamp::from_second(second);
+    time.map_or_else(|_| format!("{unix_s} s after 1970 began"), |time| time.to_string())
 }
 
 /// What is missing where nothing is bound.
@@ -263,5 +270,21 @@ impl Fault {
                 "bring a current list of the authority, or reach its responder"
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_for_people() {
+        let over = Untrue::Expired { expired_unix_s: 1_577_923_200, now_unix_s: 1_795_464_453 };
+        let told = "the consent ended at 2020-01-02T00:00:00Z, and now it is 2026-11-23T20:07:33Z";
+        assert_eq!(over.to_string(), told);
+        let never = Untrue::NotYet { from_unix_s: u64::MAX, now_unix_s: 0 };
+        assert!(
+            never.to_string().ends_with("after 1970 began, and now it is 1970-01-01T00:00:00Z")
+        );
     }
 }

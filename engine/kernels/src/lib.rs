@@ -29,12 +29,14 @@ mod isa;
 mod matrix;
 mod polyhash;
 mod scalar;
+mod weave;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 mod xor;
 
-pub use dot::dot;
+pub use dot::{Write, dot, dot_into};
 pub use isa::{Isa, IsaError};
 pub use matrix::Matrix;
 pub use polyhash::PolyHash;
+pub use weave::{Stream, StreamHash, weave, weave_into};
 pub use xor::xor;

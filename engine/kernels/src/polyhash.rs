@@ -1,9 +1,9 @@
 //! The polynomial hash over GF(2^128) for tags, at-rest hashes and receipts.
 
-use crate::generic::POWERS;
+use crate::generic::Powers;
 use crate::isa::Level;
 use crate::{Isa, scalar};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::ZeroizeOnDrop;
 
 #[cfg(target_arch = "x86_64")]
 use crate::x86_64::{avx2, avx512};
@@ -23,17 +23,12 @@ pub struct PolyHash {
     isa: Isa,
 }
 
-/// r^1, r^2, ...: as many as the ISA uses, the others zero. Aligned as vectors like it.
-#[derive(Zeroize)]
-#[repr(align(64))]
-struct Powers([u128; POWERS]);
-
 impl PolyHash {
     /// The hash under `r`, a block of GF(2^128). Costs less than a microsecond.
     #[must_use]
     pub fn new(isa: Isa, r: &[u8; 16]) -> Self {
-        let mut hash = Self { powers: Powers([0; POWERS]), isa };
-        let powers = &mut hash.powers.0;
+        let mut hash = Self { powers: Powers::zero(), isa };
+        let powers = &mut hash.powers;
         let r = u128::from_le_bytes(*r);
         match isa.level() {
             Level::Scalar => scalar::powers(powers, r),
@@ -47,6 +42,14 @@ impl PolyHash {
         hash
     }
 
+    pub(crate) const fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub(crate) const fn powers(&self) -> &Powers {
+        &self.powers
+    }
+
     /// The sum of `m_j * r^(j+1)`, j from 0, over the 16-byte blocks m_j of all `parts` in their
     /// order. Each part is filled with zeros to a whole block; an empty part adds none.
     ///
@@ -54,15 +57,21 @@ impl PolyHash {
     /// front.
     #[must_use]
     pub fn poly(&self, parts: &[&[u8]]) -> [u8; 16] {
-        let powers = &self.powers.0;
+        self.poly_before(parts, &[0; 16])
+    }
+
+    /// The hash of all blocks of `parts` and, behind them, of what hashed to `rest`.
+    #[must_use]
+    pub fn poly_before(&self, parts: &[&[u8]], rest: &[u8; 16]) -> [u8; 16] {
+        let (powers, rest) = (&self.powers, u128::from_le_bytes(*rest));
         let sum = match self.isa.level() {
-            Level::Scalar => scalar::poly(powers, parts),
+            Level::Scalar => scalar::poly(powers, parts, rest),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: an `Isa` of this level is only made where detection found its features.
-            Level::Avx2 => unsafe { avx2::poly(powers, parts) },
+            Level::Avx2 => unsafe { avx2::poly(powers, parts, rest) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Level::Avx512 => unsafe { avx512::poly(powers, parts) },
+            Level::Avx512 => unsafe { avx512::poly(powers, parts, rest) },
         };
         sum.to_le_bytes()
     }

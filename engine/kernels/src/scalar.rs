@@ -1,13 +1,14 @@
 //! The kernels in plain integers: for CPUs without vectors, and the twin that all others are
 //! tested against. Constant-time where the CPU's multiplication of 64-bit numbers is.
 
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
+use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 
 /// See [`crate::dot`].
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: every CPU has integers.
-    unsafe { generic::dot::<Word>(matrix, targets, sources) }
+    unsafe { generic::dot_each::<Word>(matrix, targets, sources) }
 }
 
 /// See [`crate::xor`].
@@ -16,20 +17,26 @@ pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
 }
 
 /// See [`crate::PolyHash`].
-pub(crate) fn powers(powers: &mut [u128; POWERS], r: u128) {
+pub(crate) fn powers(table: &mut Powers, r: u128) {
     // SAFETY: every CPU has integers.
-    unsafe { generic::powers::<Number>(powers, r) }
+    unsafe { generic::powers::<Number>(table, r) }
 }
 
 /// See [`crate::PolyHash`].
-pub(crate) fn poly(powers: &[u128; POWERS], parts: &[&[u8]]) -> u128 {
+pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: every CPU has integers.
-    unsafe { generic::poly::<Number>(powers, parts) }
+    unsafe { generic::poly::<Number>(table, parts, sum) }
+}
+
+/// See [`crate::weave`].
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: every CPU has integers.
+    unsafe { generic::weave::<Word, Number>(work, hashes) }
 }
 
 /// The product in GF(2^128).
 pub(crate) fn multiply(a: u128, b: u128) -> u128 {
-    Number(a).multiply(Number(b)).reduce()
+    Number::reduce(Product::of(Number(a), Number(b))).0
 }
 
 /// Eight bytes.
@@ -93,6 +100,11 @@ impl Vector for Word {
         Self(self.0 ^ other.0)
     }
 
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
+    }
+
     #[inline(always)]
     fn mul(self, by: [u64; 8]) -> Self {
         let mut product = 0;
@@ -111,7 +123,7 @@ struct Number(u128);
 
 impl Blocks for Number {
     const LANES: usize = 1;
-    const GROUP: usize = 1;
+    const GROUP: usize = 4;
 
     #[inline(always)]
     unsafe fn one(block: u128) -> Self {
@@ -119,9 +131,20 @@ impl Blocks for Number {
     }
 
     #[inline(always)]
+    unsafe fn every(block: u128) -> Self {
+        Self(block)
+    }
+
+    #[inline(always)]
     unsafe fn load_numbers(source: *const u128) -> Self {
         // SAFETY: the caller's promise.
         Self(unsafe { source.read() })
+    }
+
+    #[inline(always)]
+    unsafe fn store_numbers(self, target: *mut u128) {
+        // SAFETY: the caller's promise.
+        unsafe { target.write(self.0) }
     }
 
     #[inline(always)]
@@ -141,19 +164,54 @@ impl Blocks for Number {
         Self(block)
     }
 
-    /// Three products of 64 bits, after Karatsuba.
     #[inline(always)]
-    fn multiply(self, other: Self) -> Product<Self> {
-        let (a, b) = (halves(self.0), halves(other.0));
-        let low = multiply_words(a[0], b[0]);
-        let high = multiply_words(a[1], b[1]);
-        let middle = multiply_words(a[0] ^ a[1], b[0] ^ b[1]) ^ low ^ high;
-        Product { low: Self(low), middle: Self(middle), high: Self(high) }
+    unsafe fn load_low_twice(source: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        let low = halves(unsafe { Self::load(source) }.0)[0];
+        Self(u128::from(low) << 64 | u128::from(low))
+    }
+
+    #[inline(always)]
+    fn prefetch(_source: *const u8) {}
+
+    #[inline(always)]
+    fn low_by_low(self, other: Self) -> Self {
+        Self(multiply_words(halves(self.0)[0], halves(other.0)[0]))
+    }
+
+    #[inline(always)]
+    fn low_by_high(self, other: Self) -> Self {
+        Self(multiply_words(halves(self.0)[0], halves(other.0)[1]))
+    }
+
+    #[inline(always)]
+    fn high_by_high(self, other: Self) -> Self {
+        Self(multiply_words(halves(self.0)[1], halves(other.0)[1]))
+    }
+
+    #[inline(always)]
+    fn swap(self) -> Self {
+        Self(self.0.rotate_left(64))
+    }
+
+    #[inline(always)]
+    fn beside(self, other: Self) -> Self {
+        Self((other.0 >> 64 << 64) | u128::from(halves(self.0)[0]))
     }
 
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         Self(self.0 ^ other.0)
+    }
+
+    #[inline(always)]
+    fn xor3(self, other: Self, third: Self) -> Self {
+        Self(self.0 ^ other.0 ^ third.0)
+    }
+
+    #[inline(always)]
+    fn reduce(product: Product<Self>) -> Self {
+        Self(generic::reduce_numbers(product.low.0, product.middle.0, product.high.0))
     }
 
     #[inline(always)]

@@ -4,16 +4,14 @@ use crate::entry::Entry;
 use crate::error::KeyError;
 use crate::pool::{Pool, PoolKind, Role};
 use crate::record::Kind;
-use crate::store::{Inner, KeyStore};
+use crate::spent::Spent;
+use crate::store::KeyStore;
 use crate::witness::{USEFUL_BYTES, lowest_run};
 use std::sync::Arc;
 use warifu_core::{Direction, KeyRange, PoolId, RangeSet, SealPad};
 
 /// The longest key that is handed out for one message, in bytes.
 pub(crate) const PAD_BYTES_MAX: u64 = 64 << 20;
-
-/// Used key is overwritten when this many bytes of it have gathered.
-pub(crate) const ERASE_BATCH_BYTES: u64 = 32 << 20;
 
 /// How the grant of a range was learned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,14 +27,20 @@ pub enum Confirmation {
 /// It lives in this process only. [`Lease::release`] gives the rest back; a lease that is dropped
 /// is burned.
 pub struct Lease {
-    _store: Arc<Inner>,
-    pool: Arc<Pool>,
-    direction: Direction,
+    /// Where it is, and what of it was handed out; shared with claims that are not read yet.
+    spent: Arc<Spent>,
     accepted: RangeSet,
     left: RangeSet,
-    /// Handed out and not yet erased.
-    consumed: RangeSet,
     confirmed: bool,
+}
+
+/// Key of a lease that nobody else gets any more, and that is still to be read: by another thread
+/// than the lease's, where that has other things to do. One that is dropped unread is used up.
+#[must_use = "dropping it uses up its key"]
+pub struct Claim {
+    spent: Arc<Spent>,
+    /// Empty once it was read.
+    range: KeyRange,
 }
 
 impl KeyStore {
@@ -132,12 +136,9 @@ impl KeyStore {
         confirmed: bool,
     ) -> Lease {
         Lease {
-            _store: self.inner.clone(),
-            pool,
-            direction,
+            spent: Arc::new(Spent::new(self.inner.clone(), pool, direction)),
             accepted: pieces.clone(),
             left: pieces,
-            consumed: RangeSet::new(),
             confirmed,
         }
     }
@@ -218,13 +219,13 @@ impl Lease {
     /// The pool.
     #[must_use]
     pub fn pool(&self) -> PoolId {
-        self.pool.id
+        self.spent.pool().id
     }
 
     /// The direction in it.
     #[must_use]
-    pub const fn direction(&self) -> Direction {
-        self.direction
+    pub fn direction(&self) -> Direction {
+        self.spent.direction()
     }
 
     /// Bytes not handed out, in all pieces together.
@@ -252,6 +253,14 @@ impl Lease {
     /// [`KeyError::LeaseEmpty`]; [`KeyError::KeyErased`]; I/O. After the last two the range stays
     /// used all the same.
     pub fn take(&mut self, bytes: u64) -> Result<SealPad, KeyError> {
+        self.claim(bytes)?.read()
+    }
+
+    /// As [`Lease::take`], but the key is read later, where the lease need not be at hand.
+    ///
+    /// # Errors
+    /// [`KeyError::LeaseEmpty`].
+    pub fn claim(&mut self, bytes: u64) -> Result<Claim, KeyError> {
         if bytes == 0 || bytes > PAD_BYTES_MAX {
             return Err(KeyError::BadSize { bytes, max: PAD_BYTES_MAX });
         }
@@ -260,16 +269,7 @@ impl Lease {
         };
         let (range, _) = piece.split_at(bytes);
         self.left.remove(range);
-        self.consumed.insert(range);
-        let (class, key) = self.pool.read_key(self.direction, range)?;
-        if self.consumed.len() >= ERASE_BATCH_BYTES + bytes {
-            let mut old = self.consumed.clone();
-            old.remove(range);
-            self.consumed = [range].into_iter().collect();
-            // What cannot be erased now is erased at the next opening.
-            let _erased = self.pool.erase(self.direction, &old);
-        }
-        Ok(SealPad::from_burned(range, class, key))
+        Ok(Claim { spent: self.spent.clone(), range })
     }
 
     /// Durably takes one more range that the witness granted, as [`KeyStore::accept`] does and with
@@ -282,9 +282,8 @@ impl Lease {
             true => Confirmation::Authenticated,
             false => Confirmation::Unconfirmed,
         };
-        let pool = &self.pool;
-        let pieces =
-            pool.locked(|entry| take_up(pool, entry, self.direction, range, confirmation))?;
+        let (pool, direction) = (self.spent.pool(), self.direction());
+        let pieces = pool.locked(|entry| take_up(pool, entry, direction, range, confirmation))?;
         for piece in pieces.iter() {
             self.accepted.insert(piece);
             self.left.insert(piece);
@@ -298,7 +297,7 @@ impl Lease {
     /// # Errors
     /// As [`KeyStore::self_lease`].
     pub fn extend_own(&mut self, bytes: u64) -> Result<(), KeyError> {
-        let pool = &self.pool;
+        let pool = self.spent.pool();
         let pieces = pool.locked(|entry| take_own(pool, entry, bytes))?;
         for piece in pieces.iter() {
             self.accepted.insert(piece);
@@ -313,7 +312,7 @@ impl Lease {
         let rest: RangeSet = self.left.iter().skip(1).collect();
         rest.iter().for_each(|range| self.left.remove(range));
         // What fails here is burned when the store is closed, or opened again.
-        let _burned = self.pool.abandon(self.direction, &rest);
+        let _burned = self.spent.pool().abandon(self.direction(), &rest);
     }
 
     /// Raises the mark over this lease, once the peer has proved itself in the session in which it
@@ -325,8 +324,8 @@ impl Lease {
         if self.confirmed {
             return Ok(());
         }
-        let (direction, accepted) = (self.direction, &self.accepted);
-        self.pool.locked(|entry| {
+        let (direction, accepted) = (self.direction(), &self.accepted);
+        self.spent.pool().locked(|entry| {
             accepted.iter().try_for_each(|range| entry.append(Kind::Confirmed, direction, range))
         })?;
         self.confirmed = true;
@@ -343,8 +342,8 @@ impl Lease {
             return Ok(Vec::new());
         }
         let rest = std::mem::take(&mut self.left);
-        let direction = self.direction;
-        self.pool.locked(|entry| {
+        let direction = self.direction();
+        self.spent.pool().locked(|entry| {
             rest.iter().try_for_each(|range| entry.append(Kind::Released, direction, range))
         })?;
         Ok(rest.iter().collect())
@@ -354,7 +353,32 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         // What fails here is burned and erased when the store is closed, or opened again.
-        let _erased = self.pool.erase(self.direction, &self.consumed);
-        let _burned = self.pool.abandon(self.direction, &self.left);
+        let _burned = self.spent.pool().abandon(self.direction(), &self.left);
+    }
+}
+
+impl Claim {
+    /// The positions.
+    #[must_use]
+    pub const fn range(&self) -> KeyRange {
+        self.range
+    }
+
+    /// The key, for one message.
+    ///
+    /// # Errors
+    /// [`KeyError::KeyErased`]; I/O. The range stays used all the same.
+    pub fn read(mut self) -> Result<SealPad, KeyError> {
+        let range = std::mem::replace(&mut self.range, KeyRange::between(0, 0));
+        let (class, key) = self.spent.take(range)?;
+        Ok(SealPad::from_burned(range, class, key))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.range.is_empty() {
+            self.spent.add(self.range, &[self.range].into_iter().collect());
+        }
     }
 }

@@ -33,6 +33,7 @@ mod record;
 mod segment;
 pub mod simulated;
 pub mod source;
+mod spent;
 mod store;
 mod witness;
 
@@ -42,7 +43,7 @@ pub use delivery::{
     DeliveredKeys, DeliveryError, DeliveryLimits, KEY_ID_BYTES, KeyDelivery, KeyId, KeyIdError,
 };
 pub use error::{DriveRefusal, KeyError, SegmentRefusal};
-pub use holder::{Confirmation, Lease};
+pub use holder::{Claim, Confirmation, Lease};
 pub use medium::{Directory, Medium, MediumFile};
 pub use pairing::{
     Adopted, AnswerRefusal, DELIVERED_KEYS_MAX, DELIVERED_SEGMENT_BYTES_MAX, Deliverer, Deliveries,

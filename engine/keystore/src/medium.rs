@@ -57,6 +57,13 @@ pub trait Medium: Send + Sync {
     /// # Errors
     /// What the system says. It is never tried again.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Whether a thread of the key store may use it beside who asks for something: used key is then
+    /// destroyed while the work goes on. Where the order of all that is done must not be left to
+    /// threads, it is destroyed by who used it.
+    fn takes_threads(&self) -> bool {
+        false
+    }
 }
 
 /// An open file. Its locks end when it is dropped, or its process ends.
@@ -101,11 +108,26 @@ pub trait MediumFile: Send + Sync {
     /// What the system says. It is never tried again.
     fn sync(&self) -> io::Result<()>;
 
+    /// Overwrites a range with zeros; [`sync`](Self::sync) makes that durable.
+    ///
+    /// # Errors
+    /// What the system says. Part may have been overwritten.
+    fn overwrite(&self, at: u64, length: u64) -> io::Result<()>;
+
+    /// Gives the room of a range back, where the medium can. It was overwritten, durably, and reads
+    /// as zeros before and after.
+    fn discard(&self, _at: u64, _length: u64) {}
+
     /// Overwrites a range with zeros, durably, and gives its room back where that is possible.
     ///
     /// # Errors
     /// What the system says.
-    fn erase(&self, at: u64, length: u64) -> io::Result<()>;
+    fn erase(&self, at: u64, length: u64) -> io::Result<()> {
+        self.overwrite(at, length)?;
+        self.sync()?;
+        self.discard(at, length);
+        Ok(())
+    }
 
     /// Waits for the exclusive lock and takes it.
     ///
@@ -132,7 +154,9 @@ pub trait MediumFile: Send + Sync {
     fn is_named(&self) -> io::Result<bool>;
 }
 
-const ERASE_STEP_BYTES: usize = 1 << 20;
+/// What is overwritten by one call at most. Shorter calls cost more, and longer ones leave a core's
+/// second cache.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A folder of the file system.
 pub struct Directory {
@@ -193,6 +217,10 @@ impl Medium for Directory {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(self.root.join(path))?.sync_all()
     }
+
+    fn takes_threads(&self) -> bool {
+        true
+    }
 }
 
 struct DiskFile {
@@ -238,20 +266,21 @@ impl MediumFile for DiskFile {
         self.file.sync_data()
     }
 
-    fn erase(&self, at: u64, length: u64) -> io::Result<()> {
-        let zeros = vec![0; ERASE_STEP_BYTES];
-        let mut done = 0;
-        while done < length {
-            let step = (length - done).min(ERASE_STEP_BYTES as u64);
-            let step_len = usize::try_from(step).unwrap_or(ERASE_STEP_BYTES);
-            self.file.write_all_at(&zeros[..step_len], at + done)?;
-            done += step;
+    fn overwrite(&self, at: u64, length: u64) -> io::Result<()> {
+        let end = at.checked_add(length).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut next = at;
+        while next < end {
+            let step = usize::try_from(end - next).unwrap_or(usize::MAX).min(ZEROS.len());
+            self.file.write_all_at(&ZEROS[..step], next)?;
+            next += step as u64;
         }
-        self.file.sync_data()?;
+        Ok(())
+    }
+
+    fn discard(&self, at: u64, length: u64) {
         // The old bytes are gone by now; where holes are unknown the zeros stay.
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         let _room_given_back = fallocate(&self.file, flags, at, length);
-        Ok(())
     }
 
     fn lock(&self) -> io::Result<()> {

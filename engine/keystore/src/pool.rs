@@ -12,11 +12,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use warifu_buffers::Block;
 use warifu_core::id::Incarnation;
-use warifu_core::{
-    Direction, End, KEPT_OFFSET, KeyClass, KeyRange, PoolId, RangeSet, SegmentId, SiteName,
-};
+use warifu_core::{Direction, End, KeyRange, PoolId, RangeSet, SegmentId, SiteName};
 
 pub(crate) const DIRECTIONS: [Direction; 2] = [Direction::AToB, Direction::BToA];
 
@@ -288,60 +285,6 @@ impl Pool {
         self.segments.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The key of `range`, and the worst class in it.
-    pub(crate) fn read_key(
-        &self,
-        direction: Direction,
-        range: KeyRange,
-    ) -> Result<(KeyClass, Block), KeyError> {
-        let failed = || KeyError::io("read key in", &self.folder);
-        let len =
-            usize::try_from(range.len()).map_err(|error| failed()(io::Error::other(error)))?;
-        // What is kept as a share, or drawn as one, goes to a disk without a copy.
-        let at = match self.kind {
-            PoolKind::Random => 0,
-            PoolKind::Link(_) | PoolKind::Witness => KEPT_OFFSET,
-        };
-        let mut key = Block::aligned_at(len, at);
-        let mut class = KeyClass::InformationTheoretic;
-        let mut done = 0;
-        for segment in self.segments().iter().filter(|one| one.header.direction == direction) {
-            let part = segment.header.range.intersection(&range);
-            if !part.is_empty() {
-                let end = done + usize::try_from(part.len()).unwrap_or(len);
-                let offset = segment.offset(part.start());
-                segment.file.read_at(offset, &mut key[done..end]).map_err(failed())?;
-                class = class.max(segment.header.class);
-                done = end;
-            }
-        }
-        if done != len || reads_as_zeros(&key) {
-            return Err(KeyError::KeyErased { pool: self.id, range });
-        }
-        Ok((class, key))
-    }
-
-    /// Overwrites used key, durably, and records it. What fails here is done at the next opening.
-    pub(crate) fn erase(&self, direction: Direction, used: &RangeSet) -> Result<(), KeyError> {
-        if self.kind == PoolKind::Witness {
-            return Ok(());
-        }
-        for range in used.iter() {
-            for segment in self.segments().iter().filter(|one| one.header.direction == direction) {
-                let part = segment.header.range.intersection(&range);
-                // Positions without key may be as many as the other end says: nothing to overwrite.
-                if !part.is_empty() && !segment.is_lost() {
-                    let offset = segment.offset(part.start());
-                    let erased = segment.file.erase(offset, part.len());
-                    erased.map_err(KeyError::io("erase key in", &self.folder))?;
-                }
-            }
-            self.locked(|entry| entry.append(Kind::Zeroised, direction, range))?;
-            self.desk(direction).opened.remove(range);
-        }
-        Ok(())
-    }
-
     /// Burns what this process took and will not use, and erases its key.
     pub(crate) fn abandon(&self, direction: Direction, rest: &RangeSet) -> Result<(), KeyError> {
         if rest.is_empty() || self.kind == PoolKind::Witness {
@@ -350,7 +293,7 @@ impl Pool {
         self.locked(|entry| {
             rest.iter().try_for_each(|range| entry.append(Kind::Burned, direction, range))
         })?;
-        self.erase(direction, rest)
+        self.erase(direction, rest, rest)
     }
 
     fn open_segments(&self, book: &Book) -> Result<(), KeyError> {
@@ -444,17 +387,6 @@ fn parse_meta(id: PoolId, text: &[u8]) -> Option<(PoolKind, Option<SiteName>, St
     };
     let peer = meta.peer.map(|name| name.parse::<SiteName>()).transpose().ok()?;
     (meta.v == 1 && meta.pool.parse() == Ok(id)).then_some((kind, peer, meta.created))
-}
-
-/// Whether any whole run of 64 bytes (16 at least, where the key is that short) is all zeros. True
-/// randomness does that once in 2^512 (2^128); erased key and holes left by a copy always do.
-pub(crate) fn reads_as_zeros(key: &[u8]) -> bool {
-    let zeros = |part: &[u8]| part.iter().fold(0, |seen, byte| seen | byte) == 0;
-    match key.len() {
-        0..16 => false,
-        16..64 => zeros(key),
-        len => key.chunks_exact(64).any(zeros) || zeros(&key[len - 64..]),
-    }
 }
 
 pub(crate) struct DeskGuard<'a> {

@@ -409,9 +409,8 @@ impl MediumFile for SimulatedFile {
         Ok(())
     }
 
-    fn erase(&self, at: u64, length: u64) -> io::Result<()> {
-        self.write_at(at, &vec![0; Self::place(length)?])?;
-        self.sync()
+    fn overwrite(&self, at: u64, length: u64) -> io::Result<()> {
+        self.write_at(at, &vec![0; Self::place(length)?])
     }
 
     fn lock(&self) -> io::Result<()> {

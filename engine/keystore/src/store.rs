@@ -7,6 +7,7 @@ use crate::medium::{Medium, MediumFile, Opening};
 use crate::pool::{DIRECTIONS, Pool, PoolKind, Role, folder_of, write_new};
 use crate::record::Kind;
 use crate::source::Entropy;
+use crate::spent::Eraser;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) incarnation: Incarnation,
     pools: Mutex<BTreeMap<PoolId, Arc<Pool>>>,
     registry: Mutex<Arc<dyn MediumFile>>,
+    pub(crate) eraser: Eraser,
     /// Locked for as long as this process lives.
     _live: Arc<dyn MediumFile>,
 }
@@ -227,6 +229,7 @@ impl KeyStore {
         live.lock().and_then(|()| live.sync()).map_err(failed())?;
         medium.sync_dir(Path::new(LIVE)).map_err(failed())?;
         let inner = Inner {
+            eraser: Eraser::new(medium.takes_threads()),
             medium,
             entropy,
             incarnation,
@@ -278,6 +281,7 @@ impl Inner {
     }
 
     fn close(&self) -> Result<(), KeyError> {
+        self.eraser.finish();
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         for pool in pools.values() {
             for direction in DIRECTIONS {
@@ -354,7 +358,10 @@ fn settle(pool: &Pool, census: &Census) -> Result<(), KeyError> {
             rest
         }))
     })?;
-    DIRECTIONS.iter().zip(&burned).try_for_each(|(direction, rest)| pool.erase(*direction, rest))
+    DIRECTIONS
+        .iter()
+        .zip(&burned)
+        .try_for_each(|(direction, rest)| pool.erase(*direction, rest, rest))
 }
 
 fn leases_of_the_gone(

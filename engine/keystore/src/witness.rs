@@ -2,11 +2,11 @@
 
 use crate::entry::Entry;
 use crate::error::KeyError;
-use crate::holder::{ERASE_BATCH_BYTES, PAD_BYTES_MAX};
+use crate::holder::PAD_BYTES_MAX;
 use crate::pool::{DIRECTIONS, Pool, PoolKind, Role};
 use crate::record::Kind;
-use crate::store::{Inner, KeyStore};
-use std::sync::Arc;
+use crate::spent::Spent;
+use crate::store::KeyStore;
 use warifu_core::{Direction, KeyRange, OpenPad, PoolId, RangeSet};
 
 /// A piece this long is worth granting although more was asked for, in bytes: every message fits,
@@ -112,7 +112,7 @@ impl KeyStore {
         let pool = self.pool(pool)?;
         let gap = pool.locked(|entry| take_over_mark(entry, direction, mark))?;
         // What cannot be erased now is erased at the next opening.
-        let _erased = pool.erase(direction, &gap);
+        let _erased = pool.erase(direction, &gap, &gap);
         Ok(())
     }
 
@@ -169,12 +169,9 @@ impl KeyStore {
             seat
         };
         let mut granted = GrantedKey {
-            _store: self.inner.clone(),
-            pool,
-            direction,
+            spent: Spent::new(self.inner.clone(), pool, direction),
             seat,
             unmarked: RangeSet::new(),
-            opened: RangeSet::new(),
             is_confirmed: false,
         };
         granted.extend(range)?;
@@ -224,17 +221,14 @@ fn grant_below(
 
 /// The grants of one session, for opening what comes sealed with them.
 ///
-/// What was opened is erased in batches and at the end; grants that were not taken back by then
-/// are burned.
+/// What was opened is overwritten at once, and durably so in batches and at the end; grants that
+/// were not taken back by then are burned.
 pub struct GrantedKey {
-    _store: Arc<Inner>,
-    pool: Arc<Pool>,
-    direction: Direction,
+    /// Where they are, and what of them was opened.
+    spent: Spent,
     seat: u64,
     /// Grants of a session that is not confirmed yet.
     unmarked: RangeSet,
-    /// Opened and not yet erased.
-    opened: RangeSet,
     is_confirmed: bool,
 }
 
@@ -246,7 +240,7 @@ impl GrantedKey {
     /// # Errors
     /// [`KeyError::NotGranted`]; [`KeyError::WrongRole`]; I/O.
     pub fn extend(&mut self, range: KeyRange) -> Result<(), KeyError> {
-        let (pool, direction) = (&self.pool, self.direction);
+        let (pool, direction) = (self.spent.pool(), self.spent.direction());
         pool.locked(|entry| {
             entry.expect_role(direction, Role::Witness)?;
             let mut desk = pool.desk(direction);
@@ -274,7 +268,7 @@ impl GrantedKey {
         if range.is_empty() || range.len() > PAD_BYTES_MAX {
             return Err(KeyError::BadSize { bytes: range.len(), max: PAD_BYTES_MAX });
         }
-        let (pool, direction) = (&self.pool, self.direction);
+        let (pool, direction) = (self.spent.pool(), self.spent.direction());
         {
             let mut desk = pool.desk(direction);
             if desk.opened.intersects(&range) {
@@ -287,15 +281,7 @@ impl GrantedKey {
             held.remove(range);
             desk.opened.insert(range);
         }
-        self.opened.insert(range);
-        let (class, key) = self.pool.read_key(direction, range)?;
-        if self.opened.len() >= ERASE_BATCH_BYTES + range.len() {
-            let mut old = self.opened.clone();
-            old.remove(range);
-            self.opened = [range].into_iter().collect();
-            // What cannot be erased now is erased when the store is closed, or opened again.
-            let _erased = self.pool.erase(direction, &old);
-        }
+        let (class, key) = self.spent.take(range)?;
         Ok(OpenPad::from_burned(range, class, key))
     }
 
@@ -312,9 +298,10 @@ impl GrantedKey {
     }
 
     fn raise_mark(&self, range: KeyRange) -> Result<(), KeyError> {
-        self.pool.locked(|entry| {
-            if range.end() > entry.side(self.direction).mark {
-                entry.append(Kind::Confirmed, self.direction, range)?;
+        let direction = self.spent.direction();
+        self.spent.pool().locked(|entry| {
+            if range.end() > entry.side(direction).mark {
+                entry.append(Kind::Confirmed, direction, range)?;
             }
             Ok(())
         })
@@ -323,9 +310,9 @@ impl GrantedKey {
 
 impl Drop for GrantedKey {
     fn drop(&mut self) {
-        let rest = self.pool.desk(self.direction).held.remove(&self.seat).unwrap_or_default();
+        let (pool, direction) = (self.spent.pool(), self.spent.direction());
+        let rest = pool.desk(direction).held.remove(&self.seat).unwrap_or_default();
         // What fails here is burned and erased when the store is closed, or opened again.
-        let _erased = self.pool.erase(self.direction, &self.opened);
-        let _burned = self.pool.abandon(self.direction, &rest);
+        let _burned = pool.abandon(direction, &rest);
     }
 }

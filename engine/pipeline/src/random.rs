@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use warifu_core::{Kept, KeyClass};
-use warifu_keystore::{KeyError, Lease};
+use warifu_keystore::{Claim, KeyError, Lease};
 use zeroize::Zeroizing;
 
 /// Adds to what is leased, so that a message of this many bytes fits in one piece.
@@ -55,6 +55,16 @@ impl RandomSource {
     /// Where the leases hold fewer in one piece and no more can be had.
     pub fn draw(&self, bytes: usize) -> Result<Kept, KeyError> {
         let wanted = bytes as u64;
+        // Others draw while this is read.
+        let pad = self.claim(wanted)?.read()?;
+        let mut state = self.lock();
+        state.drawn_bytes += wanted;
+        state.class = state.class.max(pad.class());
+        let (_, key) = pad.into_parts();
+        Ok(Kept::tail(key, 0))
+    }
+
+    fn claim(&self, wanted: u64) -> Result<Claim, KeyError> {
         let mut state = self.lock();
         let State { leases, refill, .. } = &mut *state;
         if longest(leases) < wanted
@@ -64,11 +74,7 @@ impl RandomSource {
         }
         let left = longest(leases);
         let fitting = leases.iter_mut().find(|lease| lease.left_in_one_piece() >= wanted);
-        let pad = fitting.ok_or(KeyError::LeaseEmpty { wanted, left })?.take(wanted)?;
-        state.drawn_bytes += wanted;
-        state.class = state.class.max(pad.class());
-        let (_, key) = pad.into_parts();
-        Ok(Kept::tail(key, 0))
+        fitting.ok_or(KeyError::LeaseEmpty { wanted, left })?.claim(wanted)
     }
 
     /// Sixteen random bytes for one use.

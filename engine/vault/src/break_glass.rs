@@ -14,7 +14,7 @@ use crate::plan::{error_chain, hang_up};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use warifu_catalog::{Object, Site};
+use warifu_catalog::{CatalogError, Object, Site};
 use warifu_consent::bounds::{BREAK_GLASS_S_MAX, REASON_BYTES_MIN};
 use warifu_consent::card::Card;
 use warifu_consent::jws;
@@ -135,7 +135,10 @@ impl Vault {
             return Err(Failure::new(Class::Usage, "break-glass-case", what)
                 .next("say why in --reason, and for how long, up to 24h, in --expires"));
         }
-        let known = self.catalog()?.object(object)?;
+        let known = match self.catalog()?.object(object) {
+            Err(CatalogError::NotFound { .. }) => return Err(stored_elsewhere(object)),
+            known => known?,
+        };
         let told = Told { who: self.name.to_string(), ..Told::operator() };
         let told = told.individual(&known.individual).object(object).reason(reason);
         self.note(BREAK_GLASS, &told.result("asked"))?;
@@ -186,7 +189,7 @@ impl Vault {
         }
         let tokens: Vec<&str> = case.tokens.iter().map(String::as_str).collect();
         let (mut peers, mut refused) = (BTreeMap::new(), Vec::new());
-        let mut first = None;
+        let mut first: Option<Failure> = None;
         for site in self.linked_sites(object)? {
             if !case.statement.nonces.contains_key(site.site.as_str()) {
                 continue;
@@ -195,7 +198,9 @@ impl Vault {
                 Ok(peer) => drop(peers.insert(site.site.clone(), peer)),
                 Err(failure) => {
                     refused.push(format!("{}: {}", site.site, error_chain(&failure)));
-                    first = first.or(Some(failure));
+                    // Sites that are away come back by themselves.
+                    let is_first = first.as_ref().is_none_or(|first| first.is_retryable());
+                    first = if is_first { Some(failure) } else { first };
                 }
             }
         }
@@ -245,6 +250,13 @@ impl Vault {
         let linked = object.shares.iter().filter(|share| share.channel == Channel::Otp);
         linked.map(|share| self.site_row(&share.site)).collect()
     }
+}
+
+/// Officers open nothing at a gateway that did not store it.
+pub(crate) fn stored_elsewhere(object: &ObjectId) -> Failure {
+    let what = format!("object {object} was not stored here: break-glass opens no others");
+    Failure::new(Class::NotFound, "not-found", what)
+        .next("do this at the gateway that stored it; see `warifu list`")
 }
 
 #[cfg(test)]

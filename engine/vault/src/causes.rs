@@ -1,6 +1,6 @@
 //! How failures of the parts become failures of an operation.
 
-use crate::consent::refused_code;
+use crate::consent::{next_of, refused_code};
 use crate::failure::{Class, Failure};
 use crate::journal::JournalError;
 use std::io::ErrorKind;
@@ -74,9 +74,10 @@ impl From<CatalogError> for Failure {
             CatalogError::Invalid { .. } => failure(Class::Usage, "invalid"),
             CatalogError::Busy => failure(Class::Busy, "catalog-busy"),
             CatalogError::Incompatible { .. } => failure(Class::Incompatible, "catalog-version"),
-            CatalogError::Damaged { .. } | CatalogError::AuditBroken { .. } => {
-                failure(Class::Damage, "catalog-damaged")
-            }
+            CatalogError::Damaged { .. } => failure(Class::Damage, "catalog-damaged"),
+            CatalogError::AuditBroken { .. } => failure(Class::Damage, "audit-broken").next(
+                "keep this vault as it is, and compare an earlier export of the log line by line",
+            ),
             CatalogError::Full => full(),
             CatalogError::Storage(source) => {
                 failure(Class::Other, "catalog-storage").because(source)
@@ -123,6 +124,7 @@ impl From<PeerError> for Failure {
         match class {
             Class::Rollback => failure.next(ROLLBACK),
             Class::Temporary => failure.next("check that the site runs, then try again"),
+            Class::Consent | Class::Audit => failure.next(next_of(code)),
             _ => failure,
         }
     }

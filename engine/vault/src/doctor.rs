@@ -1,6 +1,7 @@
 //! `doctor`: looks for what would go wrong, and says what to do.
 
 use crate::Vault;
+use crate::audit::Told;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::plan::{error_chain, hang_up};
@@ -41,6 +42,12 @@ pub(crate) fn finding(severity: Severity, what: impl Into<String>, next: &str) -
     Finding { severity, what: what.into(), next: next.to_owned(), temporary: false }
 }
 
+/// That persons don't decide here, as `warning` has it.
+pub(crate) fn not_enforced(warning: String) -> Finding {
+    let next = "set `enforce = true` under [consent] in config.toml, unless this is a lab";
+    finding(Severity::Warning, warning, next)
+}
+
 /// Openings that a restored site leaves out; more than it can have had since its copy was made.
 const OPENINGS_STEPPED_OVER: u64 = 1 << 20;
 
@@ -66,8 +73,13 @@ impl Vault {
         ];
         findings.extend(self.look_at_ledgers());
         findings.push(self.look_at_consent());
+        findings.extend(self.look_at_cards()?);
         findings.extend(self.look_at_profiles()?);
         findings.extend(self.look_at_kmes());
+        if accept_rollback {
+            let told = Told::operator().note("this copy of the vault is the current one");
+            self.log_event("accept-rollback", &told.result("begun"))?;
+        }
         if accept_rollback && self.catalog.is_none() {
             findings.extend(self.step_over_openings()?);
         }
@@ -82,12 +94,50 @@ impl Vault {
     fn look_at_consent(&self) -> Finding {
         match self.config.consent.warning() {
             None => finding(Severity::Ok, "persons decide: consent is enforced here", ""),
-            Some(warning) => finding(
-                Severity::Warning,
-                warning,
-                "set `enforce = true` under [consent] in config.toml, unless this is a lab",
-            ),
+            Some(warning) => not_enforced(warning),
         }
+    }
+
+    /// What is missing for persons to decide: a site that trusts no card releases nothing, and
+    /// nothing is stored or restored of who has none.
+    fn look_at_cards(&self) -> Result<Vec<Finding>, Failure> {
+        if !self.config.consent.enforce {
+            return Ok(Vec::new());
+        }
+        let Some(catalog) = &self.catalog else { return self.look_at_anchors() };
+        let mut without = Vec::new();
+        for row in catalog.individuals()? {
+            if catalog.card(&row.individual)?.is_none() {
+                without.push(row.individual);
+            }
+        }
+        let Some(first) = without.first() else { return Ok(Vec::new()) };
+        let what = match &without[1..] {
+            [] => format!("{first} has no card: nothing of theirs is stored or restored"),
+            more => format!(
+                "{first} and {} more have no card: nothing of theirs is stored or restored",
+                more.len()
+            ),
+        };
+        let next = format!("warifu individual enroll {first} --card CARD");
+        Ok(vec![finding(Severity::Warning, what, &next)])
+    }
+
+    fn look_at_anchors(&self) -> Result<Vec<Finding>, Failure> {
+        let (trust, now) = (self.trust_store()?, self.now_unix_s());
+        let mut findings = Vec::new();
+        if !Self::judges_cards(&trust) {
+            let what = "no authority of cards is pinned here: nothing is released";
+            let next = "warifu trust add CERTIFICATE, of who issues the cards";
+            findings.push(finding(Severity::Warning, what, next));
+        }
+        for anchor in trust.anchors().iter().filter(|anchor| anchor.not_after_unix_s < now) {
+            let ended = crate::report::time(anchor.not_after_unix_s);
+            let what = format!("the pinned certificate of {} ended {ended}", anchor.subject);
+            let next = "pin the one that follows it: `warifu trust add`";
+            findings.push(finding(Severity::Warning, what, next));
+        }
+        Ok(findings)
     }
 
     fn look_at_medium(&self) -> Finding {

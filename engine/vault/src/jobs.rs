@@ -1,5 +1,6 @@
 //! Interrupted backups: which there are, who works on them, giving them up, going on with them.
 
+use crate::audit::Told;
 use crate::backup::{Wish, identify, is_made_here, request_of};
 use crate::collect::Settled;
 use crate::failure::{Class, Failure};
@@ -239,6 +240,9 @@ impl Vault {
     pub fn remove_job(&self, object: &ObjectId) -> Result<Vec<SiteName>, Failure> {
         self.unqueue_object(object)?;
         let (_claim, intent) = self.take_job(object)?;
+        let note = "an unfinished backup is removed, what sites hold whole as well";
+        let told = Told::operator().individual(&intent.individual).object(object).note(note);
+        self.log_event("discard", &told.result("begun"))?;
         self.journals().erase(*object)?;
         let mut left = Vec::new();
         for (x, site, _) in &intent.shares {

@@ -1,5 +1,6 @@
 //! Key: what the pools hold, how it comes in, and the proof that none was used twice.
 
+use crate::audit::Told;
 use crate::failure::{Class, Failure};
 use crate::plan::Promised;
 use crate::rates::Coming;
@@ -253,10 +254,16 @@ impl Vault {
         }
         let filled = match &request.target {
             Target::Random => {
+                let note = format!("makes {} random bytes", request.bytes);
+                self.log_event("key", &Told::operator().note(note).result("begun"))?;
                 self.generate_random(request, watch)?;
                 None
             }
             Target::Link { site, drive } => {
+                let drive_name = drive.display();
+                let note = format!("fills {drive_name} with {} bytes each way", request.bytes);
+                let told = Told::operator().site(site).note(note);
+                self.log_event("key", &told.result("begun"))?;
                 self.generate_link(request, site, drive, watch)?;
                 Some(site.to_string())
             }
@@ -388,6 +395,9 @@ impl Vault {
     pub fn import(&self, drive: &Path) -> Result<Imported, Failure> {
         let drive = Drive::read(drive)?;
         let report = imported(&drive);
+        let Imported { link, from, .. } = &report;
+        let note = format!("takes in key of link {link} from {from}");
+        self.log_event("key", &Told::operator().note(note).result("begun"))?;
         self.keys.import_drive(&drive, &self.name)?;
         Ok(report)
     }

@@ -62,7 +62,8 @@ pub use batch::{
 pub use break_glass::{Case, OpenedCase};
 pub use config::Config;
 pub use consent::{
-    CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, Terms,
+    CardRow, ConsentRow, ConsentTerms, FoundRow, GrantedRow, Proof, Rebinder, SILENCE_HOURS_MAX,
+    SilenceRow, Terms,
 };
 pub use doctor::{Finding, Severity};
 pub use estimate::{
@@ -194,7 +195,11 @@ impl Vault {
             Catalog::create(&dir.join(CATALOG))?;
         }
         write_config(dir, &config)?;
-        Self::open_in(dir, world)
+        let vault = Self::open_in(dir, world)?;
+        let warning = vault.config.consent.warning();
+        let told = Told::operator().note(warning.as_deref().unwrap_or("persons decide here"));
+        vault.log_event("init", &told.result("done"))?;
+        Ok(vault)
     }
 
     /// Opens the vault in `dir`. Several processes may have one open.
@@ -320,7 +325,8 @@ impl Vault {
     /// # Errors
     /// Where there is none of this ID.
     pub fn object(&self, object: &ObjectId) -> Result<ShowReport, Failure> {
-        Ok(report::show(&self.catalog()?.object(object)?))
+        let warning = self.config.consent.warning();
+        Ok(report::show(&self.catalog()?.object(object)?, warning))
     }
 
     pub(crate) fn catalog(&self) -> Result<&Catalog, Failure> {

@@ -12,7 +12,7 @@ use warifu_catalog::Site;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::Encoding;
 use warifu_core::{Channel, Geometry, Threshold};
-use warifu_pipeline::source::{FRAME_MEMORY_BYTES, frames_max};
+use warifu_pipeline::source::{FRAME_MEMORY_BYTES, READ_AHEAD, frames_max};
 
 /// Memory that no job reserves, in bytes: the program, its catalog and key store, and what the
 /// allocator keeps. The rest of a ceiling is shared among the jobs.
@@ -31,9 +31,6 @@ const CHUNK_MEMORY_BYTES: u64 = SLOT_PITCH_BYTES as u64;
 /// What looking at a source takes before anything is stored, in bytes: a sample of it, one frame to
 /// try, and a chunk.
 const OPENING_BYTES: u64 = (4 << 20) + FRAME_MEMORY_BYTES + CHUNK_MEMORY_BYTES;
-
-/// Chunks on their way at once, at most.
-const WINDOW_MAX: usize = 8;
 
 /// Chunks that a lane to a site holds besides those of the window: the key of one.
 const REMOTE_LANE_CHUNKS: u64 = 1;
@@ -85,8 +82,10 @@ impl Need {
     ) -> Self {
         let lanes: u64 = channels.map(lane_bytes).sum();
         let hashes = hash_bytes(threshold.n(), payload_bytes) * STORED_HASH_COPIES;
+        // What waits, and the one that is read.
+        let ahead = (READ_AHEAD as u64 + 1) * CHUNK_MEMORY_BYTES;
         Self {
-            fixed_bytes: JOB_BYTES + lanes + hashes,
+            fixed_bytes: JOB_BYTES + lanes + hashes + ahead,
             // Its payload, and a share for each site: pads that are kept, and frames.
             chunk_bytes: (threshold.n() as u64 + 1) * CHUNK_MEMORY_BYTES,
             frame_bytes: match encoding {
@@ -126,20 +125,21 @@ impl Need {
     }
 
     /// Windows and frames, from the fewest to the most of use.
-    fn steps(&self) -> Vec<(usize, usize)> {
+    fn steps(&self, window_max: usize) -> Vec<(usize, usize)> {
         let frames_max = if self.frame_bytes > 0 { frames_max() } else { 0 };
         let mut step = (1, frames_max.min(1));
         let mut steps = vec![step];
-        while step != (WINDOW_MAX, frames_max) {
-            step = (WINDOW_MAX.min(step.0 + 1), frames_max.min(step.1 + 1));
+        while step != (window_max, frames_max) {
+            step = (window_max.min(step.0 + 1), frames_max.min(step.1 + 1));
             steps.push(step);
         }
         steps
     }
 
-    /// The most that fits into `share_bytes` and is free; none where too much is taken for now.
-    fn reserve(&self, share_bytes: u64) -> Option<Room> {
-        self.steps().into_iter().rev().find_map(|(window, frames)| {
+    /// The most that fits into `share_bytes` and is free, of `window_max` chunks at most; none
+    /// where too much is taken for now.
+    fn reserve(&self, share_bytes: u64, window_max: usize) -> Option<Room> {
+        self.steps(window_max.max(1)).into_iter().rev().find_map(|(window, frames)| {
             let bytes = self.bytes(window, frames).max(OPENING_BYTES);
             let held = (bytes <= share_bytes).then(|| reserve(bytes)).flatten()?;
             Some(Room { window, frames, held })
@@ -201,8 +201,9 @@ impl Vault {
         if need.least_bytes() > share_bytes {
             return Err(too_little(need));
         }
+        let window_max = self.config.pipeline.window;
         loop {
-            if let Some(room) = need.reserve(share_bytes) {
+            if let Some(room) = need.reserve(share_bytes, window_max) {
                 tracing::debug!(bytes = room.held.bytes(), room.window, "memory is reserved");
                 return Ok(room);
             }
@@ -301,11 +302,11 @@ mod tests {
     #[test]
     fn a_job_takes_what_fits_and_no_more() {
         let need = need("3/5", Encoding::ZstdFrames, Channel::Local);
-        let steps = need.steps();
-        assert_eq!((steps[0], steps.last().unwrap().0), ((1, 1), WINDOW_MAX));
+        let steps = need.steps(8);
+        assert_eq!((steps[0], steps.last().unwrap().0), ((1, 1), 8));
         assert!(steps.is_sorted_by_key(|(window, frames)| need.bytes(*window, *frames)));
-        assert!(need.reserve(need.least_bytes() - 1).is_none());
-        let room = need.reserve(need.least_bytes()).unwrap();
+        assert!(need.reserve(need.least_bytes() - 1, 8).is_none());
+        let room = need.reserve(need.least_bytes(), 8).unwrap();
         assert_eq!((room.window, room.frames), (1, 1));
         assert!(room.held.bytes() >= need.least_bytes());
     }

@@ -1,5 +1,6 @@
 //! Links between sites: at a site's vault, the other sites that its operator has named.
 
+use crate::audit::Told;
 use crate::dial::{
     FIRST_ANSWER_BYTES, Origin, Patience, RECEIPT_LEASE_BYTES, address_of, with_patience,
 };
@@ -85,6 +86,8 @@ impl Vault {
             let what = format!("{} is this site itself", new.name);
             return Err(Failure::new(Class::Usage, "exists-already", what));
         }
+        let told = Told::operator().site(&new.name).note(format!("added: {}", new.url));
+        self.log_event("site", &told.result("begun"))?;
         self.register()?.add_neighbour(&new.name, &new.url)?;
         self.neighbour_row(&new.name)
     }
@@ -154,6 +157,8 @@ impl Vault {
                 .next("with --force it is removed, and that key serves nobody"));
         }
         if !dry_run {
+            let told = Told::operator().site(name).note("removed");
+            self.log_event("site", &told.result("begun"))?;
             self.register()?.remove_neighbour(name)?;
         }
         Ok(RemovedSite { v: 1, site: name.to_string(), key_bytes_lost, dry_run })

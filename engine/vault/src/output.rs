@@ -1,9 +1,11 @@
 //! Files that are private until they are proved whole: one without a name, of which a killed
 //! restore leaves nothing, and one with a name, from which a later restore goes on.
 
+mod early;
 mod part;
 
 use crate::failure::Failure;
+use early::EarlySync;
 use part::PartFile;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
 use rustix::io::Errno;
@@ -92,6 +94,9 @@ impl TargetFile {
         replace: bool,
         dress: impl FnOnce(&File) -> io::Result<()>,
     ) -> io::Result<()> {
+        if let Self::Unnamed(unnamed) = &self {
+            unnamed.early.finish()?;
+        }
         self.file().sync_all()?;
         dress(self.file())?;
         match self {
@@ -112,8 +117,9 @@ impl TargetFile {
 impl Write for &TargetFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file().write(bytes)?;
-        if let TargetFile::Part(part) = self {
-            part.written(written as u64)?;
+        match self {
+            TargetFile::Part(part) => part.written(written as u64)?,
+            TargetFile::Unnamed(unnamed) => unnamed.early.written(self.file(), written as u64)?,
         }
         Ok(written)
     }
@@ -127,6 +133,7 @@ impl Write for &TargetFile {
 pub(crate) struct UnnamedFile {
     folder: PathBuf,
     file: Either,
+    early: EarlySync,
 }
 
 enum Either {
@@ -152,7 +159,7 @@ impl UnnamedFile {
                 Either::Temporary(file)
             }
         };
-        Ok(Self { folder: folder.to_owned(), file })
+        Ok(Self { folder: folder.to_owned(), file, early: EarlySync::default() })
     }
 
     /// The file.

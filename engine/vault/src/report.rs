@@ -1,5 +1,6 @@
 //! What operations answer: plain values that scripts may rely on as JSON (`cli.md`).
 
+use crate::consent::CardRow;
 use crate::failure::Failure;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -59,6 +60,9 @@ pub struct ObjectReport {
     /// burned when they ended is not counted here: it stands in the pools.
     #[serde(skip_serializing_if = "is_zero")]
     pub resumed_key_bytes: u64,
+    /// Payload, share content and kept key that this process copied from one buffer to another
+    /// meanwhile, for other objects stored beside it too: 0 where nothing is compressed.
+    pub copied_bytes: u64,
     /// Wall time of this run.
     pub seconds: f64,
     /// Source bytes that this run stored over its wall time.
@@ -100,6 +104,8 @@ pub struct RestoreReport {
     pub rejected: Vec<Rejection>,
     /// Key used, both directions.
     pub key_bytes: u64,
+    /// As of an object that is stored.
+    pub copied_bytes: u64,
     /// Wall time.
     pub seconds: f64,
     /// Where the data went; `null` for standard output.
@@ -197,6 +203,9 @@ pub struct ShowReport {
     pub attempts: Vec<AttemptRow>,
     /// Rules gone against by name, with the reason.
     pub overridden: Vec<String>,
+    /// That whoever has this vault restores it without consent, where that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent_warning: Option<String>,
     /// The shares.
     pub shares: Vec<ShareRow>,
 }
@@ -210,6 +219,8 @@ pub struct IndividualRow {
     pub created: String,
     /// Objects stored.
     pub objects: usize,
+    /// The card by which they decide; `null` where none is enrolled.
+    pub card: Option<CardRow>,
 }
 
 /// A time as RFC 3339 text.
@@ -226,6 +237,7 @@ pub(crate) fn individual_row(
         individual: individual.individual.to_string(),
         created: time(individual.created_unix_s),
         objects: catalog.objects_of(&individual.individual)?.len(),
+        card: catalog.card(&individual.individual)?.as_ref().map(CardRow::of),
     })
 }
 
@@ -246,7 +258,7 @@ pub(crate) fn object_row(object: &Object) -> ObjectRow {
     }
 }
 
-pub(crate) fn show(object: &Object) -> ShowReport {
+pub(crate) fn show(object: &Object, consent_warning: Option<String>) -> ShowReport {
     let share_row = |share: &warifu_catalog::StoredShare| ShareRow {
         site: share.site.to_string(),
         x: share.x.get(),
@@ -280,6 +292,7 @@ pub(crate) fn show(object: &Object) -> ShowReport {
         tolerates_lost_sites: good.saturating_sub(object.threshold.k()),
         attempts: object.attempts.iter().map(attempt_row).collect(),
         overridden: object.overridden.iter().map(overridden).collect(),
+        consent_warning,
         shares: object.shares.iter().map(share_row).collect(),
     }
 }

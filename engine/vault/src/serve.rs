@@ -1,5 +1,6 @@
 //! `site serve`: a site's daemon.
 
+use crate::audit::Told;
 use crate::config::CertificateRule;
 use crate::failure::{Class, Failure};
 use crate::world::TIMEOUTS;
@@ -62,6 +63,12 @@ impl Vault {
         let site = site.with_delivery(self.deliveries_to_serve());
         let site = site.with_neighbourhood(self.neighbourhood()?);
         let site = Arc::new(site.with_register(self.register()?, self.enforcement()));
+        if let Some(warning) = self.config.consent.warning() {
+            let told = Told::operator().note(warning).result("begun");
+            if let Err(failure) = self.log_event("serve", &told) {
+                tracing::warn!(%failure, "that consent is not enforced here is not in the log");
+            }
+        }
         Ok(Server { site, listener, address, clock: self.clock.clone() })
     }
 }

@@ -1,6 +1,7 @@
 //! `status`: what could be lost now, and how long the key lasts.
 
 use crate::alarms::alarms;
+use crate::doctor::not_enforced;
 use crate::failure::{Class, Failure};
 use crate::losses::{BringBack, standing};
 use crate::outlook::{PoolOutlook, history_s, outlook};
@@ -208,6 +209,7 @@ impl Vault {
             sites,
         };
         report.alarms = alarms(&report, standing.beyond);
+        report.alarms.extend(self.config.consent.warning().map(not_enforced));
         Ok(report)
     }
 

@@ -27,8 +27,12 @@ impl Vault {
     /// # Errors
     /// Where it is no certificate, or not fit for the role.
     pub fn trust_add(&self, role: Role, pem: &[u8]) -> Result<AnchorRow, Failure> {
-        self.note("trust", &Told::operator().note(format!("pins a {role}")).result("begun"))?;
-        Ok(row(&TrustStore::add(&self.trust_dir(), role, pem)?))
+        let told = Told::operator();
+        self.note("trust", &told.clone().note(format!("pins a {role}")).result("begun"))?;
+        let row = row(&TrustStore::add(&self.trust_dir(), role, pem)?);
+        let note = format!("pins {} as {role}: {}", row.fingerprint, row.subject);
+        self.note("trust", &told.note(note).result("done"))?;
+        Ok(row)
     }
 
     /// Takes in a list of certificates that their authority took back (PEM or DER).
@@ -36,6 +40,8 @@ impl Vault {
     /// # Errors
     /// Where it is none, or no pinned authority signed it.
     pub fn trust_add_crl(&self, list: &[u8]) -> Result<(), Failure> {
+        let note = "takes in a list of revoked certificates";
+        self.note("trust", &Told::operator().note(note).result("begun"))?;
         Ok(TrustStore::add_crl(&self.trust_dir(), list)?)
     }
 
@@ -55,6 +61,11 @@ impl Vault {
         let told = Told::operator().note(format!("no longer pins {prefix}"));
         self.note("trust", &told.result("begun"))?;
         Ok(row(&TrustStore::remove(&self.trust_dir(), prefix)?))
+    }
+
+    /// Whether authorities of cards are pinned here, so that a card's chain can be judged.
+    pub(crate) fn judges_cards(trust: &TrustStore) -> bool {
+        trust.anchors().iter().any(|anchor| anchor.role == Role::CardCa)
     }
 
     /// What is pinned now.

@@ -108,9 +108,9 @@ impl MediumFile for MortalFile {
         self.file.sync()
     }
 
-    fn erase(&self, at: u64, length: u64) -> io::Result<()> {
+    fn overwrite(&self, at: u64, length: u64) -> io::Result<()> {
         self.fuse.burn()?;
-        self.file.erase(at, length)
+        self.file.overwrite(at, length)
     }
 
     fn lock(&self) -> io::Result<()> {

@@ -13,7 +13,7 @@ use warifu_core::sharing::SplitPlan;
 use warifu_core::{Kept, Role, SiteName, Threshold, XCoord};
 use warifu_kernels::Isa;
 use warifu_link::{ShareClass, TAG_BYTES};
-use warifu_pipeline::backup::driver::{RunError, run};
+use warifu_pipeline::backup::driver::{Pace, RunError, run};
 use warifu_pipeline::backup::lane::{Lane, LaneError, Receipt, Spent};
 use warifu_pipeline::backup::weave::{Admission, CONTENT_OFFSET, Finished, Slot, Weaver};
 use warifu_pipeline::driver::{Chooser, Driver};
@@ -27,8 +27,8 @@ use warifu_pipeline::source::PayloadSource;
 /// `limits.memory_bytes` is four times that.
 const CEILING_BYTES: u64 = 64 << 20;
 
-/// Chunks on their way at once.
-const WINDOW: usize = 4;
+/// Chunks on their way at once, and threads that compute.
+const PACE: Pace = Pace { window: 4, workers: 2 };
 
 /// Bytes that nobody stores anywhere.
 struct Endless {
@@ -162,7 +162,7 @@ fn stream(driver: &Driver, bytes: u64) -> Vec<u64> {
     };
     let mut done = 0;
     let mut count = |_: Finished| done += 1;
-    run(driver, &mut weaver, &mut lanes, WINDOW, &mut next, &mut count).unwrap();
+    run(driver, &mut weaver, &mut lanes, PACE, &mut next, &mut count).unwrap();
     assert_eq!(done, index, "every chunk is told of once");
     assert_eq!(weaver.underway(), 0);
     let hashes = lanes[4].verdict(index, 0).hashes.len() as u64;

@@ -11,6 +11,9 @@ use warifu_vault::{Class, Failure};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
+/// Whether a [`Stop`] heeds signals.
+static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
+
 /// What a shell adds to the number of a signal that ended a program.
 pub(crate) const SIGNAL_BASE: u8 = 128;
 
@@ -44,6 +47,7 @@ impl Stop {
         let number = usize::try_from(signal).unwrap_or_default();
         flag::register_usize(signal, self.signal.clone(), number)?;
         flag::register(signal, self.asked.clone())?;
+        TAKEN_OVER.store(true, Ordering::SeqCst);
         Ok(())
     }
 
@@ -63,6 +67,28 @@ impl Stop {
             Some(signal) => Ending::Signal { signal, failure },
             None => Ending::Failed(failure),
         }
+    }
+}
+
+/// Asks something at the terminal in a manner of its own. SIGINT ends this process only when the
+/// terminal is as it was, unless a [`Stop`] heeds it.
+///
+/// # Errors
+/// Those of `ask`; where the system refuses.
+pub(crate) fn asked_at_terminal<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    if TAKEN_OVER.load(Ordering::SeqCst) {
+        return ask();
+    }
+    let may_end = Arc::new(AtomicBool::new(false));
+    flag::register_conditional_default(SIGINT, may_end.clone())?;
+    let answer = ask();
+    may_end.store(true, Ordering::SeqCst);
+    match answer {
+        Err(broken_off) if broken_off.kind() == io::ErrorKind::Interrupted => {
+            signal_hook::low_level::raise(SIGINT)?;
+            Err(broken_off)
+        }
+        answer => answer,
     }
 }
 

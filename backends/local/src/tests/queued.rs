@@ -5,10 +5,11 @@ use super::below::chunk;
 use super::disk::{engines, open_at};
 use super::power::name;
 use crate::Engine;
+use rustix::fs::{Advice, fadvise};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -194,6 +195,46 @@ fn writes_outlive_the_thread_that_began_them() {
                 store.read_at(&share, index * SLOT, &mut found).unwrap();
                 assert!(found.iter().all(|&byte| byte == round + index as u8), "{engine:?}");
             }
+        }
+    }
+}
+
+/// Bytes that the system has fetched from disks for this thread.
+fn fetched_bytes() -> u64 {
+    let told = fs::read_to_string("/proc/thread-self/io").unwrap();
+    let line = told.lines().find_map(|line| line.strip_prefix("read_bytes: ")).unwrap();
+    line.parse().unwrap()
+}
+
+/// Whatever part of it the cache has: none, a beginning, an island, all but some pages, all.
+#[test]
+fn what_the_cache_has_is_read_from_there_and_all_else_from_the_disk() {
+    const READ: usize = SLOT as usize;
+    for engine in engines() {
+        let parent = tempfile::tempdir().unwrap();
+        let store = open_at(&parent.path().join("store"), engine);
+        let mut upload = store.create(&name("new")).unwrap();
+        let content = Dice(77).bytes(2 * SLOT);
+        upload.write_at(0, content.clone()).unwrap();
+        upload.commit().unwrap();
+        let file = fs::File::open(parent.path().join("store/shares/new")).unwrap();
+        let mut page = [0; 4096];
+        let all: Vec<u64> = (0..SLOT / 2048).collect();
+        let warm = [&[][..], &all[..40], &all[300..310], &all[1..500], &all];
+        for (case, pages) in warm.into_iter().enumerate() {
+            // Nothing but what is read here comes into the cache.
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            fadvise(&file, 0, None, Advice::Random).unwrap();
+            pages.iter().for_each(|at| file.read_exact_at(&mut page, at * 4096).unwrap());
+            let before = fetched_bytes();
+            for at in [0, SLOT] {
+                let mut found = Block::zeroed(READ);
+                store.read_at(&name("new"), at, &mut found).unwrap();
+                let expected = &content[at as usize..at as usize + READ];
+                assert!(found[..] == *expected, "{engine:?}, case {case}");
+            }
+            let fetched = fetched_bytes() - before;
+            assert!(case != 4 || fetched == 0, "{engine:?}: {fetched} bytes of a cached file");
         }
     }
 }

@@ -55,6 +55,14 @@ pub struct NewRevocation<'a> {
 }
 
 impl Register {
+    /// Whether a consent was taken back.
+    ///
+    /// # Errors
+    /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
+    pub fn is_revoked(&self, admission: &Admission<'_>) -> Result<bool, CatalogError> {
+        self.read(|reading| is_revoked(reading, admission))
+    }
+
     /// Admits a consent, if it holds: the event is in the log, and the consent used up where it is
     /// for one restore, before this returns. Where it does not hold nothing is changed.
     ///

@@ -152,14 +152,6 @@ impl Register {
         })
     }
 
-    /// Whether an object that came over `link` is held, over that link or by the operator.
-    ///
-    /// # Errors
-    /// As [`Register::holds`].
-    pub fn is_held(&self, object: ObjectId, link: LinkId) -> Result<bool, CatalogError> {
-        self.read(|reading| is_held(reading, object, link))
-    }
-
     /// What was forgotten of an object; `None`: all there is.
     ///
     /// # Errors
@@ -176,7 +168,7 @@ impl Register {
 }
 
 /// Whether an object that came over `link` is held, over that link or by the operator.
-fn is_held(
+pub(super) fn is_held(
     reading: &Transaction<'_>,
     object: ObjectId,
     link: LinkId,

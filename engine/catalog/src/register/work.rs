@@ -1,5 +1,6 @@
 //! Which shares of an object lie where, and which site was ever to get which.
 
+use super::holds::is_held;
 use super::{Register, bring};
 use crate::audit::{self, Event};
 use crate::{CatalogError, rows};
@@ -127,7 +128,7 @@ impl Register {
     }
 
     /// A completed share of an object is about to be thrown away: another one that comes is not the
-    /// first.
+    /// first. False where its link or the operator holds its object: nothing was changed then.
     ///
     /// # Errors
     /// As [`Register::completing`].
@@ -136,14 +137,17 @@ impl Register {
         link: LinkId,
         object: ObjectId,
         event: &Event<'_>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<bool, CatalogError> {
         self.write(|writing| {
+            if is_held(writing, object, link)? {
+                return Ok(false);
+            }
             audit::append(writing, event)?;
             let query = "INSERT INTO firsts SELECT link, object, 0 FROM owners
                          WHERE link = ?1 AND object = ?2
                          ON CONFLICT DO UPDATE SET is_there = 0";
             writing.execute(query, (link.bytes(), object.bytes()))?;
-            Ok(())
+            Ok(true)
         })
     }
 

@@ -45,11 +45,11 @@ fn a_later_format_is_left_alone() {
     let lab = Lab::new();
     lab.raw().pragma_update(None, "user_version", 99).unwrap();
     let found = Catalog::open(&lab.path()).map(drop);
-    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 5 }));
+    let named = matches!(found, Err(CatalogError::Incompatible { found: 99, supported: 6 }));
     assert!(named, "{found:?}");
     lab.raw().pragma_update(None, "user_version", -1).unwrap();
     assert!(Catalog::open(&lab.path()).is_err());
-    lab.raw().pragma_update(None, "user_version", 5).unwrap();
+    lab.raw().pragma_update(None, "user_version", 6).unwrap();
     assert_eq!(lab.open().sites().unwrap().len(), 5);
 }
 
@@ -189,7 +189,8 @@ fn no_column_can_hold_what_derives_from_plaintext() {
         attempts(object chunk attempt) audit(sequence line chain) audit_head(one entries chain) \
         cards(individual key evidence is_software at_unix_s) cards_held(site individual key) \
         checkpoints(number link entries chain at_unix_s signature public_key received_day) \
-        consents(id individual token at_unix_s) forgettings(object reason at_unix_s) \
+        consents(id individual token at_unix_s) \
+        consents_used(consent session at_unix_s) forgettings(object reason at_unix_s) \
         forgotten_shares(object x at_unix_s evidence) holds(object reason at_unix_s) \
         individuals(individual created_unix_s) \
         objects(number object individual k n class label created_unix_s payload_bytes random_bytes \

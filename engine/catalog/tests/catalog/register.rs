@@ -165,10 +165,13 @@ fn holds_bar_forgetting_for_those_they_concern() {
     register.hold(object(1), None, "a court", &EVENT).unwrap();
     assert!(!register.lift_hold(object(1), Some(LINK), &EVENT).unwrap());
     assert!(register.lift_hold(object(1), Some(OTHER), &EVENT).unwrap());
-    assert!(!forget(OTHER) && register.is_held(object(1), OTHER).unwrap());
+    let entries = register.audit_head().unwrap().entries;
+    let throw_away = |link| register.thrown_away(link, object(1), &EVENT).unwrap();
+    assert!(!forget(OTHER) && !throw_away(OTHER) && !throw_away(LINK));
+    assert_eq!(register.audit_head().unwrap().entries, entries, "nothing was changed or told");
     assert_eq!(register.holds(Some(object(1))).unwrap()[0].by, None);
     assert!(register.lift_hold(object(1), None, &EVENT).unwrap());
-    assert!(forget(OTHER) && forget(OTHER));
+    assert!(throw_away(OTHER) && forget(OTHER) && forget(OTHER));
     let gone = kept.open().forgotten(Some(object(1))).unwrap();
     assert_eq!(
         gone.iter().map(|gone| (gone.link, gone.x)).collect::<Vec<_>>(),

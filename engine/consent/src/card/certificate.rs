@@ -1,6 +1,7 @@
 //! What the certificate of a card says about its key: how it signs.
 
 use super::{Algorithm, CardError};
+use crate::certificate::is_lab;
 use crate::statement::KeyFingerprint;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, RSA_PKCS1_2048_8192_SHA256,
@@ -21,6 +22,8 @@ pub(crate) struct OwnCertificate {
     pub(crate) algorithm: Algorithm,
     /// The key's bits, without what says of which kind it is.
     public_key: Vec<u8>,
+    /// Whether a lab's authority issued it, which is what every site goes by too.
+    pub(crate) is_lab: bool,
 }
 
 impl OwnCertificate {
@@ -33,7 +36,8 @@ impl OwnCertificate {
         let key = certificate.public_key();
         let algorithm = algorithm_of(key)?;
         let public_key = key.subject_public_key.data.to_vec();
-        Ok(Self { algorithm, public_key, der })
+        let is_lab = [certificate.subject(), certificate.issuer()].into_iter().any(is_lab);
+        Ok(Self { algorithm, public_key, is_lab, der })
     }
 
     /// Whether `public_key` is the key that it certifies.

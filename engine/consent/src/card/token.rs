@@ -155,7 +155,7 @@ impl Card for TokenCard {
     }
 
     fn is_software(&self) -> bool {
-        false
+        self.own.is_lab
     }
 
     fn token(&self) -> Option<&Token> {

@@ -13,7 +13,7 @@ mod trailer;
 pub use attributes::Attributes;
 pub use frames::{FRAME_BYTES, Frames};
 pub use layout::{Encoding, PayloadLayout, Shape, padded_bytes};
-pub use prologue::{Prologue, prologue};
+pub use prologue::{Prologue, prologue, write_prologue};
 pub use trailer::Trailer;
 
 use crate::format::FormatError;

@@ -11,13 +11,25 @@ const PROLOGUE_MAGIC: &[u8; 8] = b"WARIFUPL";
 /// # Errors
 /// Where the name is one that [`Attributes::decode`] refuses.
 pub fn prologue(attributes: &Attributes) -> Result<Block, PayloadError> {
+    let mut block = Block::zeroed(PROLOGUE_BYTES as usize + attributes.encoded_bytes()?);
+    write_prologue(attributes, &mut block)?;
+    Ok(block)
+}
+
+/// Writes the same at the start of `target`, which holds zeros; how many bytes it takes.
+///
+/// # Errors
+/// As [`prologue`].
+///
+/// # Panics
+/// Where `target` is shorter. Any prologue fits into 64 KiB.
+pub fn write_prologue(attributes: &Attributes, target: &mut [u8]) -> Result<usize, PayloadError> {
     let attribute_bytes = attributes.encoded_bytes()?;
-    let mut block = Block::zeroed(PROLOGUE_BYTES as usize + attribute_bytes);
-    let mut writer = Writer::new(&mut block);
+    let mut writer = Writer::new(target);
     writer.put(PROLOGUE_MAGIC).put(&1_u16.to_le_bytes()).skip(2);
     writer.put(&(attribute_bytes as u32).to_le_bytes()).skip(48);
     attributes.write(&mut writer);
-    Ok(block)
+    Ok(writer.at())
 }
 
 /// What the first bytes of a payload say.

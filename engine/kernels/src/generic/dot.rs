@@ -1,5 +1,11 @@
-//! `targets ^= matrix * sources`, a block of up to 4 targets by 4 sources at a time.
+//! `targets ^= matrix * sources`, or `=`: a vector of every source is loaded once, and each target
+//! loaded and stored once, for up to five targets and six sources. Where there are more, several
+//! passes take turns on a tile that stays in the first cache.
 
+use super::pairs::pairs;
+use super::put::{Add, Put, Replace, Stream};
+use super::rows::rows;
+use super::walk::Pass;
 use crate::Matrix;
 
 /// A few bytes of a stream in a register.
@@ -54,27 +60,69 @@ pub(crate) trait Vector: Copy {
     /// The sum in GF(2^8), byte by byte.
     fn xor(self, other: Self) -> Self;
 
+    /// Runs the pass in a function of its own that is compiled for the instruction set.
+    ///
+    /// # Safety
+    /// Those of [`Pass::run`].
+    unsafe fn apart(pass: impl Pass);
+
     /// The product in GF(2^8), byte by byte.
     fn mul(self, by: Self::Multiplier) -> Self;
+
+    /// The sum of three in GF(2^8), byte by byte: one instruction where there is one.
+    #[inline(always)]
+    fn xor3(self, second: Self, third: Self) -> Self {
+        self.xor(second).xor(third)
+    }
+
+    /// Writes all bytes to `target` past the caches, where the CPU can. [`Vector::settle`] has to
+    /// follow before anyone else is told of them.
+    ///
+    /// # Safety
+    /// `target` is valid for writes of `BYTES` bytes and aligned to as many.
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(target) }
+    }
+
+    /// Puts what [`Vector::stream`] wrote before whatever this thread writes from now on.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of the type.
+    #[inline(always)]
+    unsafe fn settle() {}
+
+    /// Tells the CPU that the line at `source` is wanted soon, in its second cache. Any address
+    /// will do.
+    ///
+    /// # Safety
+    /// The CPU has the instruction set of the type.
+    #[inline(always)]
+    unsafe fn prefetch(_source: *const u8) {}
 }
 
-/// Bytes of each stream that are done with before going on, so that with many streams a source
-/// byte that several blocks of the matrix need still comes from the cache.
-const TILE_BYTES: usize = 32 * 1024;
+/// Bytes of each stream that are done with before going on where one pass can't take the whole
+/// matrix, so that what several passes need still comes from the first cache.
+const TILE_BYTES: usize = 4 * 1024;
 
-/// At most so many targets share a load of a source.
-const ROWS_MAX: usize = 4;
+/// At most so many targets share a load of a source: with as many sources as may be, their pointers
+/// fill the registers of x86-64.
+const ROWS_MAX: usize = 5;
+
+/// At most so many rows of a paired matrix besides the first: whole pairs.
+const PAIRED_ROWS_MAX: usize = ROWS_MAX - 1;
 
 /// At most so many sources share a load and a store of a target.
-const COLUMNS_MAX: usize = 4;
+pub(crate) const COLUMNS_MAX: usize = 6;
 
-/// Where in matrix and streams a block of work begins, and where in the streams it ends.
+/// Where in matrix and streams a pass begins, and where it ends.
 #[derive(Clone, Copy)]
-struct Place {
-    row: usize,
-    column: usize,
-    start: usize,
-    end: usize,
+pub(crate) struct Place {
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// `targets ^= matrix * sources`.
@@ -87,22 +135,72 @@ struct Place {
 #[inline(always)]
 pub(crate) unsafe fn dot<V: Vector>(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     let len = checked_len(matrix, targets, sources);
-    let mut start = 0;
-    while start < len {
-        let end = start + TILE_BYTES.min(len - start);
-        for row in (0..matrix.rows()).step_by(ROWS_MAX) {
-            for column in (0..matrix.columns()).step_by(COLUMNS_MAX) {
-                let place = Place { row, column, start, end };
-                // SAFETY: the instruction set is the caller's promise.
-                unsafe { some_rows::<V>(matrix, targets, sources, place) }
-            }
+    // SAFETY: the instruction set is the caller's promise.
+    unsafe { passes::<V, Add>(matrix, targets, sources, 0, len) }
+}
+
+/// `targets ^= matrix * sources`, one coefficient at a time: for the twin, which takes no part in
+/// the shapes that it judges.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+///
+/// # Panics
+/// If there is not one target for each row and one source for each column, all equally long.
+#[inline(always)]
+pub(crate) unsafe fn dot_each<V: Vector>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+) {
+    let end = checked_len(matrix, targets, sources);
+    for row in 0..matrix.rows() {
+        for column in 0..matrix.columns() {
+            let place = Place { row, column, start: 0, end };
+            // SAFETY: the instruction set is the caller's promise.
+            unsafe { rows::<V, Add, 1, 1>(matrix, targets, sources, place) }
         }
-        start = end;
+    }
+}
+
+/// `targets = matrix * sources` for at most `COLUMNS_MAX` sources, past the caches if `streamed`.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+///
+/// # Panics
+/// If there is not one target for each row and one source for each column, all equally long; or
+/// if there are more than `COLUMNS_MAX` columns.
+#[inline(always)]
+pub(crate) unsafe fn dot_into<V: Vector>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    let len = checked_len(matrix, targets, sources);
+    assert!(matrix.columns() <= COLUMNS_MAX, "a target is overwritten by one pass");
+    let head =
+        if streamed { head_bytes::<V>(targets).map_or(len, |head| head.min(len)) } else { len };
+    let body = len - (len - head) % V::BYTES;
+    // Up to the first whole vector of all targets, the whole vectors, and what is left.
+    for (start, end, streamed) in [(0, head, false), (head, body, true), (body, len, false)] {
+        match streamed {
+            // SAFETY: the instruction set is the caller's promise; from `head` on all targets are
+            // aligned, and up to `body` there are whole vectors.
+            true => unsafe { passes::<V, Stream>(matrix, targets, sources, start, end) },
+            // SAFETY: the instruction set is the caller's promise.
+            false => unsafe { passes::<V, Replace>(matrix, targets, sources, start, end) },
+        }
+    }
+    if head < body {
+        // SAFETY: the instruction set is the caller's promise.
+        unsafe { V::settle() }
     }
 }
 
 /// The length of all streams, once the shapes are known to match.
-fn checked_len(matrix: &Matrix, targets: &[&mut [u8]], sources: &[&[u8]]) -> usize {
+pub(crate) fn checked_len(matrix: &Matrix, targets: &[&mut [u8]], sources: &[&[u8]]) -> usize {
     assert_eq!(targets.len(), matrix.rows(), "one target for each row");
     assert_eq!(sources.len(), matrix.columns(), "one source for each column");
     let len = targets.first().map_or(0, |target| target.len());
@@ -111,136 +209,153 @@ fn checked_len(matrix: &Matrix, targets: &[&mut [u8]], sources: &[&[u8]]) -> usi
     len
 }
 
-/// Chooses the number of rows. # Safety: as `dot`.
+/// Bytes in front of the first address that is aligned for `V` in all targets; `None` where they
+/// lie differently.
+fn head_bytes<V: Vector>(targets: &[&mut [u8]]) -> Option<usize> {
+    let mut heads = targets.iter().map(|target| target.as_ptr().addr().wrapping_neg() % V::BYTES);
+    let first = heads.next()?;
+    heads.all(|head| head == first).then_some(first)
+}
+
+/// All passes over the bytes from `start` to `end`: a single one, if the shape allows.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`, and `P` may write from `start` to `end`.
 #[inline(always)]
-unsafe fn some_rows<V: Vector>(
+unsafe fn passes<V: Vector, P: Put>(
     matrix: &Matrix,
     targets: &mut [&mut [u8]],
     sources: &[&[u8]],
-    place: Place,
+    start: usize,
+    end: usize,
 ) {
-    match matrix.rows() - place.row {
-        // SAFETY: the instruction set is the caller's promise, here and below.
-        1 => unsafe { some_columns::<V, 1>(matrix, targets, sources, place) },
-        // SAFETY: as above.
-        2 => unsafe { some_columns::<V, 2>(matrix, targets, sources, place) },
-        // SAFETY: as above.
-        3 => unsafe { some_columns::<V, 3>(matrix, targets, sources, place) },
-        // SAFETY: as above.
-        _ => unsafe { some_columns::<V, ROWS_MAX>(matrix, targets, sources, place) },
+    let single = matrix.rows() <= ROWS_MAX && matrix.columns() <= COLUMNS_MAX;
+    let step = if single { end - start } else { TILE_BYTES };
+    let paired = matrix.is_paired() && matrix.columns() <= COLUMNS_MAX;
+    let mut at = start;
+    while at < end {
+        let next = at + step.min(end - at);
+        let mut row = 0;
+        while row < matrix.rows() {
+            let place = Place { row, column: 0, start: at, end: next };
+            let some = some_rows(matrix, row, paired);
+            match paired && some > 1 {
+                // SAFETY: the caller's promises.
+                true => unsafe { some_pairs::<V, P>(matrix, targets, sources, place, some) },
+                // SAFETY: as above.
+                false => unsafe { some_columns::<V, P>(matrix, targets, sources, place, some) },
+            }
+            row += some;
+        }
+        at = next;
     }
 }
 
-/// Chooses the number of columns. # Safety: as `dot`.
+/// How many rows from `row` on make the next pass.
+fn some_rows(matrix: &Matrix, row: usize, paired: bool) -> usize {
+    let left = matrix.rows() - row;
+    if !paired {
+        // As evenly as can be.
+        return left.div_ceil(left.div_ceil(ROWS_MAX));
+    }
+    // The first row of all goes with the pairs behind it, the last one perhaps alone.
+    let first = if row == 0 { 1 } else { 0 };
+    match first + (left - first) / 2 * 2 {
+        0 => 1,
+        rows if rows > first + PAIRED_ROWS_MAX => first + PAIRED_ROWS_MAX,
+        rows => rows,
+    }
+}
+
+/// Chooses the number of rows, and goes through all columns. # Safety: as `passes`.
 #[inline(always)]
-unsafe fn some_columns<V: Vector, const ROWS: usize>(
+unsafe fn some_columns<V: Vector, P: Put>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    mut place: Place,
+    some: usize,
+) {
+    while place.column < matrix.columns() {
+        match some {
+            // SAFETY: the caller's promises, here and below.
+            1 => unsafe { rows_of::<V, P, 1>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            2 => unsafe { rows_of::<V, P, 2>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            3 => unsafe { rows_of::<V, P, 3>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            4 => unsafe { rows_of::<V, P, 4>(matrix, targets, sources, place) },
+            // SAFETY: as above.
+            _ => unsafe { rows_of::<V, P, ROWS_MAX>(matrix, targets, sources, place) },
+        }
+        place.column += COLUMNS_MAX;
+    }
+}
+
+/// Chooses the number of columns. # Safety: as `passes`.
+#[inline(always)]
+unsafe fn rows_of<V: Vector, P: Put, const ROWS: usize>(
     matrix: &Matrix,
     targets: &mut [&mut [u8]],
     sources: &[&[u8]],
     place: Place,
 ) {
     match matrix.columns() - place.column {
-        // SAFETY: the instruction set is the caller's promise, here and below.
-        1 => unsafe { block::<V, ROWS, 1>(matrix, targets, sources, place) },
+        // SAFETY: the caller's promises, here and below.
+        1 => unsafe { rows::<V, P, ROWS, 1>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        2 => unsafe { block::<V, ROWS, 2>(matrix, targets, sources, place) },
+        2 => unsafe { rows::<V, P, ROWS, 2>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        3 => unsafe { block::<V, ROWS, 3>(matrix, targets, sources, place) },
+        3 => unsafe { rows::<V, P, ROWS, 3>(matrix, targets, sources, place) },
         // SAFETY: as above.
-        _ => unsafe { block::<V, ROWS, COLUMNS_MAX>(matrix, targets, sources, place) },
+        4 => unsafe { rows::<V, P, ROWS, 4>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        5 => unsafe { rows::<V, P, ROWS, 5>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        _ => unsafe { rows::<V, P, ROWS, COLUMNS_MAX>(matrix, targets, sources, place) },
     }
 }
 
-/// One block of the matrix over one tile of the streams. # Safety: as `dot`.
+/// Chooses the number of rows that come in pairs. # Safety: as `passes`.
 #[inline(always)]
-unsafe fn block<V: Vector, const ROWS: usize, const COLUMNS: usize>(
+unsafe fn some_pairs<V: Vector, P: Put>(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    place: Place,
+    some: usize,
+) {
+    match some {
+        // SAFETY: the caller's promises, here and below.
+        2 => unsafe { pairs_of::<V, P, 2>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        3 => unsafe { pairs_of::<V, P, 3>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        4 => unsafe { pairs_of::<V, P, PAIRED_ROWS_MAX>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        _ => unsafe { pairs_of::<V, P, ROWS_MAX>(matrix, targets, sources, place) },
+    }
+}
+
+/// Chooses the number of columns. # Safety: as `passes`.
+#[inline(always)]
+unsafe fn pairs_of<V: Vector, P: Put, const ROWS: usize>(
     matrix: &Matrix,
     targets: &mut [&mut [u8]],
     sources: &[&[u8]],
     place: Place,
 ) {
-    // SAFETY: the instruction set is the caller's promise.
-    let nothing = unsafe { V::multiplier(0) };
-    let mut by = [[nothing; COLUMNS]; ROWS];
-    for (i, row) in by.iter_mut().enumerate() {
-        let coefficients = &matrix.row(place.row + i)[place.column..][..COLUMNS];
-        for (multiplier, coefficient) in row.iter_mut().zip(coefficients) {
-            // SAFETY: the instruction set is the caller's promise.
-            *multiplier = unsafe { V::multiplier(*coefficient) };
-        }
-    }
-    // The pointers come from slices of exactly the tile: that is where bounds are checked.
-    let mut to = [std::ptr::null_mut(); ROWS];
-    for (pointer, target) in to.iter_mut().zip(&mut targets[place.row..][..ROWS]) {
-        *pointer = target[place.start..place.end].as_mut_ptr();
-    }
-    let mut from = [std::ptr::null(); COLUMNS];
-    for (pointer, source) in from.iter_mut().zip(&sources[place.column..][..COLUMNS]) {
-        *pointer = source[place.start..place.end].as_ptr();
-    }
-    let len = place.end - place.start;
-    let whole = len - len % V::BYTES;
-    let mut at = 0;
-    while at < whole {
-        // SAFETY: `at + BYTES <= whole <= len`, for which all pointers are valid; the targets are
-        // exclusive borrows, so they overlap no source.
-        unsafe { step::<V, ROWS, COLUMNS>(&by, to, from, at, None) }
-        at += V::BYTES;
-    }
-    if at < len {
-        // SAFETY: as above, with `len - at < BYTES` bytes left.
-        unsafe { step::<V, ROWS, COLUMNS>(&by, to, from, at, Some(len - at)) }
-    }
-}
-
-/// One vector of each stream, `at` bytes in; only its first `head` bytes if that is given.
-///
-/// # Safety
-/// The CPU has the instruction set of `V`. All pointers are valid from `at` on for `BYTES` bytes,
-/// or `head < BYTES` bytes, those of `to` for writes too, and these overlap no other stream.
-#[inline(always)]
-unsafe fn step<V: Vector, const ROWS: usize, const COLUMNS: usize>(
-    by: &[[V::Multiplier; COLUMNS]; ROWS],
-    to: [*mut u8; ROWS],
-    from: [*const u8; COLUMNS],
-    at: usize,
-    head: Option<usize>,
-) {
-    // SAFETY: the instruction set is the caller's promise.
-    let zero = unsafe { V::zero() };
-    let mut sums = [zero; ROWS];
-    for (sum, target) in sums.iter_mut().zip(to) {
-        // SAFETY: the caller's promise of `to`.
-        *sum = unsafe { load_at::<V>(target, at, head) };
-    }
-    for (column, source) in from.into_iter().enumerate() {
-        // SAFETY: the caller's promise of `from`.
-        let bytes = unsafe { load_at::<V>(source, at, head) };
-        for (sum, row) in sums.iter_mut().zip(by) {
-            *sum = sum.xor(bytes.mul(row[column]));
-        }
-    }
-    for (sum, target) in sums.into_iter().zip(to) {
-        // SAFETY: the caller's promise of `to`: `at` lies within the stream.
-        let target = unsafe { target.add(at) };
-        match head {
-            // SAFETY: the caller's promise of `to`.
-            None => unsafe { sum.store(target) },
-            // SAFETY: the caller's promise of `to` and `head`.
-            Some(len) => unsafe { sum.store_head(target, len) },
-        }
-    }
-}
-
-/// The vector `at` bytes into a stream. # Safety: as `step`.
-#[inline(always)]
-unsafe fn load_at<V: Vector>(stream: *const u8, at: usize, head: Option<usize>) -> V {
-    // SAFETY: the caller's promise: `at` lies within the stream.
-    let source = unsafe { stream.add(at) };
-    match head {
-        // SAFETY: the caller's promise.
-        None => unsafe { V::load(source) },
-        // SAFETY: the caller's promise.
-        Some(len) => unsafe { V::load_head(source, len) },
+    match matrix.columns() {
+        // SAFETY: the caller's promises, here and below.
+        2 => unsafe { pairs::<V, P, ROWS, 2>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        3 => unsafe { pairs::<V, P, ROWS, 3>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        4 => unsafe { pairs::<V, P, ROWS, 4>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        5 => unsafe { pairs::<V, P, ROWS, 5>(matrix, targets, sources, place) },
+        // SAFETY: as above.
+        _ => unsafe { pairs::<V, P, ROWS, COLUMNS_MAX>(matrix, targets, sources, place) },
     }
 }

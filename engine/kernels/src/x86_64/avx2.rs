@@ -1,12 +1,15 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
+use crate::weave::StreamHash;
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_set_epi64x,
-    _mm_unpackhi_epi64, _mm_xor_si128, _mm256_and_si256, _mm256_loadu_si256, _mm256_set_epi64x,
-    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm256_storeu_si256, _mm256_xor_si256,
+    __m128i, __m256i, _MM_HINT_T0, _MM_HINT_T1, _mm_blend_epi16, _mm_clmulepi64_si128,
+    _mm_cvtsi128_si64, _mm_loadl_epi64, _mm_loadu_si128, _mm_prefetch, _mm_set_epi64x, _mm_sfence,
+    _mm_shuffle_epi32, _mm_storeu_si128, _mm_unpackhi_epi64, _mm_unpacklo_epi64, _mm_xor_si128,
+    _mm256_and_si256, _mm256_loadu_si256, _mm256_set_epi64x, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+    _mm256_stream_si256, _mm256_xor_si256,
 };
 use zeroize::Zeroize;
 
@@ -17,6 +20,18 @@ pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]])
     unsafe { generic::dot::<Nibbles>(matrix, targets, sources) }
 }
 
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx2,pclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has AVX2.
+    unsafe { generic::dot_into::<Nibbles>(matrix, targets, sources, streamed) }
+}
+
 /// See [`crate::xor`].
 #[target_feature(enable = "avx2,pclmulqdq")]
 pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
@@ -25,16 +40,23 @@ pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
 
 /// See [`crate::PolyHash`].
 #[target_feature(enable = "avx2,pclmulqdq")]
-pub(crate) fn powers(powers: &mut [u128; POWERS], r: u128) {
+pub(crate) fn powers(table: &mut Powers, r: u128) {
     // SAFETY: whoever may call this function has PCLMULQDQ.
-    unsafe { generic::powers::<Lane>(powers, r) }
+    unsafe { generic::powers::<Lane>(table, r) }
 }
 
 /// See [`crate::PolyHash`].
 #[target_feature(enable = "avx2,pclmulqdq")]
-pub(crate) fn poly(powers: &[u128; POWERS], parts: &[&[u8]]) -> u128 {
+pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has PCLMULQDQ.
-    unsafe { generic::poly::<Lane>(powers, parts) }
+    unsafe { generic::poly::<Lane>(table, parts, sum) }
+}
+
+/// See [`crate::weave`].
+#[target_feature(enable = "avx2,pclmulqdq")]
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has AVX2 and PCLMULQDQ.
+    unsafe { generic::weave::<Nibbles, Lane>(work, hashes) }
 }
 
 /// 32 bytes, multiplied a nibble at a time by `vpshufb`, whose tables stay in registers and depend
@@ -104,6 +126,13 @@ impl Vector for Nibbles {
         Self(unsafe { _mm256_xor_si256(self.0, other.0) })
     }
 
+    #[target_feature(enable = "avx2,pclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
+    }
+
     #[inline(always)]
     fn mul(self, by: [__m256i; 2]) -> Self {
         // SAFETY: `self` is the proof of AVX2, here and below.
@@ -120,6 +149,24 @@ impl Vector for Nibbles {
         let high = unsafe { _mm256_shuffle_epi8(by[1], high) };
         Self(low).xor(Self(high))
     }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm256_stream_si256(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
+    }
 }
 
 /// One block of 128 bits.
@@ -128,7 +175,7 @@ struct Lane(__m128i);
 
 impl Blocks for Lane {
     const LANES: usize = 1;
-    const GROUP: usize = 16;
+    const GROUP: usize = 32;
 
     #[inline(always)]
     unsafe fn one(block: u128) -> Self {
@@ -138,9 +185,21 @@ impl Blocks for Lane {
     }
 
     #[inline(always)]
+    unsafe fn every(block: u128) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { Self::one(block) }
+    }
+
+    #[inline(always)]
     unsafe fn load_numbers(source: *const u128) -> Self {
         // SAFETY: the caller's promise; x86-64 keeps a number's bytes in the order of a block.
         Self(unsafe { _mm_loadu_si128(source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_numbers(self, target: *mut u128) {
+        // SAFETY: the caller's promise; x86-64 keeps a number's bytes in the order of a block.
+        unsafe { _mm_storeu_si128(target.cast(), self.0) }
     }
 
     #[inline(always)]
@@ -161,22 +220,64 @@ impl Blocks for Lane {
     }
 
     #[inline(always)]
-    fn multiply(self, other: Self) -> Product<Self> {
-        // SAFETY: `self` is the proof of PCLMULQDQ, here and below.
-        let low = unsafe { _mm_clmulepi64_si128::<0x00>(self.0, other.0) };
-        // SAFETY: as above.
-        let high = unsafe { _mm_clmulepi64_si128::<0x11>(self.0, other.0) };
-        // SAFETY: as above.
-        let inner = unsafe { _mm_clmulepi64_si128::<0x01>(self.0, other.0) };
-        // SAFETY: as above.
-        let outer = unsafe { _mm_clmulepi64_si128::<0x10>(self.0, other.0) };
-        Product { low: Self(low), middle: Self(inner).xor(Self(outer)), high: Self(high) }
+    unsafe fn load_low_twice(source: *const u8) -> Self {
+        // SAFETY: the caller's promise; the instruction asks for no alignment.
+        let low = unsafe { _mm_loadl_epi64(source.cast()) };
+        // SAFETY: the caller has PCLMULQDQ, and so SSE2.
+        Self(unsafe { _mm_unpacklo_epi64(low, low) })
+    }
+
+    #[inline(always)]
+    fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has it, and it asks nothing of the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
+    }
+
+    #[inline(always)]
+    fn low_by_low(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of PCLMULQDQ.
+        Self(unsafe { _mm_clmulepi64_si128::<0x00>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn low_by_high(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of PCLMULQDQ.
+        Self(unsafe { _mm_clmulepi64_si128::<0x10>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn high_by_high(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of PCLMULQDQ.
+        Self(unsafe { _mm_clmulepi64_si128::<0x11>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn swap(self) -> Self {
+        // SAFETY: `self` is the proof of PCLMULQDQ, and so of SSE2.
+        Self(unsafe { _mm_shuffle_epi32::<0b01_00_11_10>(self.0) })
+    }
+
+    #[inline(always)]
+    fn beside(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX2, and so of SSE4.1.
+        Self(unsafe { _mm_blend_epi16::<0b1111_0000>(self.0, other.0) })
     }
 
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of PCLMULQDQ, and so of SSE2.
         Self(unsafe { _mm_xor_si128(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn xor3(self, other: Self, third: Self) -> Self {
+        self.xor(other).xor(third)
+    }
+
+    #[inline(always)]
+    fn reduce(product: Product<Self>) -> Self {
+        // SAFETY: a vector of the product is the proof of the instruction set.
+        unsafe { generic::reduce_by_products(product) }
     }
 
     #[inline(always)]

@@ -1,13 +1,16 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, POWERS, Product, Vector};
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
+use crate::weave::StreamHash;
 use std::arch::x86_64::{
-    __m512i, __mmask64, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_unpackhi_epi64, _mm_xor_si128,
-    _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_xor_si256, _mm512_castsi512_si256,
+    __m512i, __mmask64, _MM_HINT_T0, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
+    _mm_sfence, _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128,
+    _mm256_extracti128_si256, _mm256_xor_si256, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
     _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512,
-    _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_setzero_si512,
-    _mm512_storeu_si512, _mm512_xor_si512, _mm512_zextsi128_si512,
+    _mm512_mask_blend_epi64, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
+    _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_storeu_si512, _mm512_stream_si512,
+    _mm512_ternarylogic_epi64, _mm512_xor_si512, _mm512_zextsi128_si512,
 };
 
 /// See [`crate::dot`].
@@ -15,6 +18,18 @@ use std::arch::x86_64::{
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
     // SAFETY: whoever may call this function has all that `Bytes` needs.
     unsafe { generic::dot::<Bytes>(matrix, targets, sources) }
+}
+
+/// See [`crate::dot_into`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn dot_into(
+    matrix: &Matrix,
+    targets: &mut [&mut [u8]],
+    sources: &[&[u8]],
+    streamed: bool,
+) {
+    // SAFETY: whoever may call this function has all that `Bytes` needs.
+    unsafe { generic::dot_into::<Bytes>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -25,22 +40,52 @@ pub(crate) fn xor(target: &mut [u8], source: &[u8]) {
 
 /// See [`crate::PolyHash`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
-pub(crate) fn powers(powers: &mut [u128; POWERS], r: u128) {
+pub(crate) fn powers(table: &mut Powers, r: u128) {
     // SAFETY: whoever may call this function has all that `Lanes` needs.
-    unsafe { generic::powers::<Lanes>(powers, r) }
+    unsafe { generic::powers::<Lanes>(table, r) }
 }
 
 /// See [`crate::PolyHash`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
-pub(crate) fn poly(powers: &[u128; POWERS], parts: &[&[u8]]) -> u128 {
+pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has all that `Lanes` needs.
-    unsafe { generic::poly::<Lanes>(powers, parts) }
+    unsafe { generic::poly::<Lanes>(table, parts, sum) }
+}
+
+/// See [`crate::weave`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
+    // SAFETY: whoever may call this function has all that both need.
+    unsafe { generic::weave::<Bytes, Lanes>(work, hashes) }
 }
 
 /// The lowest `len` of 64 places; `len` is below 64.
 #[inline(always)]
 const fn head(len: usize) -> __mmask64 {
     (1 << len) - 1
+}
+
+/// The low half of each lane of the 64 bytes at `source`, twice.
+///
+/// In assembly: of the intrinsics the compiler makes a load that it has already and a shuffle, and
+/// shuffles wait for the port that multiplies.
+///
+/// # Safety
+/// `source` is valid for reads of 64 bytes; any alignment will do.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn load_low_halves_twice(source: *const u8) -> __m512i {
+    let lanes: __m512i;
+    // SAFETY: the caller's promise; the instruction asks for no alignment.
+    unsafe {
+        std::arch::asm!(
+            "vmovddup {lanes}, zmmword ptr [{source}]",
+            lanes = lateout(zmm_reg) lanes,
+            source = in(reg) source,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    lanes
 }
 
 /// 64 bytes; `gf2p8mulb` multiplies in the very field.
@@ -95,10 +140,41 @@ impl Vector for Bytes {
         Self(unsafe { _mm512_xor_si512(self.0, other.0) })
     }
 
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
+    #[inline(never)]
+    unsafe fn apart(pass: impl Pass) {
+        // SAFETY: the caller's promise.
+        unsafe { pass.run() }
+    }
+
     #[inline(always)]
     fn mul(self, by: __m512i) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F and GFNI.
         Self(unsafe { _mm512_gf2p8mul_epi8(self.0, by) })
+    }
+
+    #[inline(always)]
+    fn xor3(self, second: Self, third: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, second.0, third.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, target: *mut u8) {
+        // SAFETY: the caller's promise of an aligned target.
+        unsafe { _mm512_stream_si512(target.cast(), self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn settle() {
+        // SAFETY: every x86-64 has SSE.
+        unsafe { _mm_sfence() }
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 
@@ -108,7 +184,7 @@ struct Lanes(__m512i);
 
 impl Blocks for Lanes {
     const LANES: usize = 4;
-    const GROUP: usize = 32;
+    const GROUP: usize = 64;
 
     #[inline(always)]
     unsafe fn one(block: u128) -> Self {
@@ -120,9 +196,24 @@ impl Blocks for Lanes {
     }
 
     #[inline(always)]
+    unsafe fn every(block: u128) -> Self {
+        let [low, high] = super::halves(block);
+        // SAFETY: the caller has AVX-512 F, and so SSE2.
+        let lane = unsafe { _mm_set_epi64x(high, low) };
+        // SAFETY: the caller has AVX-512 F.
+        Self(unsafe { _mm512_broadcast_i32x4(lane) })
+    }
+
+    #[inline(always)]
     unsafe fn load_numbers(source: *const u128) -> Self {
         // SAFETY: the caller's promise; x86-64 keeps a number's bytes in the order of a block.
         Self(unsafe { _mm512_loadu_si512(source.cast()) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_numbers(self, target: *mut u128) {
+        // SAFETY: the caller's promise; x86-64 keeps a number's bytes in the order of a block.
+        unsafe { _mm512_storeu_si512(target.cast(), self.0) }
     }
 
     #[inline(always)]
@@ -138,22 +229,63 @@ impl Blocks for Lanes {
     }
 
     #[inline(always)]
-    fn multiply(self, other: Self) -> Product<Self> {
-        // SAFETY: `self` is the proof of VPCLMULQDQ, here and below.
-        let low = unsafe { _mm512_clmulepi64_epi128::<0x00>(self.0, other.0) };
-        // SAFETY: as above.
-        let high = unsafe { _mm512_clmulepi64_epi128::<0x11>(self.0, other.0) };
-        // SAFETY: as above.
-        let inner = unsafe { _mm512_clmulepi64_epi128::<0x01>(self.0, other.0) };
-        // SAFETY: as above.
-        let outer = unsafe { _mm512_clmulepi64_epi128::<0x10>(self.0, other.0) };
-        Product { low: Self(low), middle: Self(inner).xor(Self(outer)), high: Self(high) }
+    unsafe fn load_low_twice(source: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { load_low_halves_twice(source) })
+    }
+
+    #[inline(always)]
+    fn prefetch(source: *const u8) {
+        // SAFETY: every x86-64 has it, and it asks nothing of the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) }
+    }
+
+    #[inline(always)]
+    fn low_by_low(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of VPCLMULQDQ.
+        Self(unsafe { _mm512_clmulepi64_epi128::<0x00>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn low_by_high(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of VPCLMULQDQ.
+        Self(unsafe { _mm512_clmulepi64_epi128::<0x10>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn high_by_high(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of VPCLMULQDQ.
+        Self(unsafe { _mm512_clmulepi64_epi128::<0x11>(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn swap(self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_shuffle_epi32::<0b01_00_11_10>(self.0) })
+    }
+
+    #[inline(always)]
+    fn beside(self, other: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_mask_blend_epi64(0b1010_1010, self.0, other.0) })
     }
 
     #[inline(always)]
     fn xor(self, other: Self) -> Self {
         // SAFETY: `self` is the proof of AVX-512 F.
         Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn xor3(self, other: Self, third: Self) -> Self {
+        // SAFETY: `self` is the proof of AVX-512 F.
+        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, other.0, third.0) })
+    }
+
+    #[inline(always)]
+    fn reduce(product: Product<Self>) -> Self {
+        // SAFETY: a vector of the product is the proof of the instruction set.
+        unsafe { generic::reduce_by_products(product) }
     }
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use crate::{naive, samples};
 use proptest::prelude::*;
 use samples::Guarded;
-use warifu_kernels::{Isa, Matrix, dot};
+use warifu_kernels::{Isa, Matrix, Write, dot, dot_into, gf256};
 
 fn refs(streams: &[Guarded]) -> Vec<&[u8]> {
     streams.iter().map(Guarded::stream).collect()
@@ -17,12 +17,25 @@ fn run(
     sources: &[&[u8]],
     skew: usize,
 ) -> Vec<Vec<u8>> {
+    let by = |to: &mut [&mut [u8]], from: &[&[u8]]| dot(isa, matrix, to, from);
+    guarded(by, targets, sources, skew, 5)
+}
+
+/// Runs `work` over guarded copies: target i lies `apart * i` bytes further than the first does.
+fn guarded(
+    work: impl Fn(&mut [&mut [u8]], &[&[u8]]),
+    targets: &[Vec<u8>],
+    sources: &[&[u8]],
+    skew: usize,
+    apart: usize,
+) -> Vec<Vec<u8>> {
+    let place = |i: usize| (skew + apart * i) % 64;
     let mut guarded: Vec<_> =
-        targets.iter().enumerate().map(|(i, t)| Guarded::new(t, (skew + 5 * i) % 64)).collect();
+        targets.iter().enumerate().map(|(i, t)| Guarded::new(t, place(i))).collect();
     let skewed: Vec<_> =
         sources.iter().enumerate().map(|(j, s)| Guarded::new(s, (skew * 7 + 3 * j) % 64)).collect();
     let mut to: Vec<_> = guarded.iter_mut().map(Guarded::stream_mut).collect();
-    dot(isa, matrix, &mut to, &refs(&skewed));
+    work(&mut to, &refs(&skewed));
     for (stream, source) in skewed.iter().zip(sources) {
         stream.assert_guards();
         assert!(stream.stream() == *source, "a source was written to");
@@ -57,6 +70,35 @@ impl Case {
     fn expected(&self) -> Vec<Vec<u8>> {
         let each = self.targets.iter().enumerate();
         each.map(|(i, t)| naive::dot(self.matrix.row(i), t, &self.sources())).collect()
+    }
+
+    /// The shares of a secret, x from 1.
+    fn shares(rows: usize, columns: usize, len: usize) -> Self {
+        let matrix = Matrix::shares(rows, columns).expect("a scheme");
+        Self { matrix, ..Self::new((rows * 31 + columns) as u64, rows, columns, len) }
+    }
+
+    /// What targets are overwritten with.
+    fn product(&self) -> Vec<Vec<u8>> {
+        let nothing = vec![0; self.targets[0].len()];
+        let rows = 0..self.matrix.rows();
+        rows.map(|i| naive::dot(self.matrix.row(i), &nothing, &self.sources())).collect()
+    }
+
+    /// `dot_into` both ways, with targets that lie alike and that don't.
+    fn check_into(&self, isa: Isa, skew: usize, product: &[Vec<u8>]) {
+        for (write, apart) in [(Write::Cached, 3), (Write::Streamed, 0), (Write::Streamed, 7)] {
+            let by =
+                |to: &mut [&mut [u8]], from: &[&[u8]]| dot_into(isa, &self.matrix, to, from, write);
+            let found = guarded(by, &self.targets, &self.sources(), skew, apart);
+            let (rows, columns, len) =
+                (self.matrix.rows(), self.matrix.columns(), self.targets[0].len());
+            let name = isa.name();
+            assert!(
+                found == product,
+                "{name}, {write:?}, {rows} by {columns}, {len} bytes, skew {skew}, {apart} apart"
+            );
+        }
     }
 
     fn check(&self, isa: Isa, skew: usize, expected: &[Vec<u8>]) {
@@ -98,10 +140,92 @@ fn every_shape_to_ten_by_ten() {
 }
 
 #[test]
+fn targets_are_overwritten_at_every_alignment() {
+    for (len, (rows, columns)) in (0..=300).step_by(3).zip([(1, 2), (3, 2), (5, 3)].iter().cycle())
+    {
+        let case = Case::new(len as u64, *rows, *columns, len);
+        let product = case.product();
+        for skew in 0..64 {
+            for isa in samples::isas() {
+                case.check_into(isa, skew, &product);
+            }
+        }
+    }
+}
+
+#[test]
+fn targets_are_overwritten_in_every_shape() {
+    for (rows, columns) in (1..=12).flat_map(|rows| (1..=8).map(move |columns| (rows, columns))) {
+        for len in [1, 64, 333, 4096 + 77] {
+            let case = Case::new((rows * 100 + columns) as u64, rows, columns, len);
+            let product = case.product();
+            for isa in samples::isas() {
+                case.check_into(isa, rows + 40, &product);
+            }
+        }
+    }
+}
+
+/// The way by pairs of rows: every scheme, every parity of rows and columns, added and overwritten.
+#[test]
+fn rows_in_pairs() {
+    for (rows, columns) in (1..=13).flat_map(|rows| (1..=8).map(move |columns| (rows, columns))) {
+        for len in [1, 65, 333, 2 * 4096 + 77] {
+            let case = Case::shares(rows, columns, len);
+            let (expected, product) = (case.expected(), case.product());
+            for isa in samples::isas() {
+                case.check(isa, columns + 7, &expected);
+                case.check_into(isa, columns + 20, &product);
+            }
+        }
+    }
+}
+
+/// A matrix that is nearly one of pairs has to be taken for what it is.
+#[test]
+fn rows_that_are_nearly_pairs() {
+    let case = Case::shares(5, 5, 200);
+    for cell in 0..25 {
+        let mut cells: Vec<u8> = (0..5).flat_map(|row| case.matrix.row(row).to_vec()).collect();
+        cells[cell] ^= 0x40;
+        let matrix = Matrix::new(5, 5, cells).expect("five by five");
+        let case = Case { matrix, ..Case::shares(5, 5, 200) };
+        for isa in samples::isas() {
+            case.check(isa, cell, &case.expected());
+            case.check_into(isa, cell, &case.product());
+        }
+    }
+}
+
+/// Column j of the matrix of shares has degree j in x: the secret comes back by Lagrange's weights
+/// from any `k` of them.
+#[test]
+fn shares_are_shamirs() {
+    for (k, n) in [(2, 3), (3, 5), (4, 7), (5, 9), (6, 10)] {
+        let case = Case::shares(n, k, 100);
+        let shares = case.product();
+        for first in 0..=n - k {
+            let xs: Vec<u8> = (first as u8 + 1..).take(k).collect();
+            let weight = |i: usize| {
+                let others = xs.iter().filter(|x| **x != xs[i]);
+                others.fold(1, |w, x| gf256::mul(w, gf256::mul(*x, gf256::inv(xs[i] ^ x))))
+            };
+            let row: Vec<u8> = (0..k).map(weight).collect();
+            let from: Vec<&[u8]> = shares[first..][..k].iter().map(Vec::as_slice).collect();
+            let joined = naive::dot(&row, &[0; 100], &from);
+            assert!(joined == case.sources[0], "{k} of {n} from {first}");
+        }
+    }
+    assert!(Matrix::shares(0, 2).is_none());
+    assert!(Matrix::shares(2, 0).is_none());
+    assert!(Matrix::shares(256, 2).is_none());
+}
+
+#[test]
 fn long_streams_across_tiles() {
-    let tile = 32 * 1024;
-    for len in [4095, 4096, 4097, 5000, tile - 1, tile, tile + 1, 2 * tile + 77] {
-        let case = Case::new(len as u64, 3, 5, len);
+    let tile = 4 * 1024;
+    for len in [tile - 1, tile, tile + 1, 5000, 2 * tile + 77] {
+        let case = Case::new(len as u64, 7, 9, len);
         let expected = case.expected();
         for isa in samples::isas() {
             case.check(isa, 0, &expected);
@@ -173,6 +297,17 @@ fn shapes_that_do_not_match_panic() {
         assert!(panics(isa, &[1, 1], &[&[1, 2]]));
         assert!(panics(isa, &[2, 2], &[]));
         assert!(panics(isa, &[2, 2], &[&[1, 2], &[1, 2]]));
+        let into = |lens: [usize; 2]| {
+            let mut targets = lens.map(|len| vec![7; len]);
+            let call = std::panic::AssertUnwindSafe(|| {
+                let mut to: Vec<_> = targets.iter_mut().map(Vec::as_mut_slice).collect();
+                dot_into(isa, &matrix, &mut to, &[&[1, 2]], Write::Streamed);
+            });
+            let panicked = std::panic::catch_unwind(call).is_err();
+            (panicked, targets.iter().flatten().any(|byte| *byte != 7))
+        };
+        assert_eq!(into([2, 2]), (false, true));
+        assert_eq!(into([2, 3]), (true, false), "nothing is written where shapes don't match");
     }
 }
 

@@ -14,4 +14,6 @@ mod poly;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod weave;
+#[cfg(test)]
 mod xor;

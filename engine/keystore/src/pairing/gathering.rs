@@ -1,7 +1,7 @@
 //! Delivered key on its way to a segment: answer by answer, each looked at before it is taken.
 
 use crate::delivery::{DeliveredKeys, KeyId};
-use crate::pool::reads_as_zeros;
+use crate::spent::reads_as_zeros;
 use std::collections::HashSet;
 use warifu_buffers::Block;
 use warifu_core::SegmentId;

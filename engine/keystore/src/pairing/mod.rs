@@ -345,7 +345,7 @@ impl Pairing {
             free.iter().try_for_each(|run| entry.append(Kind::Burned, direction, run))?;
             Ok(free)
         })?;
-        self.pool.erase(direction, &free)
+        self.pool.erase(direction, &free, &free)
     }
 
     /// Forgets a pending segment and erases its key. One that is not there is no error.

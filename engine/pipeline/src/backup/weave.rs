@@ -4,12 +4,14 @@
 //! [`Order`]s that it answers; so the same machine runs on threads and in a simulation.
 //!
 //! A chunk is *admitted* with its payload under a first attempt, its pads are *drawn* at the pad
-//! lanes, the computed shares are made and *stored*, and when all lanes have *acknowledged* it, it
-//! is forgotten. A chunk in doubt is *redrawn*: the next attempt begins from its payload with fresh
-//! pads at every lane, since the old ones may have been seen.
+//! lanes, the computed shares are *made* and *stored*, and when all lanes have *acknowledged* it,
+//! it is forgotten. A chunk in doubt is *redrawn*: the next attempt begins from its payload with
+//! fresh pads at every lane, since the old ones may have been seen. What is computed is handed out
+//! as a [`Split`], so that a driver may have it done beside everything else.
 
 use super::lane::Receipt;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use warifu_buffers::Block;
 use warifu_core::sharing::SplitPlan;
 use warifu_core::{Kept, Role};
@@ -48,12 +50,24 @@ pub struct Finished {
     pub receipts: Vec<Receipt>,
 }
 
-/// What a driver must do next at one lane.
+/// What a driver must do next.
 pub enum Order {
-    /// Draw `bytes` of pad as the share of `slot` and give them to [`Weaver::drawn`].
-    Draw {
+    /// Make the computed shares of a slot, anywhere, and give what comes of it to
+    /// [`Weaver::made`].
+    Split(Box<Split>),
+    /// Carry out a task at one lane.
+    At {
         /// Which lane.
         lane: usize,
+        /// What to do there.
+        task: Task,
+    },
+}
+
+/// What is to be done at a lane.
+pub enum Task {
+    /// Draw `bytes` of pad as the share of `slot` and give them to [`Weaver::drawn`].
+    Draw {
         /// Which slot.
         slot: Slot,
         /// Which attempt at it.
@@ -63,8 +77,6 @@ pub enum Order {
     },
     /// Lay down an audit mask, drawn by the lane itself.
     Mask {
-        /// Which lane.
-        lane: usize,
         /// Which slot.
         slot: Slot,
         /// Which attempt at it.
@@ -72,8 +84,6 @@ pub enum Order {
     },
     /// Store the share in `frame`, a frame's buffer with the content at [`CONTENT_OFFSET`].
     Store {
-        /// Which lane.
-        lane: usize,
         /// Which slot.
         slot: Slot,
         /// Which attempt at it.
@@ -83,29 +93,63 @@ pub enum Order {
     },
 }
 
-impl Order {
-    /// The lane that must carry it out.
-    #[must_use]
-    pub fn lane(&self) -> usize {
-        match self {
-            Self::Draw { lane, .. } | Self::Mask { lane, .. } | Self::Store { lane, .. } => *lane,
-        }
-    }
-
+impl Task {
     /// The slot and attempt that it is about.
     #[must_use]
     pub fn about(&self) -> (Slot, u32) {
         match self {
             Self::Draw { slot, attempt, .. }
-            | Self::Mask { slot, attempt, .. }
+            | Self::Mask { slot, attempt }
             | Self::Store { slot, attempt, .. } => (*slot, *attempt),
         }
     }
 }
 
+/// The payload and the pads of a slot, to be made into its computed shares.
+pub struct Split {
+    isa: Isa,
+    plan: Arc<SplitPlan>,
+    slot: Slot,
+    attempt: u32,
+    payload: Block,
+    /// In lane order.
+    pads: Vec<Kept>,
+}
+
+/// The computed shares of a slot.
+pub struct Made {
+    slot: Slot,
+    attempt: u32,
+    payload: Block,
+    /// In lane order, each in the buffer of its frame.
+    frames: Vec<Block>,
+}
+
+impl Split {
+    /// Makes the computed shares, straight into the buffers of their frames. The pads are gone
+    /// then. It takes time by the length of the payload, and nothing else.
+    #[must_use]
+    pub fn make(self) -> Made {
+        let Self { isa, plan, slot, attempt, payload, pads } = self;
+        let bytes = payload.len();
+        let mut frames: Vec<Block> = (0..plan.matrix().rows()).map(|_| frame_for(bytes)).collect();
+        let sources: Vec<&[u8]> =
+            std::iter::once(&payload[..]).chain(pads.iter().map(|pad| &pad[..bytes])).collect();
+        let mut targets: Vec<&mut [u8]> = frames
+            .iter_mut()
+            .map(|frame| &mut frame[CONTENT_OFFSET..CONTENT_OFFSET + bytes])
+            .collect();
+        dot(isa, plan.matrix(), &mut targets, &sources);
+        Made { slot, attempt, payload, frames }
+    }
+}
+
 /// A chunk on its way.
 struct Underway {
-    payload: Block,
+    /// `None` while its shares are being made.
+    payload: Option<Block>,
+    /// Bytes of payload, hence of each share.
+    bytes: usize,
     attempt: u32,
     pads: Vec<Option<Kept>>,
     receipts: Vec<Option<Receipt>>,
@@ -114,7 +158,7 @@ struct Underway {
 /// The step machine. Lanes are numbered as in the plan, by ascending x.
 pub struct Weaver {
     isa: Isa,
-    split: SplitPlan,
+    split: Arc<SplitPlan>,
     roles: Vec<Role>,
     underway: BTreeMap<Slot, Underway>,
     attempts: BTreeMap<Slot, u32>,
@@ -125,7 +169,8 @@ impl Weaver {
     /// lane order.
     #[must_use]
     pub fn new(isa: Isa, split: SplitPlan, roles: Vec<Role>) -> Self {
-        Self { isa, split, roles, underway: BTreeMap::new(), attempts: BTreeMap::new() }
+        let (underway, attempts) = (BTreeMap::new(), BTreeMap::new());
+        Self { isa, split: Arc::new(split), roles, underway, attempts }
     }
 
     /// Number of chunks on their way.
@@ -155,14 +200,16 @@ impl Weaver {
         let Admission { slot, attempt, payload } = admission;
         let pads = (0..self.pad_lanes().count()).map(|_| None).collect();
         let receipts = self.roles.iter().map(|_| None).collect();
-        let before = self.underway.insert(slot, Underway { payload, attempt, pads, receipts });
+        let (bytes, payload) = (payload.len(), Some(payload));
+        let admitted = Underway { payload, bytes, attempt, pads, receipts };
+        let before = self.underway.insert(slot, admitted);
         assert!(before.is_none(), "{slot:?} was admitted twice");
         self.take_up(slot, attempt);
         self.draw_orders(slot)
     }
 
-    /// A pad lane has drawn its share; the first bytes of `pad` are the content. The answer holds
-    /// the computed shares once the last pad is there.
+    /// A pad lane has drawn its share; the first bytes of `pad` are the content. The answer is to
+    /// split once the last pad is there.
     pub fn drawn(&mut self, lane: usize, slot: Slot, attempt: u32, pad: Kept) -> Vec<Order> {
         let position = self.pad_lanes().position(|pad_lane| pad_lane == lane);
         let Some(underway) = self.underway.get_mut(&slot) else { return Vec::new() };
@@ -170,10 +217,20 @@ impl Weaver {
             return Vec::new();
         };
         underway.pads[position] = Some(pad);
-        match underway.pads.iter().all(Option::is_some) {
-            true => self.store_orders(slot),
-            false => Vec::new(),
+        self.split_order(slot)
+    }
+
+    /// The computed shares of a slot are made: they are to be stored, unless the slot was redrawn
+    /// meanwhile.
+    pub fn made(&mut self, made: Made) -> Vec<Order> {
+        let Made { slot, attempt, payload, frames } = made;
+        let Some(underway) = self.underway.get_mut(&slot) else { return Vec::new() };
+        underway.payload = Some(payload);
+        if underway.attempt != attempt {
+            return self.split_order(slot);
         }
+        let stores = self.lanes_of(Role::Computed).zip(frames);
+        stores.map(|(lane, frame)| at(lane, Task::Store { slot, attempt, frame })).collect()
     }
 
     /// A lane holds its share of a slot; the slot, once all lanes do.
@@ -214,36 +271,31 @@ impl Weaver {
     }
 
     fn draw_orders(&self, slot: Slot) -> Vec<Order> {
-        let underway = &self.underway[&slot];
-        let (attempt, bytes) = (underway.attempt, underway.payload.len());
+        let Underway { attempt, bytes, .. } = self.underway[&slot];
         if slot.class == ShareClass::Mask {
             let lanes = 0..self.roles.len();
-            return lanes.map(|lane| Order::Mask { lane, slot, attempt }).collect();
+            return lanes.map(|lane| at(lane, Task::Mask { slot, attempt })).collect();
         }
-        self.pad_lanes().map(|lane| Order::Draw { lane, slot, attempt, bytes }).collect()
+        self.pad_lanes().map(|lane| at(lane, Task::Draw { slot, attempt, bytes })).collect()
     }
 
-    /// Makes the computed shares, straight into the buffers of their frames.
-    fn store_orders(&mut self, slot: Slot) -> Vec<Order> {
-        let lanes: Vec<usize> = self.lanes_of(Role::Computed).collect();
+    /// The order to split, where all pads of a slot are there, and its payload: an attempt before
+    /// may still be at it.
+    fn split_order(&mut self, slot: Slot) -> Vec<Order> {
+        let (isa, plan) = (self.isa, self.split.clone());
         let Some(underway) = self.underway.get_mut(&slot) else { return Vec::new() };
-        let bytes = underway.payload.len();
-        let mut frames: Vec<Block> = lanes.iter().map(|_| frame_for(bytes)).collect();
-        {
-            let pads: Vec<Kept> = underway.pads.iter_mut().filter_map(Option::take).collect();
-            let sources: Vec<&[u8]> = std::iter::once(&underway.payload[..])
-                .chain(pads.iter().map(|pad| &pad[..bytes]))
-                .collect();
-            let mut targets: Vec<&mut [u8]> = frames
-                .iter_mut()
-                .map(|frame| &mut frame[CONTENT_OFFSET..CONTENT_OFFSET + bytes])
-                .collect();
-            dot(self.isa, self.split.matrix(), &mut targets, &sources);
+        if underway.pads.iter().any(Option::is_none) {
+            return Vec::new();
         }
+        let Some(payload) = underway.payload.take() else { return Vec::new() };
+        let pads = underway.pads.iter_mut().filter_map(Option::take).collect();
         let attempt = underway.attempt;
-        let stores = lanes.into_iter().zip(frames);
-        stores.map(|(lane, frame)| Order::Store { lane, slot, attempt, frame }).collect()
+        vec![Order::Split(Box::new(Split { isa, plan, slot, attempt, payload, pads }))]
     }
+}
+
+const fn at(lane: usize, task: Task) -> Order {
+    Order::At { lane, task }
 }
 
 /// The buffer of a frame for `bytes` of content, which stands on a page.
@@ -284,10 +336,20 @@ mod tests {
         orders
             .iter()
             .map(|order| match order {
-                Order::Draw { lane, attempt, bytes: 48, slot: SLOT } => (*lane, *attempt),
+                Order::At { lane, task: Task::Draw { attempt, bytes: 48, slot: SLOT } } => {
+                    (*lane, *attempt)
+                }
                 _ => panic!("expected a draw of 48 bytes"),
             })
             .collect()
+    }
+
+    /// The one order that there is: to split.
+    fn split(mut orders: Vec<Order>) -> Split {
+        match (orders.pop(), orders.is_empty()) {
+            (Some(Order::Split(split)), true) => *split,
+            _ => panic!("expected to split"),
+        }
     }
 
     #[test]
@@ -296,11 +358,14 @@ mod tests {
         let orders = weaver.admit(admission(0));
         assert_eq!(draws(&orders), [(0, 0), (2, 0)]);
         assert!(weaver.drawn(2, SLOT, 0, pad(33)).is_empty());
-        let stores = weaver.drawn(0, SLOT, 0, pad(11));
+        let made = split(weaver.drawn(0, SLOT, 0, pad(11))).make();
+        let stores = weaver.made(made);
         assert_eq!(stores.len(), 3);
         let x = |x| XCoord::new(x).unwrap();
         for order in stores {
-            let Order::Store { lane, attempt: 0, frame, .. } = order else { panic!() };
+            let Order::At { lane, task: Task::Store { attempt: 0, frame, .. } } = order else {
+                panic!()
+            };
             let row = join_matrix(&[x(1), x(3), x(lane as u8 + 1)]).unwrap();
             let mut secret = [0; 48];
             let share = &frame[CONTENT_OFFSET..CONTENT_OFFSET + 48];
@@ -325,12 +390,32 @@ mod tests {
         assert!(weaver.redraw(SLOT, 0).is_empty(), "the same doubt told twice");
         assert!(weaver.drawn(2, SLOT, 0, pad(33)).is_empty(), "a pad of attempt 0 came late");
         assert!(weaver.drawn(2, SLOT, 1, pad(34)).is_empty());
-        assert_eq!(weaver.drawn(0, SLOT, 1, pad(12)).len(), 3);
+        let made = split(weaver.drawn(0, SLOT, 1, pad(12))).make();
+        assert_eq!(weaver.made(made).len(), 3);
         let late = |lane| receipt(lane, 0);
         assert!((0..5).all(|lane| weaver.acknowledged(lane, late(lane)).is_none()));
         assert!((0..4).all(|lane| weaver.acknowledged(lane, receipt(lane, 1)).is_none()));
         assert_eq!(weaver.acknowledged(4, receipt(4, 1)).unwrap().attempt, 1);
         assert_eq!(weaver.attempts().get(&SLOT), Some(&1));
+    }
+
+    #[test]
+    fn shares_made_of_a_redrawn_chunk_are_stored_nowhere() {
+        let mut weaver = weaver();
+        weaver.admit(admission(0));
+        assert!(weaver.drawn(0, SLOT, 0, pad(11)).is_empty());
+        let old = split(weaver.drawn(2, SLOT, 0, pad(33)));
+        assert_eq!(draws(&weaver.redraw(SLOT, 0)), [(0, 1), (2, 1)]);
+        assert!(weaver.drawn(0, SLOT, 1, pad(12)).is_empty());
+        assert!(weaver.drawn(2, SLOT, 1, pad(34)).is_empty(), "its payload is still with the old");
+        let new = split(weaver.made(old.make()));
+        assert_eq!((new.slot, new.attempt), (SLOT, 1));
+        assert!(new.pads.iter().map(|pad| pad[0]).eq([12, 34]));
+        assert_eq!(weaver.made(new.make()).len(), 3);
+        // A doubt that comes before the new pads do finds the payload at home.
+        assert_eq!(draws(&weaver.redraw(SLOT, 1)), [(0, 2), (2, 2)]);
+        assert!(weaver.drawn(0, SLOT, 2, pad(13)).is_empty());
+        assert_eq!(split(weaver.drawn(2, SLOT, 2, pad(35))).attempt, 2);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Turns a stream into the chunks of a payload: prologue, data, zeros, frame table, trailer.
 
+mod ahead;
 mod compress;
 mod probe;
 #[cfg(test)]
 mod tests;
 
+pub use ahead::{Ahead, READ_AHEAD};
 pub use compress::{FRAME_MEMORY_BYTES, compressor, frames_max};
 pub use probe::{Compression, NoCompression, SAMPLE_BYTES};
 
@@ -14,7 +16,7 @@ use warifu_buffers::{Block, copy_payload};
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::payload::{
     Attributes, Encoding, FRAME_BYTES, Frames, PROLOGUE_BYTES, PayloadError, PayloadLayout, Shape,
-    TRAILER_BYTES, Trailer, prologue,
+    TRAILER_BYTES, Trailer, write_prologue,
 };
 use zeroize::Zeroize;
 
@@ -25,7 +27,9 @@ use zeroize::Zeroize;
 /// [`compressor`]. What is not compressed is read straight into the chunks.
 pub struct PayloadSource<R> {
     stream: Stream<R>,
-    prologue: Block,
+    /// The first chunk, until it is handed out: the prologue stands in it.
+    first: Option<Block>,
+    prologue_bytes: usize,
     shape: Shape,
     frames: Option<FrameReader>,
     frames_underway: usize,
@@ -44,8 +48,10 @@ struct Stream<R> {
 /// What follows the data, once the stream has ended.
 struct End {
     payload_bytes: u64,
-    /// Frame table and trailer, which end the payload.
-    tail: Block,
+    /// The frame table, empty where nothing is compressed, and the trailer behind it, which end the
+    /// payload.
+    table: Block,
+    trailer: Trailer,
 }
 
 impl<R: Read> PayloadSource<R> {
@@ -55,9 +61,12 @@ impl<R: Read> PayloadSource<R> {
     /// Where the attributes are longer than the format admits.
     pub fn new(stream: R, attributes: &Attributes, shape: Shape) -> Result<Self, PayloadError> {
         let digest = blake3::Hasher::new();
+        let mut first = Block::zeroed(CHUNK_BYTES as usize);
+        let prologue_bytes = write_prologue(attributes, &mut first)?;
         Ok(Self {
             stream: Stream { from: stream, digest, data_bytes: 0, has_ended: false },
-            prologue: prologue(attributes)?,
+            first: Some(first),
+            prologue_bytes,
             shape,
             frames: None,
             frames_underway: 1,
@@ -91,12 +100,10 @@ impl<R: Read> PayloadSource<R> {
         if self.end.as_ref().is_some_and(|end| end.payload_bytes == self.payload_bytes) {
             return Ok(None);
         }
-        let mut chunk = Block::zeroed(CHUNK_BYTES as usize);
-        let mut filled = 0;
-        if self.payload_bytes == 0 {
-            filled = self.prologue.len();
-            copy_payload(&mut chunk[..filled], &self.prologue);
-        }
+        let (mut chunk, mut filled) = match self.first.take() {
+            Some(first) => (first, self.prologue_bytes),
+            None => (Block::zeroed(CHUNK_BYTES as usize), 0),
+        };
         if self.end.is_none() {
             filled += self.fill(&mut chunk[filled..])?;
         }
@@ -138,27 +145,34 @@ impl<R: Read> PayloadSource<R> {
             Encoding::AsGiven => data_bytes,
             Encoding::ZstdFrames => lengths.iter().copied().map(u64::from).sum(),
         };
-        let attribute_bytes = self.prologue.len() as u64 - PROLOGUE_BYTES;
+        let attribute_bytes = self.prologue_bytes as u64 - PROLOGUE_BYTES;
         let layout = PayloadLayout::new(attribute_bytes, data_bytes, encoded_bytes, self.shape);
         let layout = layout.map_err(io::Error::other)?;
         let digest = *self.stream.digest.finalize().as_bytes();
-        let mut tail = Block::zeroed(Frames::table_bytes(lengths.len()) + TRAILER_BYTES as usize);
-        let (table, trailer) = tail.split_at_mut(Frames::table_bytes(lengths.len()));
-        Frames::encode(lengths, table);
-        trailer.copy_from_slice(&Trailer { layout, digest }.encode());
-        Ok(End { payload_bytes: layout.payload_bytes, tail })
+        let mut table = Block::zeroed(Frames::table_bytes(lengths.len()));
+        Frames::encode(lengths, &mut table);
+        let trailer = Trailer { layout, digest };
+        Ok(End { payload_bytes: layout.payload_bytes, table, trailer })
     }
 }
 
 impl End {
-    /// Writes into the chunk at `offset` what of the tail lies there.
+    /// Writes into the chunk at `offset` what of frame table and trailer lies there. The trailer
+    /// lies in the last chunk whole.
     fn write(&self, offset: u64, chunk: &mut [u8]) {
-        let tail_offset = self.payload_bytes - self.tail.len() as u64;
+        let table_end = self.payload_bytes - TRAILER_BYTES;
+        let table_offset = table_end - self.table.len() as u64;
         let chunk_end = offset + chunk.len() as u64;
-        let (from, to) = (tail_offset.max(offset), chunk_end);
+        let (from, to) = (table_offset.max(offset), table_end.min(chunk_end));
         if from < to {
-            let source = (from - tail_offset) as usize..(to - tail_offset) as usize;
-            copy_payload(&mut chunk[(from - offset) as usize..], &self.tail[source]);
+            let source = (from - table_offset) as usize..(to - table_offset) as usize;
+            let target = (from - offset) as usize..(to - offset) as usize;
+            copy_payload(&mut chunk[target], &self.table[source]);
+        }
+        if chunk_end == self.payload_bytes
+            && let Some(end) = chunk.last_chunk_mut()
+        {
+            *end = self.trailer.encode();
         }
     }
 }

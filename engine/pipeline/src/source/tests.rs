@@ -1,7 +1,10 @@
 //! The source: one stream gives one payload, however it is read.
 
 use super::*;
+use crate::driver::{Chooser, Driver};
 use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use warifu_core::payload::{Prologue, TRAILER_BYTES};
 
 const ZSTD: Shape = Shape { encoding: Encoding::ZstdFrames, pad: false };
@@ -118,4 +121,75 @@ fn a_stream_that_fails_fails_the_source() {
 #[test]
 fn a_compressor_names_its_version() {
     assert!(compressor().starts_with("zstd-1."), "{}", compressor());
+}
+
+/// A stream without end, or one that breaks, that counts what was taken of it.
+struct Counted {
+    left: u64,
+    taken: Arc<AtomicU64>,
+    breaks: bool,
+}
+
+impl Read for Counted {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let now = target.len().min(usize::try_from(self.left).unwrap());
+        if now == 0 && self.breaks {
+            return Err(io::Error::other("the stream broke"));
+        }
+        target[..now].fill(7);
+        self.left -= now as u64;
+        self.taken.fetch_add(now as u64, Ordering::Relaxed);
+        Ok(now)
+    }
+}
+
+struct First;
+
+impl Chooser for First {
+    fn choose(&self, _count: usize) -> usize {
+        0
+    }
+}
+
+#[test]
+fn reading_ahead_gives_the_same_chunks_and_no_end_before_the_end() {
+    const BYTES: u64 = (5 << 20) + 99;
+    for driver in [Driver::Threads, Driver::Steps(Arc::new(First))] {
+        let stream = |left, breaks| Counted { left, taken: Arc::default(), breaks };
+        let source = |breaks| {
+            let stream = stream(BYTES, breaks);
+            PayloadSource::new(stream, &Attributes::default(), Shape::PLAIN).unwrap()
+        };
+        let mut expected = source(false);
+        let (mut ahead, mut bytes) = (source(false), 0);
+        ahead.ahead(&driver, |read| {
+            while let Some(next) = read().unwrap() {
+                let chunk = expected.next_chunk().unwrap().unwrap();
+                bytes += chunk.len() as u64;
+                assert!(next.chunk[..] == chunk[..]);
+                assert_eq!(next.payload_bytes, bytes);
+                assert_eq!(next.data_bytes, expected.data_bytes());
+            }
+        });
+        assert_eq!((bytes, ahead.data_bytes()), (expected.payload_bytes(), BYTES));
+        // A stream that breaks ends in its failure, however often it is asked.
+        source(true).ahead(&driver, |read| {
+            let told = (0..6).find_map(|_| read().err());
+            assert_eq!(told.unwrap().to_string(), "the stream broke");
+            assert!(read().is_err());
+        });
+    }
+}
+
+#[test]
+fn no_more_is_read_ahead_than_there_is_memory_for() {
+    let taken = Arc::new(AtomicU64::new(0));
+    let stream = Counted { left: u64::MAX >> 1, taken: taken.clone(), breaks: false };
+    let mut source = PayloadSource::new(stream, &Attributes::default(), Shape::PLAIN).unwrap();
+    source.ahead(&Driver::Threads, |read| {
+        (0..3).for_each(|_| assert!(read().unwrap().is_some()));
+    });
+    // What was taken, what waited, and what was being read.
+    let chunks_max = 3 + READ_AHEAD as u64 + 1;
+    assert!(taken.load(Ordering::Relaxed) <= chunks_max * u64::from(CHUNK_BYTES));
 }

@@ -84,7 +84,7 @@ impl Desk {
         self.weigh_in(id, &going, x)?;
         let text = told_work(&going.work);
         let told = Told {
-            purpose: Some(&text),
+            note: Some(&text),
             session: Some(id),
             result: "contributed",
             ..told_of("contribute", &who, going.address)

@@ -104,9 +104,6 @@ impl Desk {
     pub(super) fn expect_discardable(&self, address: ShareAddress) -> Result<(), Declined> {
         let Some(office) = self.site.office() else { return Ok(()) };
         let (link, register) = (self.greeted.link, office.register());
-        if register.is_held(address.object, link).map_err(unreadable)? {
-            return Err(held());
-        }
         let who = self.requester()?;
         let told = Told {
             who: who.as_str(),
@@ -116,7 +113,14 @@ impl Desk {
         };
         let (json, at_unix_s) = (told.json(), self.now_unix_s());
         let event = Event { kind: "discard", json: &json, at_unix_s };
-        register.thrown_away(link, address.object, &event).map_err(unwritable)
+        match register.thrown_away(link, address.object, &event).map_err(unwritable)? {
+            true => Ok(()),
+            false => {
+                let told = Told { kind: "discard", result: "refused", code: Some("held"), ..told };
+                office.tell_refusal(link, &told, at_unix_s);
+                Err(held())
+            }
+        }
     }
 
     /// Whether a share of this link's was forgotten; `None`: any of the object.

@@ -33,7 +33,7 @@ impl Desk {
             holders.iter().map(|holder| (holder.x, holder.site.clone())).collect();
         let new = NewHolders { link: self.greeted.link, object, holders: &list };
         let places = places(holders);
-        let told = Told { kind: "holders", purpose: Some(&places), result: "noted", ..*told };
+        let told = Told { kind: "holders", note: Some(&places), result: "noted", ..*told };
         let (json, at_unix_s) = (told.json(), self.now_unix_s());
         let event = Event { kind: told.kind, json: &json, at_unix_s };
         match office.register().note_holders(&new, &event).map_err(unwritable)? {
@@ -177,7 +177,7 @@ impl Desk {
         now: u64,
     ) -> Result<(), Declined> {
         let text = told_work(work);
-        let json = Told { purpose: Some(&text), session: Some(work.id), ..*told }.json();
+        let json = Told { note: Some(&text), session: Some(work.id), ..*told }.json();
         let event = Event { kind: told.kind, json: &json, at_unix_s: now };
         let object = (self.greeted.link, address.object);
         let admitted = office.register().admit_target(object, (&work.target, address.x), &event);

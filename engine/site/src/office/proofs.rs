@@ -98,8 +98,10 @@ impl Permit {
 /// Whether a link has a permit.
 pub(crate) enum Found {
     Permit(Permit),
-    /// It had one.
-    Ended,
+    /// It had one, until then.
+    Ended {
+        until_unix_s: u64,
+    },
     None,
 }
 
@@ -193,7 +195,7 @@ impl Proofs {
         let of = self.links.get(&link);
         match of.and_then(|of| of.permits.get(&(object, stored_by))) {
             Some(permit) if !permit.until.is_past(now) => Found::Permit(permit.clone()),
-            Some(_) => Found::Ended,
+            Some(permit) => Found::Ended { until_unix_s: permit.until.unix_s },
             None => Found::None,
         }
     }
@@ -340,7 +342,7 @@ mod tests {
         assert!(!has(&proofs, 1, at(S * 15, 1)), "the wall's clock was set back");
         assert!(!has(&proofs, 1, at(S * 11, 1005)), "the machine slept");
         let ended = proofs.find(LINK, object(1), OTHER, at(S * 15, 1005));
-        assert!(matches!(ended, Found::Ended));
+        assert!(matches!(ended, Found::Ended { until_unix_s: 1005 }));
         let other = proofs.find(OTHER, object(1), OTHER, at(S, 1));
         assert!(matches!(other, Found::None));
         let stored_elsewhere = proofs.find(LINK, object(1), LINK, at(S, 1));

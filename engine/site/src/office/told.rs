@@ -19,6 +19,8 @@ pub(crate) struct Told<'a> {
     pub(crate) is_software: Option<bool>,
     pub(crate) consent: Option<[u8; 16]>,
     pub(crate) session: Option<[u8; 16]>,
+    /// What else people should read.
+    pub(crate) note: Option<&'a str>,
     /// Fingerprints of keys that matter: the new one of a binding, officers' of a break-glass.
     pub(crate) keys: &'a [[u8; 32]],
 }
@@ -41,6 +43,7 @@ impl Told<'_> {
                 .map(|ranges| ranges.iter().map(|range| json!([range.start, range.end])).collect()),
         );
         put("purpose", self.purpose.map(Value::from));
+        put("note", self.note.map(Value::from));
         put("result", Some(json!(self.result)));
         put("code", self.code.map(Value::from));
         let card = |is_software| if is_software { "software" } else { "card" };

@@ -9,11 +9,12 @@ use std::io::{self, Write};
 use warifu_catalog::{AuditHead, CatalogError, Exported, checkpoint_line, hex};
 
 /// The fields of an event that have a column of their own.
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "who",
     "user",
     "individual",
     "object",
+    "objects",
     "ranges",
     "purpose",
     "result",
@@ -21,6 +22,7 @@ const COLUMNS: [&str; 14] = [
     "card",
     "consent",
     "session",
+    "keys",
     "site",
     "reason",
     "note",

@@ -24,6 +24,9 @@ use warifu_core::{IndividualId, LinkId, ObjectId};
 /// Who acts where no gateway asks: whoever works at this vault.
 pub(crate) const OPERATOR: &str = "operator";
 
+/// Objects that one entry names at most: as many as a consent may.
+const OBJECTS_MAX: usize = 1024;
+
 /// What an entry says: who, whose, what, and with which result. What does not apply is left out.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Told {
@@ -36,6 +39,9 @@ pub(crate) struct Told {
     pub(crate) individual: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) object: Option<String>,
+    /// Where there are several of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) objects: Option<Vec<String>>,
     /// Bytes of the object, the second not included; none: up to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ranges: Option<Vec<(u64, Option<u64>)>>,
@@ -75,6 +81,21 @@ impl Told {
 
     pub(crate) fn object(mut self, object: impl ToString) -> Self {
         self.object = Some(object.to_string());
+        self
+    }
+
+    /// The objects that it is about, as many as an entry has room for.
+    pub(crate) fn objects(mut self, mut objects: Vec<String>) -> Self {
+        if objects.len() > OBJECTS_MAX {
+            let left = objects.len() - OBJECTS_MAX;
+            objects.truncate(OBJECTS_MAX);
+            self.note = Some(format!("and {left} objects more"));
+        }
+        match objects.len() {
+            0 => {}
+            1 => self.object = objects.pop(),
+            _ => self.objects = Some(objects),
+        }
         self
     }
 

@@ -51,6 +51,14 @@ impl AuditLine {
         self.event.get(name)?.as_str()
     }
 
+    /// Whether an object is the one, or one of those, that it tells of.
+    fn is_about(&self, object: &ObjectId) -> bool {
+        let object = object.to_string();
+        let objects = self.event.get("objects").and_then(Value::as_array);
+        self.field("object") == Some(&object)
+            || objects.is_some_and(|all| all.iter().any(|one| one.as_str() == Some(&object)))
+    }
+
     fn read(entry: &AuditEntry) -> Option<(u64, Self)> {
         let Value::Object(mut fields) = serde_json::from_str(&entry.line).ok()? else {
             return None;
@@ -71,7 +79,7 @@ impl AuditQuery {
             && self.since_unix_s.is_none_or(|since| at_unix_s >= since)
             && self.before_unix_s.is_none_or(|before| at_unix_s < before)
             && is("individual", self.individual.as_ref().map(ToString::to_string))
-            && is("object", self.object.as_ref().map(ToString::to_string))
+            && self.object.is_none_or(|object| line.is_about(&object))
             && is("result", self.result.clone())
     }
 }

@@ -41,7 +41,10 @@ impl Vault {
         proof: Option<Proof<'_>>,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
-        let told = self.told_of(request, proof.as_ref())?;
+        let mut told = self.told_of(request, proof.as_ref())?;
+        if proof.is_none() {
+            told.note = self.config.consent.warning();
+        }
         let by = proof.map_or(Authority::Nobody, Authority::Person);
         self.restore_noted(RESTORE, told, request, by, watch)
     }

@@ -28,6 +28,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use warifu_buffers::copied_bytes;
 use warifu_catalog::{NewObject, NewShare, StoredShare};
 use warifu_core::plan::{Override, Plan, PlannedShare};
 use warifu_core::{Channel, Geometry, IndividualId, ObjectId, SiteName, Threshold};
@@ -45,6 +46,13 @@ pub enum Source {
         /// Upper bound that key is planned for.
         size_bytes: Option<u64>,
     },
+}
+
+/// What clock and counter said when a run began.
+#[derive(Clone, Copy)]
+struct Started {
+    at: Duration,
+    copied_bytes: u64,
 }
 
 /// A backup to be made.
@@ -168,6 +176,10 @@ impl Vault {
         stored
     }
 
+    fn starts(&self) -> Started {
+        Started { at: self.clock.elapsed(), copied_bytes: copied_bytes() }
+    }
+
     /// Stores one source, over the connections that are `carried` from the one before. Litter is
     /// left to the caller.
     pub(crate) fn store(
@@ -177,7 +189,7 @@ impl Vault {
         wish: Wish,
         carried: &mut Carried<'_>,
     ) -> Result<ObjectReport, Failure> {
-        let started = self.clock.elapsed();
+        let started = self.starts();
         self.catalog()?.individual(&request.individual)?;
         self.expect_card(&request.individual)?;
         self.expect_not_own(request)?;
@@ -219,7 +231,7 @@ impl Vault {
         &self,
         request: &BackupRequest,
         mut source: OpenSource<'_>,
-        (watch, started): (Watch<'_>, Duration),
+        (watch, started): (Watch<'_>, Started),
         carried: &mut Carried<'_>,
     ) -> Result<ObjectReport, Failure> {
         let planned = carried.planned_sites;
@@ -255,10 +267,10 @@ impl Vault {
         object: &ObjectId,
         data_bytes: u64,
         (resumed_bytes, resumed_key_bytes): (u64, Option<u64>),
-        started: Duration,
+        started: Started,
     ) -> Result<ObjectReport, Failure> {
         let object = self.catalog()?.object(object)?;
-        let seconds = (self.clock.elapsed() - started).as_secs_f64();
+        let seconds = (self.clock.elapsed() - started.at).as_secs_f64();
         let key_bytes = object.shares.iter().map(|share| share.key_bytes).sum();
         let stored_bytes = object.geometry.payload_bytes();
         let stored_now = stored_bytes.saturating_sub(resumed_bytes) as f64;
@@ -280,6 +292,7 @@ impl Vault {
             overridden: object.overridden.iter().map(overridden).collect(),
             resumed_bytes,
             resumed_key_bytes: resumed_key_bytes.unwrap_or(key_bytes),
+            copied_bytes: copied_bytes() - started.copied_bytes,
             seconds,
             bytes_per_second: data_now / seconds.max(1e-9),
         })

@@ -34,7 +34,7 @@ const WRITTEN_BACK: Duration = Duration::from_secs(120);
 
 /// An opened source: its stream, what is stored inside with it, and how long it may be.
 pub(super) struct OpenSource<'a> {
-    pub(super) stream: Box<dyn Read + 'a>,
+    pub(super) stream: Box<dyn Read + Send + 'a>,
     pub(super) attributes: Attributes,
     /// What is done to it.
     pub(super) shape: Shape,
@@ -56,7 +56,7 @@ impl<'a> OpenSource<'a> {
     }
 
     /// Gives the stream away, and keeps what is needed to see whether the source changed.
-    pub(super) fn into_parts(self) -> (Box<dyn Read + 'a>, Attributes, Watched) {
+    pub(super) fn into_parts(self) -> (Box<dyn Read + Send + 'a>, Attributes, Watched) {
         let file = self.file.zip(self.identity);
         let watched = Watched { planned: self.layout, shape: self.shape, file };
         (self.stream, self.attributes, watched)

@@ -16,7 +16,7 @@ use warifu_core::payload::Attributes;
 use warifu_core::sharing::SplitPlan;
 use warifu_core::{Geometry, KeyClass, Role, XCoord};
 use warifu_link::ShareClass;
-use warifu_pipeline::backup::driver::{RunError, run};
+use warifu_pipeline::backup::driver::{Pace, RunError, run};
 use warifu_pipeline::backup::lane::{Lane, Spent};
 use warifu_pipeline::backup::weave::{Admission, Finished, Slot, Weaver};
 use warifu_pipeline::source::PayloadSource;
@@ -230,12 +230,21 @@ impl Job<'_> {
         Need::of_backup(self.request.threshold, payload_bytes, source.shape.encoding, channels)
     }
 
+    fn pace(&self, room: &Room) -> Pace {
+        Pace { window: room.window, workers: self.vault.config.pipeline.worker_count() }
+    }
+
     fn weave_data(
         &self,
         weaver: &mut Weaver,
         lanes: &mut [Box<dyn Lane>],
         diary: &Diary<'_>,
-        (stream, attributes, watched, room): (Box<dyn Read + '_>, &Attributes, &Watched, &Room),
+        (stream, attributes, watched, room): (
+            Box<dyn Read + Send + '_>,
+            &Attributes,
+            &Watched,
+            &Room,
+        ),
     ) -> Result<(Geometry, u64), Failure> {
         let planned_bytes = watched.planned.payload_bytes;
         let payload = PayloadSource::new(stream, attributes, watched.shape).map_err(|error| {
@@ -244,31 +253,33 @@ impl Job<'_> {
         })?;
         let mut payload = payload.with_frames(room.frames);
         let mut stopped = false;
-        let mut indices = 0_u64..;
-        let mut next = || {
-            for index in indices.by_ref() {
-                let chunk = payload.next_chunk();
-                diary.read_bytes.set(payload.data_bytes());
-                if diary.stop.load(Ordering::Relaxed) {
-                    // What is on its way comes to its end, so that nothing of it is lost.
-                    stopped = true;
-                    return Ok(None);
-                }
-                let Some(chunk) = chunk? else { return Ok(None) };
-                if payload.payload_bytes() > planned_bytes {
-                    return Err(RunError::SourceGrew { planned_bytes });
-                }
-                let slot = Slot { class: ShareClass::Data, index };
-                match self.standing.done(slot) {
-                    Some(_) => diary.progress(self),
-                    None => return self.admission(slot, chunk, diary).map(Some),
-                }
-            }
-            Ok(None)
-        };
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        let ran = run(&driver, weaver, lanes, room.window, &mut next, &mut done);
+        let ran = payload.ahead(&driver, |read| {
+            let mut indices = 0_u64..;
+            let mut next = || {
+                for index in indices.by_ref() {
+                    let ahead = read();
+                    if diary.stop.load(Ordering::Relaxed) {
+                        // What is on its way comes to its end, so that nothing of it is lost.
+                        stopped = true;
+                        return Ok(None);
+                    }
+                    let Some(ahead) = ahead? else { return Ok(None) };
+                    diary.read_bytes.set(ahead.data_bytes);
+                    if ahead.payload_bytes > planned_bytes {
+                        return Err(RunError::SourceGrew { planned_bytes });
+                    }
+                    let slot = Slot { class: ShareClass::Data, index };
+                    match self.standing.done(slot) {
+                        Some(_) => diary.progress(self),
+                        None => return self.admission(slot, ahead.chunk, diary).map(Some),
+                    }
+                }
+                Ok(None)
+            };
+            run(&driver, weaver, lanes, self.pace(room), &mut next, &mut done)
+        });
         ran.map_err(|error| watched.explained(error))?;
         diary.expect_sound()?;
         if stopped {
@@ -304,7 +315,7 @@ impl Job<'_> {
             || left.next().map(|slot| self.admission(slot, Block::zeroed(0), diary)).transpose();
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, room.window, &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, self.pace(room), &mut next, &mut done)?)
     }
 
     fn weave_capsule(
@@ -326,6 +337,6 @@ impl Job<'_> {
         };
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, room.window, &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, self.pace(room), &mut next, &mut done)?)
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod consent;
 mod kme;
 mod mistake;
+mod pipeline;
 mod placement;
 mod profile;
 mod settings;
@@ -16,6 +17,7 @@ pub use consent::{CertificateRule, ConsentPolicy};
 pub use kme::KmeConfig;
 pub use mistake::Mistake;
 pub(crate) use mistake::{Gathered, meant};
+pub use pipeline::Pipeline;
 pub(crate) use placement::Layer;
 pub use placement::{Exclusion, Placement, PlacementRule, Speed};
 pub use profile::Profile;
@@ -60,6 +62,9 @@ pub struct Config {
     /// Limits of key and memory.
     #[serde(default)]
     pub limits: Limits,
+    /// Depths of the data path.
+    #[serde(default)]
+    pub pipeline: Pipeline,
     /// Where shares go.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
@@ -171,6 +176,7 @@ impl Config {
             default_profile: None,
             site,
             limits: Limits::default(),
+            pipeline: Pipeline::default(),
             placement: Placement::default(),
             restore: RestorePolicy::default(),
             batch: BatchPolicy::default(),

@@ -69,8 +69,8 @@ const KME_KEY_BYTES_MAX: u64 = 4 * MIB;
 const MEMORY_BYTES_MAX: u64 = 1 << 50;
 
 /// Tables that hold settings.
-pub(super) const TABLES: [&str; 8] =
-    ["site", "limits", "placement", "restore", "batch", "consent", "profile", "kme"];
+pub(super) const TABLES: [&str; 9] =
+    ["site", "limits", "pipeline", "placement", "restore", "batch", "consent", "profile", "kme"];
 
 /// Tables within `placement` that hold tables for names: of individuals, and of labels.
 pub(super) const PLACEMENTS: [&str; 2] = ["placement.individual", "placement.label"];
@@ -98,6 +98,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
     optional("limits", "patience_seconds", Kind::Count(0, 86_400, 30)),
     optional("limits", "resume_days", Kind::Count(0, 3660, 7)),
+    optional("pipeline", "window", Kind::Count(1, 64, 8)),
+    optional("pipeline", "workers", Kind::Count(1, 64, 2)),
     optional("placement", "policy", Kind::OneOf(POLICIES)),
     optional("placement", "pin", Kind::Sites),
     optional("placement", "exclude", Kind::Exclusions),

@@ -14,7 +14,7 @@ pub(super) fn show(config: &Config, text: &str) -> Result<String, toml::ser::Err
     let lines = check::check(text).lines;
     let mut shown = Shown { lines, text: String::new() };
     shown.table("", "", &values);
-    for table in ["site", "limits", "placement", "restore", "batch", "consent"] {
+    for table in ["site", "limits", "pipeline", "placement", "restore", "batch", "consent"] {
         if let Some(values) = values.get(table).and_then(toml::Value::as_table) {
             shown.head(table);
             shown.table(table, table, values);

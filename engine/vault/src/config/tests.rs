@@ -41,6 +41,9 @@ answer_lease_bytes = \"4MiB\"
 memory_bytes = \"1GB\"
 patience_seconds = 0x10
 resume_days = 30
+[pipeline]
+window = 64
+workers = 1
 [placement]
 policy = \"round-robin\"
 pin = [\"c\"]
@@ -98,6 +101,7 @@ fn every_setting_can_be_written_read_and_shown() {
         (4 << 20, 1_000_000_000)
     });
     assert_eq!((config.limits.patience_seconds, config.limits.resume_days), (16, 30));
+    assert_eq!((config.pipeline.window, config.pipeline.workers), (64, Some(1)));
     let night = config.profile(None).unwrap();
     assert_eq!(night.scheme, Some("2/3".parse().unwrap()));
     assert_eq!((night.jobs, night.pad, night.memory_limit), (Some(4), Some(true), Some(512 << 20)));
@@ -110,11 +114,11 @@ fn every_setting_can_be_written_read_and_shown() {
         let words = format!("\n{} = ", setting.key);
         assert!(format!("\n{shown}").contains(&words), "{} is not shown", setting.key);
     }
-    assert!(shown.contains("# line 34\n") && !shown.contains("default\n"), "{shown}");
+    assert!(shown.contains("# line 37\n") && !shown.contains("default\n"), "{shown}");
     let fewer = "v = 1\nname = \"g\"\n";
     let shown = show::show(&read(fewer).unwrap(), fewer).unwrap();
     assert!(shown.contains("lease_bytes = \"32MiB\""), "{shown}");
-    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (11, 2));
+    assert_eq!((shown.matches("# default").count(), shown.matches("# line").count()), (12, 2));
 }
 
 #[test]

@@ -6,10 +6,12 @@ use crate::Vault;
 use crate::failure::{Class, Failure};
 use crate::restore::ByteRange;
 use std::ops::Range;
+use warifu_catalog::Admission;
 use warifu_consent::Untrue;
 use warifu_consent::card::Card;
+use warifu_consent::check;
 use warifu_consent::jws;
-use warifu_consent::statement::{Consent, KeyFingerprint, Locator, Revocation};
+use warifu_consent::statement::{Consent, KeyFingerprint, Locator};
 use warifu_core::{Geometry, ObjectId};
 
 /// A consent that may serve.
@@ -44,28 +46,36 @@ impl Vault {
             let from_unix_s = consent.not_before;
             return Err(Untrue::NotYet { from_unix_s, now_unix_s: now }.into());
         }
-        if self.is_revoked(&consent)? {
+        if self.is_revoked(&consent, &key)? {
             return Err(Untrue::Revoked.into());
         }
         let trust = self.trust_store()?;
-        let is_trusted_here = !trust.anchors().is_empty();
+        let is_trusted_here = Self::judges_cards(&trust);
         if is_trusted_here {
             trust.verify::<Consent>(token, now)?;
         }
         Ok(Claim { consent, locator, key, is_trusted_here })
     }
 
-    /// Whether a revocation that was made here covers a consent.
-    pub(super) fn is_revoked(&self, consent: &Consent) -> Result<bool, Failure> {
-        let known = self.catalog()?.revocations()?;
-        let of_person = known.iter().filter(|one| one.individual == consent.individual);
-        let read = of_person.filter_map(|one| jws::read::<Revocation>(&one.token).ok());
-        Ok(read.map(|claimed| claimed.statement).any(|revocation| {
-            match revocation.consents.is_empty() {
-                true => consent.at <= revocation.at,
-                false => revocation.consents.contains(&consent.id),
-            }
-        }))
+    /// Whether a revocation that was made here, or that this site was told of, covers a consent
+    /// that this key signed.
+    pub(super) fn is_revoked(
+        &self,
+        consent: &Consent,
+        key: &KeyFingerprint,
+    ) -> Result<bool, Failure> {
+        if self.is_site() {
+            let admission = Admission {
+                key: key.0,
+                consent: consent.id.0,
+                individual: &consent.individual,
+                made_unix_s: consent.at,
+                uses_up: None,
+            };
+            return Ok(self.register()?.is_revoked(&admission)?);
+        }
+        let known = self.known_revocations(&consent.individual)?;
+        Ok(known.iter().any(|revocation| check::is_revoked(consent, revocation)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::stored;
 use crate::Vault;
+use crate::audit::Told;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::plan::{error_chain, hang_up};
@@ -87,6 +88,11 @@ impl Vault {
                 }
                 Err(error) => failed.push((site, error)),
             }
+        }
+        let kind = if card.is_software() { "software" } else { "card" };
+        let asks = Told { who: self.name.to_string(), card: Some(kind), ..Told::operator() };
+        if let Err(failure) = self.log_event("find", &asks.result("begun")) {
+            tracing::warn!(%failure, "that a card looks for what is its holder's is not logged");
         }
         let session = self.fresh_statement()?;
         let told = match asked.is_empty() {

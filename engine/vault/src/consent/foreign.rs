@@ -83,7 +83,14 @@ impl Vault {
         let mut stats: BTreeMap<XCoord, (SiteName, ShareStat)> = BTreeMap::new();
         for share in &outline.shares {
             let Some(peer) = peers.get_mut(&share.site) else { continue };
-            let told = peer.stat(outline.object)?;
+            let told = match peer.stat(outline.object) {
+                Ok(told) => told,
+                Err(error) => {
+                    let site = &share.site;
+                    tracing::warn!(%site, %error, "it does not tell of its share");
+                    continue;
+                }
+            };
             let own =
                 told.into_iter().find(|stat| stat.x == share.x && stat.object == outline.object);
             if let Some(stat) = own {

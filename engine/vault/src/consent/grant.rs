@@ -7,9 +7,11 @@ use crate::failure::{Class, Failure};
 use crate::report::time;
 use crate::{ByteRange, Vault};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use warifu_catalog::{CatalogError, KnownConsent, KnownRevocation, Object, Site};
 use warifu_consent::Untrue;
 use warifu_consent::card::Card;
+use warifu_consent::check;
 use warifu_consent::jws;
 use warifu_consent::statement::{Consent, Locator, Place, Revocation, StatementId, VERSION};
 use warifu_core::{IndividualId, ObjectId, SiteName};
@@ -168,13 +170,13 @@ impl Vault {
         let signed = jws::possesses::<Consent>(token)?;
         let (consent, now) = (signed.statement, self.now_unix_s());
         let state = match () {
-            () if self.is_revoked(&consent)? => "revoked",
+            () if self.is_revoked(&consent, &signed.key)? => "revoked",
             () if now >= consent.expires => "expired",
             () if now < consent.not_before => "not-yet",
             () => "valid",
         };
         let trust = self.trust_store()?;
-        let is_judged = !trust.anchors().is_empty();
+        let is_judged = Self::judges_cards(&trust);
         let trusted_here = is_judged.then(|| trust.verify::<Consent>(token, now).is_ok());
         let ranges = |locator: &Locator| {
             let pairs = |ranges: &Vec<std::ops::Range<u64>>| {
@@ -281,20 +283,40 @@ impl Vault {
         };
         let signed_by = jws::sign(&statement, card)?;
         let key = jws::possesses::<Revocation>(&signed_by)?.key;
-        let expected = match consent {
+        let expected = match &consent {
             Some(consent) => Some(consent.key.0),
             None => self.catalog()?.card(&whose)?.map(|card| card.key),
         };
+        let told = Told {
+            card: Some(kind_of(card)),
+            consent: consent.as_ref().map(|one| hex(&one.statement.id.0)),
+            ..Told::operator().individual(&whose).objects(self.taken_back(&statement)?)
+        };
         if expected.is_some_and(|expected| expected != key.0) {
+            self.note("revoke", &told.result("refused").code("consent-person"))?;
             return Err(person::other_card(&whose));
         }
         let StatementId(id) = statement.id;
         let known =
             KnownRevocation { id, individual: whose, token: signed_by, at_unix_s: statement.at };
-        let revoked = known.individual.clone();
-        self.note("revoke", &Told::operator().individual(revoked).result("done"))?;
+        self.note("revoke", &told.result("done"))?;
         self.catalog()?.keep_revocation(&known)?;
         self.tell_all(&id)
+    }
+
+    /// The objects of the consents that a revocation takes back, as far as they are known here.
+    fn taken_back(&self, revocation: &Revocation) -> Result<Vec<String>, Failure> {
+        let known = self.catalog()?.consents()?;
+        let of_person = known.iter().filter(|one| one.individual == revocation.individual);
+        let read = of_person.filter_map(|one| jws::read::<Consent>(&one.token).ok());
+        let covered = read
+            .map(|claimed| claimed.statement)
+            .filter(|consent| check::is_revoked(consent, revocation));
+        let objects: BTreeSet<String> = covered
+            .flat_map(|consent| consent.objects)
+            .map(|locator| locator.object.to_string())
+            .collect();
+        Ok(objects.into_iter().collect())
     }
 
     /// Reaches every site, which tells it what it does not know; who knows of `revocation` then.
@@ -319,15 +341,18 @@ impl Vault {
 
 /// What the log says of a consent that was given.
 fn told_of(consent: &Consent, card: &dyn Card) -> Told {
-    let kind = if card.is_software() { "software" } else { "card" };
-    let objects: Vec<String> = consent.objects.iter().map(|one| one.object.to_string()).collect();
+    let objects = consent.objects.iter().map(|one| one.object.to_string());
     let told = Told {
         purpose: Some(consent.purpose.clone()),
         consent: Some(hex(&consent.id.0)),
-        card: Some(kind),
-        ..Told::operator().individual(&consent.individual)
+        card: Some(kind_of(card)),
+        ..Told::operator().individual(&consent.individual).objects(objects.collect())
     };
-    told.note(format!("for {}: {}", consent.requester, objects.join(", ")))
+    told.note(format!("for {}", consent.requester))
+}
+
+fn kind_of(card: &dyn Card) -> &'static str {
+    if card.is_software() { "software" } else { "card" }
 }
 
 pub(crate) fn locator_of(object: &Object) -> Locator {

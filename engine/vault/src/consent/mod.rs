@@ -5,9 +5,11 @@ mod claims;
 mod find;
 mod foreign;
 mod grant;
+mod judge;
 mod person;
 mod presence;
 mod refusal;
+mod silence;
 mod stored;
 mod tidings;
 
@@ -18,6 +20,7 @@ pub use person::{CardRow, Rebinder};
 pub use presence::Proof;
 pub(crate) use presence::{Admission, Admitted};
 pub(crate) use refusal::{next_of, refused_code};
+pub use silence::{SILENCE_HOURS_MAX, SilenceRow};
 
 use crate::Vault;
 use crate::failure::{Class, Failure};

@@ -26,6 +26,16 @@ pub struct CardRow {
     pub since: String,
 }
 
+impl CardRow {
+    pub(crate) fn of(card: &EnrolledCard) -> Self {
+        Self {
+            key: hex(&card.key),
+            kind: if card.is_software { "software" } else { "card" },
+            since: crate::report::time(card.at_unix_s),
+        }
+    }
+}
+
 /// Whose signatures change a card.
 pub enum Rebinder<'a> {
     /// The card so far.
@@ -122,12 +132,7 @@ impl Vault {
     /// # Errors
     /// Where the catalog fails, or this is a site's vault.
     pub fn card_row(&self, individual: &IndividualId) -> Result<Option<CardRow>, Failure> {
-        let card = self.catalog()?.card(individual)?;
-        Ok(card.map(|card| CardRow {
-            key: hex(&card.key),
-            kind: if card.is_software { "software" } else { "card" },
-            since: crate::report::time(card.at_unix_s),
-        }))
+        Ok(self.catalog()?.card(individual)?.as_ref().map(CardRow::of))
     }
 
     /// The card of an individual, without which nothing of theirs is stored here.
@@ -226,9 +231,9 @@ impl Vault {
         };
         let token = jws::sign(&statement, card)?;
         let trust = self.trust_store()?;
-        let key = match trust.anchors().is_empty() {
-            true => jws::possesses::<Enrolment>(&token)?.key,
-            false => trust.verify::<Enrolment>(&token, at)?.key,
+        let key = match Self::judges_cards(&trust) {
+            false => jws::possesses::<Enrolment>(&token)?.key,
+            true => trust.verify::<Enrolment>(&token, at)?.key,
         };
         Ok((token, key))
     }

@@ -12,13 +12,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use warifu_catalog::{EnrolledCard, Site};
+use warifu_consent::bounds::NONCES_MAX;
 use warifu_consent::card::Card;
-use warifu_consent::check::{self, Asked, Held};
 use warifu_consent::jws;
-use warifu_consent::statement::{
-    KeyFingerprint, Nonce, Presence, PresenceKind, StatementId, VERSION,
-};
-use warifu_core::{ObjectId, SiteName};
+use warifu_consent::statement::{Nonce, Presence, PresenceKind, VERSION};
+use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_pipeline::peer::{Peer, PeerError};
 
 /// What a person gives for a restore: a consent, and their card.
@@ -47,6 +45,8 @@ pub(crate) struct Admission<'a> {
     /// The consent, and what it says.
     pub(crate) token: &'a str,
     pub(crate) claim: &'a Claim,
+    /// Whose it is, where this gateway stored it.
+    pub(crate) individual: Option<IndividualId>,
     /// The person's card, where this gateway stored the object.
     pub(crate) enrolled: Option<EnrolledCard>,
     /// Whether sites may not have been told yet whose the object is.
@@ -71,19 +71,27 @@ enum Drawn {
     Free(Peer),
 }
 
+/// What came of a presence that was shown.
+enum Shown {
+    /// The site found that it suffices.
+    Lets(Peer),
+    /// It did not, and asks for no consent: then this gateway is the one to judge.
+    Free(Peer),
+}
+
 /// A site that was asked to draw, and what came of it.
 type Reached = (SiteName, Result<Drawn, PeerError>);
 
 impl Vault {
     /// Proves the card's presence to the sites. One signature of the card, and none where too few
-    /// sites are there.
+    /// sites are there. This gateway is the judge itself of what lies in its own rooms, and for
+    /// sites that ask for no consent.
     pub(crate) fn admit(
         &self,
         asked: &Admission<'_>,
         card: &mut dyn Card,
     ) -> Result<Admitted, Failure> {
-        let mut refused: Vec<(SiteName, PeerError)> = Vec::new();
-        let own_nonce = self.fresh_nonce()?;
+        let mut refused: Vec<Refusal> = Vec::new();
         let mut nonces = BTreeMap::new();
         let (mut drawn, mut free) = (Vec::new(), Vec::new());
         for (site, outcome) in self.draw(asked)? {
@@ -93,64 +101,81 @@ impl Vault {
                     drawn.push((site, peer));
                 }
                 Ok(Drawn::Free(peer)) => free.push((site, peer)),
-                Err(error) => refused.push((site, error)),
+                Err(error) => refused.push(Refusal::of_site(&site, &error)),
             }
         }
-        let judges_here = asked.own_rooms > 0 && asked.claim.is_trusted_here;
-        let own_rooms = if judges_here { asked.own_rooms } else { 0 };
-        if judges_here {
-            nonces.insert(self.name.to_string(), own_nonce);
-        }
+        let own_rooms = match asked.own_rooms > 0 && !asked.claim.is_trusted_here {
+            true => {
+                refused.push(Refusal::untrusting());
+                0
+            }
+            false => asked.own_rooms,
+        };
         if drawn.len() + free.len() + own_rooms < asked.needed {
             drawn.into_iter().chain(free).for_each(|(_, peer)| hang_up(peer));
             return Err(too_few(asked, &refused));
         }
-        let presence = match nonces.is_empty() {
-            true => None,
-            false => Some(self.presence(asked, nonces, card)),
-        };
-        let presence = match presence.transpose() {
-            Ok(presence) => presence.unwrap_or_default(),
+        let own_nonce = self.fresh_nonce()?;
+        if nonces.len() < NONCES_MAX {
+            nonces.insert(name_beside(&nonces, self.name.as_str()), own_nonce);
+        }
+        let presence = match self.presence(asked, nonces, card) {
+            Ok(presence) => presence,
             Err(failure) => {
                 drawn.into_iter().chain(free).for_each(|(_, peer)| hang_up(peer));
                 return Err(failure);
             }
         };
-        let mut told: Vec<String> = Vec::new();
-        let own_rooms = match judges_here.then(|| self.judge(asked, &presence, own_nonce)) {
-            Some(Err(failure)) => {
-                told.push(format!("{} (its own rooms): {failure}", self.name));
-                0
-            }
-            _ => own_rooms,
-        };
-        let (names, peers): (Vec<SiteName>, Vec<Peer>) = drawn.into_iter().unzip();
-        let tokens = [asked.token, &presence];
-        let presented = self.world.driver().at_each(peers, |mut peer| {
-            match peer.present(Some(asked.object), &tokens) {
-                Ok(_) => Ok(peer),
-                Err(error) => match asked.enrolled.is_some() && is_free(&mut peer) {
-                    true => Ok(peer),
-                    false => {
-                        hang_up(peer);
-                        Err(error)
-                    }
-                },
-            }
-        });
-        let mut peers: BTreeMap<SiteName, Peer> = free.into_iter().collect();
-        for (site, outcome) in names.into_iter().zip(presented) {
+        let mut peers = BTreeMap::new();
+        for (site, outcome) in self.present_all(asked, &presence, drawn) {
             match outcome {
-                Ok(peer) => drop(peers.insert(site, peer)),
-                Err(error) => refused.push((site, error)),
+                Ok(Shown::Lets(peer)) => drop(peers.insert(site, peer)),
+                Ok(Shown::Free(peer)) => free.push((site, peer)),
+                Err(error) => refused.push(Refusal::of_site(&site, &error)),
+            }
+        }
+        let mut own_rooms = own_rooms;
+        if own_rooms > 0 || !free.is_empty() {
+            match self.judge(asked, &presence, own_nonce) {
+                Ok(()) => peers.extend(free),
+                Err(failure) => {
+                    free.into_iter().for_each(|(_, peer)| hang_up(peer));
+                    own_rooms = 0;
+                    refused.push(Refusal::own(&self.name, &failure));
+                }
             }
         }
         if peers.len() + own_rooms < asked.needed {
             peers.into_values().for_each(hang_up);
             return Err(too_few(asked, &refused));
         }
-        told.extend(refused.iter().map(|(site, error)| format!("{site}: {}", error_chain(error))));
-        Ok(Admitted { peers, own_rooms: own_rooms > 0, refused: told })
+        let refused = refused.into_iter().map(|refusal| refusal.told).collect();
+        Ok(Admitted { peers, own_rooms: own_rooms > 0, refused })
+    }
+
+    /// Shows consent and presence to each site that has drawn.
+    fn present_all(
+        &self,
+        asked: &Admission<'_>,
+        presence: &str,
+        drawn: Vec<(SiteName, Peer)>,
+    ) -> Vec<(SiteName, Result<Shown, PeerError>)> {
+        let is_own = asked.individual.is_some();
+        let (names, peers): (Vec<SiteName>, Vec<Peer>) = drawn.into_iter().unzip();
+        let tokens = [asked.token, presence];
+        let presented = self.world.driver().at_each(peers, |mut peer| {
+            match peer.present(Some(asked.object), &tokens) {
+                Ok(_) => Ok(Shown::Lets(peer)),
+                Err(PeerError::Refused { .. }) if is_own && is_free(&mut peer) => {
+                    Ok(Shown::Free(peer))
+                }
+                Err(error) => {
+                    hang_up(peer);
+                    Err(error)
+                }
+            }
+        });
+        names.into_iter().zip(presented).collect()
     }
 
     /// Connects to each site and has it draw.
@@ -170,7 +195,9 @@ impl Vault {
             };
             reached.push(peer);
         }
-        let drawn = self.world.driver().at_each(reached, |peer| challenge(peer?, asked.object));
+        let is_own = asked.individual.is_some();
+        let draw = |peer: Result<Peer, PeerError>| challenge(peer?, asked.object, is_own);
+        let drawn = self.world.driver().at_each(reached, draw);
         Ok(asked.sites.iter().map(|site| site.site.clone()).zip(drawn).collect())
     }
 
@@ -211,41 +238,13 @@ impl Vault {
         };
         Ok(jws::sign(&statement, card)?)
     }
-
-    /// This gateway's own judgement, for the shares in its own rooms.
-    fn judge(&self, asked: &Admission<'_>, presence: &str, nonce: Nonce) -> Result<(), Failure> {
-        let held = Held {
-            owner: asked.enrolled.as_ref().map(|card| card.individual.clone()),
-            key: asked.enrolled.as_ref().map(|card| KeyFingerprint(card.key)),
-            used_in: None,
-            revocations: Vec::new(),
-        };
-        let of_site = Asked {
-            requester: self.name.clone(),
-            object: Some(asked.object),
-            nonces: vec![nonce],
-            at_unix_s: self.now_unix_s(),
-        };
-        let trust = self.trust_store()?;
-        check::release(asked.token, presence, &held, &of_site, &trust)?;
-        Ok(())
-    }
-
-    /// 32 bytes that nobody can foretell.
-    pub(super) fn fresh_nonce(&self) -> Result<Nonce, Failure> {
-        let StatementId(first) = self.fresh_statement()?;
-        let StatementId(second) = self.fresh_statement()?;
-        let mut nonce = [0; 32];
-        nonce[..16].copy_from_slice(&first);
-        nonce[16..].copy_from_slice(&second);
-        Ok(Nonce(nonce))
-    }
 }
 
-fn challenge(mut peer: Peer, object: ObjectId) -> Result<Drawn, PeerError> {
+/// Has a site draw. One that asks for no consent releases, as before, what this gateway stored.
+fn challenge(mut peer: Peer, object: ObjectId, is_own: bool) -> Result<Drawn, PeerError> {
     match peer.challenge(Some(object)) {
         Ok(nonce) => Ok(Drawn::Nonce(peer, nonce)),
-        Err(PeerError::Refused { .. }) if is_free(&mut peer) => Ok(Drawn::Free(peer)),
+        Err(PeerError::Refused { .. }) if is_own && is_free(&mut peer) => Ok(Drawn::Free(peer)),
         Err(error) => {
             hang_up(peer);
             Err(error)
@@ -258,31 +257,64 @@ fn is_free(peer: &mut Peer) -> bool {
     peer.ping().is_ok_and(|pinged| !pinged.enforces)
 }
 
+/// Who does not let an object be read.
+struct Refusal {
+    class: Class,
+    code: &'static str,
+    told: String,
+    next: &'static str,
+}
+
+impl Refusal {
+    fn of_site(site: &SiteName, error: &PeerError) -> Self {
+        let (class, code) = peer_class(error);
+        Self { class, code, told: format!("{site}: {}", told(error)), next: next_of(code) }
+    }
+
+    /// This gateway's own judgement.
+    fn own(name: &SiteName, failure: &Failure) -> Self {
+        let (class, code) = (failure.class(), failure.code());
+        Self { class, code, told: format!("{name} itself: {failure}"), next: next_of(code) }
+    }
+
+    /// Shares lie in this gateway's own rooms, and it has nothing to judge by.
+    fn untrusting() -> Self {
+        let told = "shares lie in this gateway's own rooms, and no certificate is pinned here";
+        let next = "pin here who issued the card: `warifu trust add`";
+        Self { class: Class::Consent, code: "trust-none", told: told.to_owned(), next }
+    }
+}
+
 /// Too few sites let the object be read. What one of them says of the consent goes first: sites
 /// that are away come back by themselves.
-fn too_few(asked: &Admission<'_>, refused: &[(SiteName, PeerError)]) -> Failure {
-    let said = |(_, error): &(SiteName, PeerError)| peer_class(error);
-    let of_consent = refused.iter().map(said).find(|(class, _)| *class == Class::Consent);
-    let told: Vec<String> =
-        refused.iter().map(|(site, error)| format!("{site}: {}", told(error))).collect();
+fn too_few(asked: &Admission<'_>, refused: &[Refusal]) -> Failure {
+    let told: Vec<&str> = refused.iter().map(|refusal| refusal.told.as_str()).collect();
     let what = format!(
         "too few sites let object {} be read, and {} must: {}",
         asked.object,
         asked.needed,
         told.join("; ")
     );
-    match of_consent.or_else(|| refused.first().map(said)) {
-        Some((Class::Consent, code)) => {
-            Failure::new(Class::Consent, code, what).next(next_of(code))
+    let of = |class| refused.iter().find(move |refusal| refusal.class == class);
+    match of(Class::Consent).or_else(|| of(Class::Audit)).or_else(|| refused.first()) {
+        Some(Refusal { class: class @ (Class::Consent | Class::Audit), code, next, .. }) => {
+            Failure::new(*class, code, what).next(*next)
         }
-        None if asked.own_rooms > 0 => {
-            let what = "shares lie in this gateway's own rooms, and no certificate is pinned here";
-            Failure::new(Class::Consent, "trust-none", what).next(next_of("trust-none"))
+        Some(refusal) if refusal.class != Class::Temporary => {
+            Failure::new(refusal.class, refusal.code, what)
         }
-        Some((class, code)) if class != Class::Temporary => Failure::new(class, code, what),
         _ => Failure::new(Class::Temporary, "sites-down", what)
             .next("try again when more sites are back"),
     }
+}
+
+/// A name that none of the sites asked has: theirs are not this gateway's to choose.
+fn name_beside(nonces: &BTreeMap<String, Nonce>, name: &str) -> String {
+    let own = std::iter::once(name.to_owned());
+    let others = (0..=nonces.len()).map(|number| format!("own-{number}"));
+    let mut free = own.chain(others).filter(|name| !nonces.contains_key(name));
+    // One more is offered than can be taken.
+    free.next().unwrap_or_default()
 }
 
 /// What a site said, without what stands around it.
@@ -290,5 +322,20 @@ fn told(error: &PeerError) -> String {
     match error {
         PeerError::Refused { text, .. } => text.clone(),
         error => error_chain(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_called_as_this_gateway_keeps_its_own_challenge() {
+        let nonce = Nonce([1; 32]);
+        let mut nonces = BTreeMap::from([("tokyo".to_owned(), nonce)]);
+        assert_eq!(name_beside(&nonces, "gateway"), "gateway");
+        assert_eq!(name_beside(&nonces, "tokyo"), "own-0");
+        nonces.insert("own-0".to_owned(), nonce);
+        assert_eq!(name_beside(&nonces, "tokyo"), "own-1");
     }
 }

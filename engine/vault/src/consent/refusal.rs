@@ -64,11 +64,16 @@ pub(crate) fn next_of(code: &str) -> &'static str {
         "presence-stale" | "presence-mismatch" => "try again: a presence serves one session",
         "revocations-stale" => {
             "connect the gateway that stored the object to the site, or let the site's operator \
-             accept the silence"
+             accept the silence: `warifu consent accept-silence`"
         }
         "trust-none" | "certificate-chain" | "certificate-issuer" => {
             "have the site's operator pin who issued the card: `warifu trust add`"
         }
+        "audit-unwritable" => {
+            "have the operators of those sites see that their disks have room and can be written"
+        }
+        "break-glass-off" => "the site's operator decides: `break_glass` under [consent] there",
+        "break-glass-officers" => "have more of the officers sign whom the sites have pinned",
         "object-held" => "lift the hold, if it is to be lifted: `warifu hold remove`",
         _ => "see `warifu explain` for what it means",
     }

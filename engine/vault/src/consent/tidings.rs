@@ -21,12 +21,12 @@ pub(crate) struct Tidings {
 }
 
 impl Vault {
-    /// What is to be told to a site; nothing where persons don't decide here.
+    /// What is to be told to a site. Where persons don't decide here, only what they took back.
     pub(crate) fn tidings(&self, site: &Site) -> Result<Option<Tidings>, Failure> {
-        if !self.config.consent.enforce {
+        let untold = self.catalog()?.revocations_untold(&site.site)?;
+        if !self.config.consent.enforce && untold.is_empty() {
             return Ok(None);
         }
-        let untold = self.catalog()?.revocations_untold(&site.site)?;
         let known = self.catalog()?.revocations()?.len() as u64;
         Ok(Some(Tidings {
             site: site.site.clone(),

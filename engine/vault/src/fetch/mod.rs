@@ -4,6 +4,7 @@ mod errand;
 mod gather;
 mod pair;
 
+use crate::audit::Told;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
 use crate::neighbours::own_link;
@@ -101,6 +102,10 @@ impl Vault {
         let orders = self.fetch_orders(request)?;
         let deliverers: Vec<Deliverer> =
             orders.iter().map(|order| order.deliverer.clone()).collect();
+        for order in &orders {
+            let told = Told::operator().site(&order.site).note("fetches key from a KME");
+            self.log_event("key", &told.result("begun"))?;
+        }
         let (sender, receiver) = mpsc::channel();
         let Watch { progress, stop } = watch;
         let total_bytes = match request.goal {

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use told::{DELIVER, failure, is_missing, rejection};
+use warifu_buffers::copied_bytes;
 use warifu_catalog::{Object, ShareState, StoredShare};
 use warifu_core::capsule::Verdict;
 use warifu_core::geometry::CHUNK_BYTES;
@@ -108,7 +109,7 @@ impl Vault {
         by: Authority<'_>,
         watch: Watch<'_>,
     ) -> Result<RestoreReport, Failure> {
-        let started = self.clock.elapsed();
+        let (started, copied_before) = (self.clock.elapsed(), copied_bytes());
         expect_sense(request)?;
         let place = Place::of(request, watch.stop)?;
         let Source { object, offers, mut peers, mut verdicts, short } =
@@ -158,6 +159,7 @@ impl Vault {
             sites,
             rejected: seen,
             key_bytes,
+            copied_bytes: copied_bytes() - copied_before,
             seconds: (self.clock.elapsed() - started).as_secs_f64(),
             output: output.map(|path| path.display().to_string()),
         })

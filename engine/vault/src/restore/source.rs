@@ -3,7 +3,7 @@
 
 use super::{Authority, Offer, RestoreRequest, reading};
 use crate::Vault;
-use crate::break_glass::Case;
+use crate::break_glass::{Case, stored_elsewhere};
 use crate::consent::{Admission, Admitted, Proof};
 use crate::failure::{Class, Failure};
 use crate::plan::hang_up;
@@ -40,6 +40,9 @@ impl Vault {
         let known = match catalog.object(&request.object) {
             Ok(object) => Some(object),
             Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Person(_)) => None,
+            Err(CatalogError::NotFound { .. }) if matches!(by, Authority::Officers(_)) => {
+                return Err(stored_elsewhere(&request.object));
+            }
             Err(error) => return Err(error.into()),
         };
         match (known, by) {
@@ -90,6 +93,7 @@ impl Vault {
             token: proof.consent,
             claim: &claim,
             is_older: enrolled.as_ref().is_some_and(|card| object.created_unix_s <= card.at_unix_s),
+            individual: Some(object.individual.clone()),
             enrolled,
         };
         let admitted = self.admit(&admission, proof.card)?;
@@ -130,6 +134,7 @@ impl Vault {
             ranges,
             token: proof.consent,
             claim: &claim,
+            individual: None,
             enrolled: None,
             is_older: false,
         };

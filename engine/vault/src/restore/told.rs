@@ -1,6 +1,7 @@
 //! Why a restore failed, and what is said of shares that were set aside.
 
 use crate::causes::peer_class;
+use crate::consent::next_of;
 use crate::failure::{Class, Failure};
 use crate::plan::error_chain;
 use crate::report::Rejection;
@@ -79,12 +80,15 @@ fn not_enough(
     let bad = rejected.iter().filter(|rejected| rejected.error.is_bad_share());
     let corrupt = bad.clone().filter(|rejected| !is_missing(&rejected.error)).count();
     let without_key = short.len() + rejected.iter().filter(|one| lacks_key(&one.error)).count();
-    let (class, code, next) = match (corrupt, bad.count()) {
-        (0, lost) if lost > 0 && object.threshold.n() - lost < object.threshold.k() => {
+    let refused = rejected.iter().find_map(|one| refusal(&one.error));
+    let (class, code, next) = match (corrupt, bad.count(), refused) {
+        (0, lost, _) if lost > 0 && object.threshold.n() - lost < object.threshold.k() => {
             (Class::Unrecoverable, "shares-lost", "bring lost shares back")
         }
-        (0, _) if good + without_key >= needed => (Class::Key, "key-short", DELIVER),
-        (0, _) => (Class::Temporary, "sites-down", "try again when more sites are back"),
+        (0, _, _) if good + without_key >= needed => (Class::Key, "key-short", DELIVER),
+        // Sites that are away come back by themselves.
+        (0, _, Some((class, code))) => (class, code, next_of(code)),
+        (0, _, None) => (Class::Temporary, "sites-down", "try again when more sites are back"),
         _ => (Class::Forged, "shares-corrupt", "bring sites with good shares back"),
     };
     let told: Vec<String> = rejected.iter().map(told).chain(short.iter().cloned()).collect();
@@ -94,6 +98,13 @@ fn not_enough(
         told.join("; ")
     );
     Failure::new(class, code, what).next(next)
+}
+
+/// What a site says that releases nothing without a person, or whose permit has ended on the way.
+fn refusal(error: &ReadError) -> Option<(Class, &'static str)> {
+    let ReadError::Peer(error) = error else { return None };
+    let said = peer_class(error);
+    matches!(said.0, Class::Consent | Class::Audit).then_some(said)
 }
 
 fn lacks_key(error: &ReadError) -> bool {

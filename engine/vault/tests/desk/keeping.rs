@@ -62,6 +62,8 @@ fn what_is_held_stays_whoever_holds_it() {
     let refused =
         events.iter().filter(|event| event.kind == "forget" && event.of("code") == "held");
     assert_eq!(refused.count(), 2);
+    let told: Vec<_> = events.iter().filter(|event| event.kind == "discard").collect();
+    assert!(told.len() == 1 && told[0].of("code") == "held", "{told:?}");
 }
 
 #[test]

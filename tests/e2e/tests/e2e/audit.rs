@@ -151,6 +151,15 @@ fn what_is_held_stays_and_what_is_forgotten_is_gone_at_every_site() {
     }
     let _proved = persons.lab.run(&["audit", "verify", &out]).ok();
     let text = fs::read_to_string(&out).unwrap();
+    // Share and pad are one: what of the key was used is gone.
+    let signed: Value = serde_json::from_str(&text).unwrap();
+    let report: Value = serde_json::from_str(signed["report"].as_str().unwrap()).unwrap();
+    let pools = report["key"].as_array().unwrap();
+    assert_eq!(pools.len(), 4, "three links and the random pool: {report:#}");
+    for pool in pools {
+        assert!(pool["used_bytes"].as_u64() > Some(0), "{pool}");
+        assert_eq!(pool["erased_bytes"], pool["used_bytes"], "{pool}");
+    }
     let changed = persons.lab.file("changed.json", text.replacen("P1", "P3", 1).as_bytes());
     let _wrong = persons.lab.run(&["audit", "verify", changed.to_str().unwrap()]).exits(4);
     assert_eq!(persons.lab.listed(), std::slice::from_ref(&other));

@@ -1,5 +1,13 @@
 //! Persons decide: what a restore needs, who may have it, and that nobody gets anything else.
 
+mod logs;
+mod recorded;
+mod strangers;
+mod takeover;
+mod tokens;
+
+use serde_json::Value;
+use std::path::Path;
 use warifu_e2e::{Done, LabShape, Persons, Running, sample};
 
 const SHAPE: LabShape = LabShape {
@@ -23,6 +31,17 @@ fn refused_command(done: &Done, exit: i32, code: &str) {
     assert_eq!(done.code, exit, "{done:?}");
     assert!(done.stderr.contains(&format!("error[{code}]")), "{code} was expected: {done:?}");
     assert!(done.stderr.contains("next: "), "no next step is told: {done:?}");
+}
+
+/// The audit log of a vault.
+fn log_of(vault: &Path) -> Vec<Value> {
+    let done = Running::start(vault, &["--json", "audit", "show"]).wait().ok().json();
+    done.as_array().unwrap().clone()
+}
+
+/// Whether this entry of a site's log tells that something was released.
+fn releases(line: &Value) -> bool {
+    line["event"]["result"] == "released"
 }
 
 #[test]

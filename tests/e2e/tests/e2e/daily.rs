@@ -172,7 +172,7 @@ fn status_tells_the_days_of_key_and_raises_alarms() {
         status["sites"].as_array().unwrap().iter().map(|site| &site["up"]).collect();
     assert_eq!(up, [&Value::from(true), &false.into(), &true.into()]);
     let alarms = status["alarms"].as_array().unwrap();
-    for words in ["site s1 can't be used", "class computational"] {
+    for words in ["site s1 can't be used", "class computational", "consent is not enforced here"] {
         let has = |alarm: &&Value| alarm["what"].as_str().unwrap().contains(words);
         assert!(alarms.iter().any(|alarm| has(&alarm)), "{words}: {alarms:#?}");
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use warifu_e2e::{Backup, Fault, Flow, Lab, LabShape, Strike, sample};
+use warifu_e2e::{Backup, Fault, Flow, Lab, LabShape, Persons, Strike, sample};
 
 /// Room in the small file system, in bytes.
 const ROOM_BYTES: u64 = 48 << 20;
@@ -69,6 +69,35 @@ fn a_full_disk_ends_a_backup_and_leaves_nothing() {
     }
     let _summary = lab.expect_key_used_once();
     lab.sites[0].stop();
+}
+
+#[test]
+fn a_gateway_whose_disk_is_full_releases_nothing_and_still_tells_what_is_stored() {
+    let shape = LabShape { sites: 3, key_bytes: 6 << 20, ..LabShape::default() };
+    let persons = Persons::new(shape);
+    let data = sample(31, 200_000);
+    let object = persons.lab.store(&persons.lab.file("in", &data), "2/3");
+    let consent = persons.grant(("P1", &object), "gateway", "c.jws", &[]);
+    let (vault, aside) = (&persons.lab.gateway, persons.lab.path("aside"));
+    std::fs::rename(vault, &aside).unwrap();
+    std::fs::create_dir(vault).unwrap();
+    let Some(_disk) = SmallDisk::mount(vault) else {
+        println!("skipped: a full disk at a gateway, as no small file system may be mounted here");
+        return;
+    };
+    warifu_e2e::tree_copy(&aside, vault);
+    let filler = SmallDisk::fill(vault, 0);
+    let (done, none) = persons.restore(&object, &consent, "P1", &[]);
+    assert!(none.is_none(), "something was delivered");
+    let done = done.exits(17);
+    assert!(done.stderr.contains("error[audit-unwritable]"), "{done:?}");
+    assert_eq!(persons.lab.listed(), std::slice::from_ref(&object));
+    for words in [&["show", &object][..], &["audit", "show"], &["status", "--offline"]] {
+        let _read = persons.lab.run(words).ok();
+    }
+    std::fs::remove_file(filler).unwrap();
+    let (done, got) = persons.restore(&object, &consent, "P1", &[]);
+    assert!(done.code == 0 && got.unwrap() == data, "{done:?}");
 }
 
 fn full_before_it_starts(lab: &Lab, path: &Path) {

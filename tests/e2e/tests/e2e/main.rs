@@ -20,6 +20,7 @@ mod kme;
 mod lab_lines;
 mod large;
 mod memory;
+mod older;
 mod plans;
 mod ranges;
 mod records;

@@ -49,5 +49,9 @@ fn all_of_all_needs_an_override_that_is_recorded() {
     let object = report["object"].as_str().unwrap();
     let shown = lab.ask(&["show", object]);
     assert_eq!(shown["overridden"], json!(["zone: the third site is being built"]));
+    let warning = "consent is not enforced here (a test of something else)";
+    assert_eq!(shown["consent_warning"], warning);
+    let text = lab.run(&["show", object]).ok();
+    assert!(String::from_utf8_lossy(&text.stdout).contains(&format!("WARNING     {warning}\n")));
     lab.expect_back(object, &data);
 }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use warifu_consent::trust::Role;
 use warifu_core::{IndividualId, SiteName};
-use warifu_vault::{ByteRange, ObjectPrefix};
+use warifu_vault::{ByteRange, ObjectPrefix, SILENCE_HOURS_MAX};
 
 /// `consent ...`
 #[derive(Subcommand, Debug)]
@@ -25,6 +25,16 @@ pub(crate) enum ConsentCommand {
     },
     /// Take a consent back: at once at every site in reach, at the others when they are
     Revoke(RevokeArgs),
+    /// At a site: go on to release for a while, though nobody tells it of revocations
+    AcceptSilence {
+        /// For so many hours, 744 at most; 0 ends what was accepted before
+        #[arg(long, value_name = "H",
+              value_parser = clap::value_parser!(u32).range(..=i64::from(SILENCE_HOURS_MAX)))]
+        hours: u32,
+        /// Why: it stands in the site's audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
 }
 
 /// What a consent says.

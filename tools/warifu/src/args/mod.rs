@@ -216,10 +216,11 @@ pub(crate) struct RebindArgs {
     pub(crate) individual: IndividualId,
     #[command(flatten)]
     pub(crate) card: CardArgs,
-    /// The card so far
+    /// The card so far. Its PIN comes from its URI's pin-source, or the terminal: --pin-file and
+    /// --pin-fd are for the new card alone
     #[arg(long, value_name = "CARD", required_unless_present = "registrars")]
     pub(crate) old_card: Option<CardAddress>,
-    /// A registrar's card, where the old one is lost: twice
+    /// A registrar's card, where the old one is lost: twice. Its PIN comes as the old card's does
     #[arg(long = "registrar", value_name = "CARD", conflicts_with = "old_card")]
     pub(crate) registrars: Vec<CardAddress>,
     /// Why, for people

@@ -128,7 +128,8 @@ pub(crate) struct RestoreArgs {
     /// found by it alone
     #[arg(long, value_name = "FILE", requires = "card")]
     pub(crate) consent: Option<PathBuf>,
-    /// By the word of officers instead, who signed this case: see `warifu break-glass`
+    /// By the word of officers instead, who signed this case: see `warifu break-glass`. Only the
+    /// gateway that stored the object can
     #[arg(long, value_name = "CASE", conflicts_with_all = ["consent", "card"])]
     pub(crate) break_glass: Option<PathBuf>,
     #[command(flatten)]

@@ -129,7 +129,8 @@ pub(crate) struct ForgetArgs {
 /// `break-glass ...`
 #[derive(Subcommand, Debug)]
 pub(crate) enum BreakGlassCommand {
-    /// Open a case for an object: sites draw for it, and officers have ten minutes to sign
+    /// Open a case for an object that this gateway stored: sites draw for it, and officers have ten
+    /// minutes to sign. No other gateway can use it
     Request {
         /// Its ID, as `list` tells it, or the first digits of it
         object: ObjectPrefix,

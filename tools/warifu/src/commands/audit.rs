@@ -133,7 +133,8 @@ fn verified(report: &AuditReport) -> String {
     }
     if report.checks.is_empty() {
         text += "witnesses none: nobody else was seen to hold a checkpoint, so a cut end of the \
-                 log can't be told\n";
+                 log can't be told; `audit export --held NAME` at another vault writes those that \
+                 it holds, for --against FILE here\n";
         return text;
     }
     let columns = [words("held by"), numbers("entries"), words("at"), words("found")];

@@ -24,7 +24,15 @@ pub(super) fn run(context: &Context, command: ConsentCommand) -> Result<(), Endi
         ConsentCommand::List => list(context),
         ConsentCommand::Verify { file } => verify(context, &file),
         ConsentCommand::Revoke(args) => revoke(context, &args),
+        ConsentCommand::AcceptSilence { hours, reason } => silence(context, hours, &reason),
     }
+}
+
+fn silence(context: &Context, hours: u32, reason: &str) -> Result<(), Ending> {
+    let row = context.open()?.accept_silence(hours, reason)?;
+    context.output.answer(&versioned(&row), || {
+        format!("until {} silence is accepted here: {}\n", row.until, row.reason)
+    })
 }
 
 /// What `consent request` answers.
@@ -109,7 +117,10 @@ fn revoke(context: &Context, args: &RevokeArgs) -> Result<(), Ending> {
     let answer =
         Revoked { v: 1, r#type: "revoked", told: names(told), to_be_told: names(to_be_told) };
     context.output.answer(&answer, || {
-        let mut text = format!("revoked; these sites know: {}\n", answer.told.join(", "));
+        let mut text = match answer.told.is_empty() {
+            true => "revoked here; no site knows yet\n".to_owned(),
+            false => format!("revoked; these sites know: {}\n", answer.told.join(", ")),
+        };
         if !answer.to_be_told.is_empty() {
             let later = answer.to_be_told.join(", ");
             text += &format!("these are told when they are next reached: {later}\n");

@@ -41,8 +41,10 @@ pub(super) fn run(context: &Context, command: IndividualCommand) -> Result<(), E
 
 fn rebind(vault: &Vault, args: &RebindArgs) -> Result<IndividualRow, Failure> {
     let mut new = card::open(&args.card)?;
+    // Each card has a PIN of its own: one given to another card is a try of that one wasted.
     let other = |address: &CardAddress| {
-        card::open(&CardArgs { card: Some(address.clone()), ..args.card.clone() })
+        let card = Some(address.clone());
+        card::open(&CardArgs { card, pin_file: None, pin_fd: None, ..args.card.clone() })
     };
     if let Some(old) = &args.old_card {
         let mut old = other(old)?;
@@ -59,9 +61,13 @@ fn rebind(vault: &Vault, args: &RebindArgs) -> Result<IndividualRow, Failure> {
 }
 
 fn table<'a>(rows: impl IntoIterator<Item = &'a IndividualRow>) -> String {
-    let columns = [words("individual"), words("enrolled"), numbers("objects")];
+    let columns = [words("individual"), words("enrolled"), numbers("objects"), words("card")];
     Table::new(columns, rows, |row| {
-        [row.individual.clone(), row.created.clone(), row.objects.to_string()]
+        let card = row.card.as_ref().map_or_else(
+            || "none".to_owned(),
+            |card| format!("{} {}", card.kind, card.key.get(..16).unwrap_or(&card.key)),
+        );
+        [row.individual.clone(), row.created.clone(), row.objects.to_string(), card]
     })
     .to_string()
 }

@@ -48,6 +48,9 @@ fn shown(report: &ShowReport) -> String {
     for named in &report.overridden {
         text += &format!("override    {named}\n");
     }
+    if let Some(warning) = &report.consent_warning {
+        text += &format!("WARNING     {warning}\n");
+    }
     format!("{text}\n{}", shares(report))
 }
 

@@ -69,6 +69,7 @@ fn show(context: &Context, args: &CardArgs) -> Result<(), Ending> {
     context.output.answer(&answer, || {
         let kind = match &answer.token {
             None => "a key in a file, for labs".to_owned(),
+            Some(label) if answer.software => format!("the token {label}, certified by a lab"),
             Some(label) => format!("the card {label}"),
         };
         let tries = answer.tries_left.map_or_else(String::new, |left| format!("tries    {left}\n"));

@@ -1,8 +1,9 @@
 //! How commands get hold of a card, and of its PIN
 
 use crate::args::CardArgs;
+use crate::signals::asked_at_terminal;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use warifu_consent::card::{Access, Card, CardError, Pin, Token};
@@ -76,9 +77,13 @@ fn pin(source: &Source, token: &Token) -> Result<Pin, CardError> {
                 Some(left) => format!(" ({left} tries are left)"),
             };
             let label: String = token.label.chars().filter(|c| !c.is_control()).collect();
-            let asked = rpassword::prompt_password(format!("PIN of {label}{left}: "));
-            let text = asked.map_err(|error| {
-                CardError::NoPin(format!("there is no terminal to ask at ({error})"))
+            let question = format!("PIN of {label}{left}: ");
+            let asked = asked_at_terminal(|| rpassword::prompt_password(question));
+            let text = asked.map_err(|error| match error.kind() {
+                ErrorKind::Interrupted => {
+                    CardError::NoPin("it was not typed to its end".to_owned())
+                }
+                _ => CardError::NoPin(format!("there is no terminal to ask at ({error})")),
             })?;
             Pin::new(Zeroizing::new(text))
         }
