@@ -6,6 +6,7 @@ mod attacks;
 mod audit;
 mod batch;
 mod batch_stops;
+mod bench;
 mod budget;
 mod card;
 mod compression;

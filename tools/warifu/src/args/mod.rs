@@ -1,5 +1,6 @@
 //! What people type: one definition for parsing, help and completions.
 
+mod bench;
 mod card;
 mod consent;
 mod daily;
@@ -12,6 +13,9 @@ mod site;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bench::{
+    BackendArgs, BenchArgs, BenchCommand, KernelArgs, KeysArgs, LinkArgs, PipelineArgs,
+};
 pub(crate) use card::{CardArgs, CardCommand, NewLabArgs};
 pub(crate) use consent::{
     ConsentCommand, GrantArgs, RequestArgs, RevokeArgs, TermsArgs, TrustCommand,
@@ -151,6 +155,8 @@ pub(crate) enum Command {
     BreakGlass(BreakGlassCommand),
     /// Take sites, key and individuals through months of operation, in seconds
     Simulate(SimulateArgs),
+    /// Measure what warifu reaches on this machine, beside what the machine itself can do
+    Bench(Box<BenchArgs>),
     /// Look for what is wrong with this vault or will be
     Doctor {
         /// Go on although the key store was rolled back: burns all key that may have been used

@@ -48,6 +48,7 @@ fn help_lists_what_works_and_nothing_else() {
             "forget",
             "break-glass",
             "simulate",
+            "bench",
             "doctor",
             "config",
             "explain",
@@ -121,6 +122,13 @@ fn the_lines_of_the_lab_are_accepted() {
         "explain key-short",
         "explain 7",
         "man --out pages",
+        "bench",
+        "bench --quick --compare old.json",
+        "bench kernel --isa all --rounds 9 -o a.svg --json",
+        "bench pipeline --bytes 64MiB --scheme 6/10 --sites null --sites folder --folder d",
+        "bench backend --folder d --bytes 1MiB --shares 3",
+        "bench link --bytes 8MiB --quick",
+        "bench keys --folder d",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
     }
@@ -188,6 +196,10 @@ fn what_makes_no_sense_is_refused() {
         ("key forecast --days 0", ValueValidation),
         ("worker --jobs 0", ValueValidation),
         ("list -q -v", ArgumentConflict),
+        ("bench kernel --rounds 2", ValueValidation),
+        ("bench pipeline --sites moon", InvalidValue),
+        ("bench link --folder d", UnknownArgument),
+        ("bench disk", InvalidSubcommand),
         ("repair", InvalidSubcommand),
         ("help", InvalidSubcommand),
     ] {

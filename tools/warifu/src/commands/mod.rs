@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod batch;
+mod bench;
 mod break_glass;
 mod card;
 mod config;
@@ -71,6 +72,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::BreakGlass(command) => break_glass::run(&context, command),
         Command::Hold(command) => forget::hold(&context, command),
         Command::Forget(args) => forget::forget(&context, args),
+        Command::Bench(args) => bench::bench(&context, *args),
         Command::Doctor { accept_rollback } => doctor::doctor(&context, accept_rollback),
         Command::Config(command) => config::run(&context, &command),
         Command::Explain { code } => explain::explain(&context, code.as_deref()),
