@@ -17,8 +17,8 @@ use warifu_core::{SiteName, Threshold};
 use warifu_vault::config::ConsentPolicy;
 use warifu_vault::world::{ThisMachine, World};
 use warifu_vault::{
-    BackupRequest, Compression, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
-    RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output, RestoreRequest,
+    Source, Target, Vault, Watch,
 };
 use world::NullWorld;
 
@@ -223,17 +223,8 @@ impl<'a> Ground<'a> {
     }
 
     fn backup(&mut self) -> Result<Took, BenchError> {
-        let request = BackupRequest {
-            source: Source::File(self.input.clone()),
-            individual: individual()?,
-            threshold: self.threshold,
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
-        };
+        let request =
+            BackupRequest::new(Source::File(self.input.clone()), individual()?, self.threshold);
         let watch = Watch { progress: &mut |_| (), stop: self.stop };
         let (stored, took) = timed(|| self.vault.backup(&request, watch));
         let stored = stored?;

@@ -2,6 +2,7 @@
 
 use crate::measure::{Cost, Round};
 use serde_json::json;
+use warifu_figures::Spread;
 
 /// The columns of a record: their names, and what stands in each for a round.
 type Column = (&'static str, fn(&Round) -> f64);
@@ -62,13 +63,7 @@ fn max(values: &[f64]) -> f64 {
 }
 
 fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
-    let mut values: Vec<f64> = rounds.iter().map(of).collect();
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        0 => f64::midpoint(values[half - 1], values[half]),
-        _ => values[half],
-    }
+    Spread::of(&rounds.iter().map(of).collect::<Vec<_>>()).median
 }
 
 #[cfg(test)]

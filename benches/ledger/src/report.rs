@@ -2,6 +2,7 @@
 
 use crate::cost::{Cost, Round, Step};
 use serde_json::{Value, json};
+use warifu_figures::Spread;
 
 pub(crate) fn text(bytes: u64, medium: &str, rounds: &[Round]) -> String {
     let mut lines = vec![
@@ -51,22 +52,15 @@ impl Figures {
         let gb = bytes as f64 / 1e9;
         let cpu = |round: &Round, step| round.cost(step).cpu_s;
         let wall = |Cost { wall_s, .. }: Cost| wall_s;
-        let median = |of: &dyn Fn(&Round) -> f64| middle(rounds.iter().map(of).collect());
+        let median = |of: &dyn Fn(&Round) -> f64| {
+            Spread::of(&rounds.iter().map(of).collect::<Vec<_>>()).median
+        };
         Self {
             gb_per_cpu_s: median(&|round| gb / cpu(round, step)),
             gb_per_wall_s: median(&|round| gb / wall(round.cost(step))),
             by_memcpy: median(&|round| cpu(round, Step::Memcpy) / cpu(round, step)),
             by_memset: median(&|round| cpu(round, Step::Memset) / cpu(round, step)),
         }
-    }
-}
-
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() % 2 {
-        0 => f64::midpoint(values[half - 1], values[half]),
-        _ => values[half],
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::Pair;
 use crate::measure::{Cost, Run};
 use serde_json::{Value, json};
+use warifu_figures::Spread;
 
 const GIB: f64 = (1_u64 << 30) as f64;
 
@@ -14,9 +15,9 @@ pub(crate) fn text(bytes: u64, file_system: &str, pairs: &[Pair]) -> String {
              ({:.2} to {:.2}), bare calls {:.3} s; by the clock {:.2} s, {:.2} s and {:.2} s",
             of.ring_cpu,
             of.plain_cpu,
-            of.ratio,
-            of.least,
-            of.most,
+            of.ratio.median,
+            of.ratio.least,
+            of.ratio.most,
             of.bare_cpu,
             of.ring_wall,
             of.plain_wall,
@@ -35,9 +36,9 @@ pub(crate) fn json(bytes: u64, file_system: &str, pairs: &[Pair]) -> String {
         json!({
             "ring_cpu_seconds_per_gib": of.ring_cpu,
             "plain_cpu_seconds_per_gib": of.plain_cpu,
-            "cpu_ratio": of.ratio,
-            "cpu_ratio_min": of.least,
-            "cpu_ratio_max": of.most,
+            "cpu_ratio": of.ratio.median,
+            "cpu_ratio_min": of.ratio.least,
+            "cpu_ratio_max": of.ratio.most,
             "bare_cpu_seconds_per_gib": of.bare_cpu,
             "ring_wall_seconds_per_gib": of.ring_wall,
             "plain_wall_seconds_per_gib": of.plain_wall,
@@ -60,21 +61,14 @@ struct Figures {
     ring_wall: f64,
     plain_wall: f64,
     bare_wall: f64,
-    ratio: f64,
-    least: f64,
-    most: f64,
+    ratio: Spread,
 }
 
 fn figures(bytes: u64, pairs: &[Pair], pass: fn(&Run) -> Cost) -> Figures {
     let gib = bytes as f64 / GIB;
-    let sorted = |of: &dyn Fn(&Pair) -> f64| {
-        let mut values: Vec<f64> = pairs.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        values
-    };
-    let median = |of: &dyn Fn(&Pair) -> f64| middle(&sorted(of));
-    let ratio = |pair: &Pair| pass(&pair.ring).cpu_s / pass(&pair.plain).cpu_s;
-    let ratios = sorted(&ratio);
+    let spread = |of: &dyn Fn(&Pair) -> f64| Spread::of(&pairs.iter().map(of).collect::<Vec<_>>());
+    let median = |of: &dyn Fn(&Pair) -> f64| spread(of).median;
+    let ratio = spread(&|pair| pass(&pair.ring).cpu_s / pass(&pair.plain).cpu_s);
     Figures {
         ring_cpu: median(&|pair| pass(&pair.ring).cpu_s / gib),
         plain_cpu: median(&|pair| pass(&pair.plain).cpu_s / gib),
@@ -82,17 +76,7 @@ fn figures(bytes: u64, pairs: &[Pair], pass: fn(&Run) -> Cost) -> Figures {
         ring_wall: median(&|pair| pass(&pair.ring).wall_s / gib),
         plain_wall: median(&|pair| pass(&pair.plain).wall_s / gib),
         bare_wall: median(&|pair| pass(&pair.bare).wall_s / gib),
-        ratio: middle(&ratios),
-        least: ratios[0],
-        most: ratios[ratios.len() - 1],
-    }
-}
-
-fn middle(sorted: &[f64]) -> f64 {
-    let half = sorted.len() / 2;
-    match sorted.len() % 2 {
-        0 => f64::midpoint(sorted[half - 1], sorted[half]),
-        _ => sorted[half],
+        ratio,
     }
 }
 

@@ -303,17 +303,7 @@ impl Vault {
             let what = format!("site {site} is reached by channel {}, without key", row.channel);
             return Err(Failure::new(Class::Usage, "channel-mismatch", what));
         }
-        let total = request.bytes.saturating_mul(2);
-        let mut source = self.source(&request.source, total)?;
-        let link = match row.link {
-            Some(link) => link,
-            // An order that was cut short has made the link, and is finished by the same order.
-            None => self.begun_link(site)?.map_or_else(|| self.draw_link(), Ok)?,
-        };
-        let mut told = counter(total, watch);
-        let name = self.name.clone();
-        let bytes = request.bytes;
-        self.keys.courier(link, &name, site, bytes, source.as_mut(), drive, &mut told)?;
+        let link = self.fill_drive(request, (site, row.link), drive, watch)?;
         if row.link.is_none() {
             catalog.set_link(site, &link)?;
         }
@@ -331,20 +321,33 @@ impl Vault {
         drive: &Path,
         watch: Watch<'_>,
     ) -> Result<(), Failure> {
-        let neighbour = self.neighbour(site)?;
+        let known = self.neighbour(site)?.link;
+        let link = self.fill_drive(request, (site, known), drive, watch)?;
+        if known.is_none() {
+            self.register()?.set_neighbour_link(site, link)?;
+        }
+        Ok(())
+    }
+
+    /// Generates key for a link to `site` and writes the other end's onto a drive. The link: the
+    /// one that is known, or that of an order that was cut short, or a new one.
+    fn fill_drive(
+        &self,
+        request: &GenerateRequest,
+        (site, known): (&SiteName, Option<LinkId>),
+        drive: &Path,
+        watch: Watch<'_>,
+    ) -> Result<LinkId, Failure> {
         let total = request.bytes.saturating_mul(2);
         let mut source = self.source(&request.source, total)?;
-        let link = match neighbour.link {
+        let link = match known {
             Some(link) => link,
             None => self.begun_link(site)?.map_or_else(|| self.draw_link(), Ok)?,
         };
         let mut told = counter(total, watch);
         let (name, bytes) = (self.name.clone(), request.bytes);
         self.keys.courier(link, &name, site, bytes, source.as_mut(), drive, &mut told)?;
-        if neighbour.link.is_none() {
-            self.register()?.set_neighbour_link(site, link)?;
-        }
-        Ok(())
+        Ok(link)
     }
 
     /// The link to `site` of an order that was cut short before the catalog knew.

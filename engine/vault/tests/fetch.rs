@@ -13,8 +13,8 @@ use warifu_keystore::simulated::kme::{Fault, SimulatedKme};
 use warifu_keystore::{Directory, KeyStore, OsEntropy};
 use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
-    BackupRequest, Compression, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest,
-    KeySourceChoice, NewSite, Output, PoolRow, RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, Failure, FetchGoal, FetchReport, FetchRequest, GenerateRequest, KeySourceChoice,
+    NewSite, Output, PoolRow, RestoreRequest, Source, Target, Vault, Watch,
 };
 
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -175,17 +175,8 @@ impl Lab {
         let path = self.dir("in");
         std::fs::write(&path, &data).unwrap();
         let gateway = self.gateway();
-        let request = BackupRequest {
-            source: Source::File(path),
-            individual: "P1".parse().unwrap(),
-            threshold: "2/3".parse().unwrap(),
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
-        };
+        let request =
+            BackupRequest::new(Source::File(path), "P1".parse().unwrap(), "2/3".parse().unwrap());
         let stored = watched(|watch| gateway.backup(&request, watch)).unwrap();
         std::fs::remove_dir_all(self.dir("a")).unwrap();
         let output = self.dir("out");

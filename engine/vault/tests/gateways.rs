@@ -21,8 +21,8 @@ use warifu_pipeline::share::CommitOrder;
 use warifu_remote::{TcpTransport, Timeouts};
 use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
-    BackupRequest, Compression, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
-    RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output, RestoreRequest,
+    Source, Target, Vault, Watch,
 };
 
 const SITES: usize = 3;
@@ -105,17 +105,7 @@ impl Field {
     fn store(&self, vault: &Vault, data: &[u8]) -> ObjectReport {
         let path = self.root.path().join("in");
         std::fs::write(&path, data).unwrap();
-        let request = BackupRequest {
-            source: Source::File(path),
-            compression: Compression::None,
-            pad: false,
-            individual: "P1".parse().unwrap(),
-            threshold: scheme(),
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-        };
+        let request = BackupRequest::new(Source::File(path), "P1".parse().unwrap(), scheme());
         watched(|watch| vault.backup(&request, watch)).unwrap()
     }
 

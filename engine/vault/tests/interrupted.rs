@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use warifu_core::share_file::{ShareHeader, capsule_area};
-use warifu_vault::{BackupRequest, Compression, Source, Vault, Watch};
+use warifu_vault::{BackupRequest, Source, Vault, Watch};
 
 fn copy_catalog(source: &Path, target: &Path) {
     std::fs::create_dir_all(target).unwrap();
@@ -22,17 +22,7 @@ fn copy_catalog(source: &Path, target: &Path) {
 }
 
 fn request(path: &Path) -> BackupRequest {
-    BackupRequest {
-        source: Source::File(path.to_owned()),
-        individual: "P1".parse().unwrap(),
-        threshold: "3/5".parse().unwrap(),
-        label: None,
-        overrides: Vec::new(),
-        pins: Vec::new(),
-        exclusions: Vec::new(),
-        compression: Compression::None,
-        pad: false,
-    }
+    BackupRequest::new(Source::File(path.to_owned()), "P1".parse().unwrap(), "3/5".parse().unwrap())
 }
 
 /// Backs a file up and puts the catalog back to what it was while that ran. The vault's folder,

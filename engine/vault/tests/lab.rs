@@ -9,8 +9,8 @@ use tempfile::TempDir;
 use warifu_core::{SiteName, Threshold};
 use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
-    BackupRequest, Compression, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport,
-    Output, RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
+    BackupRequest, Failure, GenerateRequest, KeySourceChoice, NewSite, ObjectReport, Output,
+    RestoreReport, RestoreRequest, Source, Target, Vault, Watch,
 };
 
 struct RunningSite {
@@ -120,17 +120,11 @@ impl Lab {
     }
 
     fn backup(&self, path: &Path, scheme: &str) -> Result<ObjectReport, Failure> {
-        let request = BackupRequest {
-            source: Source::File(path.to_owned()),
-            individual: "P1".parse().unwrap(),
-            threshold: scheme.parse::<Threshold>().unwrap(),
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
-        };
+        let request = BackupRequest::new(
+            Source::File(path.to_owned()),
+            "P1".parse().unwrap(),
+            scheme.parse::<Threshold>().unwrap(),
+        );
         watched(|watch| self.gateway.backup(&request, watch))
     }
 

@@ -12,8 +12,8 @@ use warifu_consent::trust::Role;
 use warifu_core::plan::{Override, Rule};
 use warifu_vault::config::ConsentPolicy;
 use warifu_vault::{
-    AuditLine, AuditQuery, BackupRequest, Compression, ConsentTerms, Failure, GenerateRequest,
-    KeySourceChoice, NewSite, Output, Proof, RestoreRequest, Source, Target, Terms, Vault, Watch,
+    AuditLine, AuditQuery, BackupRequest, ConsentTerms, Failure, GenerateRequest, KeySourceChoice,
+    NewSite, Output, Proof, RestoreRequest, Source, Target, Terms, Vault, Watch,
 };
 
 struct House {
@@ -52,15 +52,12 @@ impl House {
         std::fs::write(house.path("in"), &house.data).unwrap();
         let unasked = |rule| Override { rule, reason: "a house of its own".to_owned() };
         let request = BackupRequest {
-            source: Source::File(house.path("in")),
-            individual: "P1".parse().unwrap(),
-            threshold: "2/3".parse().unwrap(),
-            label: None,
             overrides: vec![unasked(Rule::Consent)],
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
+            ..BackupRequest::new(
+                Source::File(house.path("in")),
+                "P1".parse().unwrap(),
+                "2/3".parse().unwrap(),
+            )
         };
         let stored = watched(|watch| house.gateway.backup(&request, watch)).unwrap();
         house.object = stored.object;

@@ -146,17 +146,8 @@ impl Lab {
     fn store(&self, data: &[u8]) -> Result<String, Failure> {
         let path = self.dir("in");
         std::fs::write(&path, data).unwrap();
-        let request = BackupRequest {
-            source: Source::File(path),
-            individual: "P1".parse().unwrap(),
-            threshold: "2/3".parse().unwrap(),
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-            compression: Compression::None,
-            pad: false,
-        };
+        let request =
+            BackupRequest::new(Source::File(path), "P1".parse().unwrap(), "2/3".parse().unwrap());
         let gateway = self.gateway();
         watched(|watch| gateway.backup(&request, watch)).map(|stored| stored.object)
     }

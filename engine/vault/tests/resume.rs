@@ -7,24 +7,12 @@ mod rooms;
 use rooms::Rooms;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use warifu_vault::{
-    BackupRequest, Class, Compression, Failure, ObjectReport, Source, Vault, Watch,
-};
+use warifu_vault::{BackupRequest, Class, Failure, ObjectReport, Source, Vault, Watch};
 
 const MIB: u64 = 1 << 20;
 
 fn request(path: &Path) -> BackupRequest {
-    BackupRequest {
-        source: Source::File(path.to_owned()),
-        individual: "P1".parse().unwrap(),
-        threshold: "3/5".parse().unwrap(),
-        label: None,
-        overrides: Vec::new(),
-        pins: Vec::new(),
-        exclusions: Vec::new(),
-        compression: Compression::None,
-        pad: false,
-    }
+    BackupRequest::new(Source::File(path.to_owned()), "P1".parse().unwrap(), "3/5".parse().unwrap())
 }
 
 /// Backs up, and asks to stop once `stop_bytes` are done.

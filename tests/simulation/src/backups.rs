@@ -205,16 +205,12 @@ impl Scenario {
     pub(crate) fn request(&self, path: PathBuf, label: &str) -> Option<BackupRequest> {
         let is_compressed = self.ground.dice.permille(200);
         let compression = if is_compressed { Compression::Zstd } else { Compression::None };
+        let source = Source::File(path);
         Some(BackupRequest {
-            source: Source::File(path),
-            individual: "P1".parse().ok()?,
-            threshold: self.threshold,
             compression,
             pad: self.ground.dice.permille(200),
             label: Some(label.to_owned()),
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
+            ..BackupRequest::new(source, "P1".parse().ok()?, self.threshold)
         })
     }
 

@@ -9,6 +9,7 @@ mod exit;
 mod explain;
 mod logs;
 mod output;
+mod plot;
 mod progress;
 mod signals;
 mod size;

@@ -78,6 +78,25 @@ pub struct BackupRequest {
     pub pad: bool,
 }
 
+impl BackupRequest {
+    /// A backup of `source` as it is: not compressed, not padded, without a label, wherever the
+    /// policy allows.
+    #[must_use]
+    pub const fn new(source: Source, individual: IndividualId, threshold: Threshold) -> Self {
+        Self {
+            source,
+            individual,
+            threshold,
+            label: None,
+            overrides: Vec::new(),
+            pins: Vec::new(),
+            exclusions: Vec::new(),
+            compression: Compression::None,
+            pad: false,
+        }
+    }
+}
+
 /// One share of a placement that was only planned.
 #[derive(Debug, Clone, Serialize)]
 pub struct PlannedRow {

@@ -82,19 +82,15 @@ pub(crate) fn is_made_here(header: &Header) -> bool {
 
 /// The request that a header came from; `None` where it was a stream.
 pub(crate) fn request_of(header: &Header) -> Option<BackupRequest> {
+    let source = Source::File(header.source.as_ref()?.path.clone());
     Some(BackupRequest {
-        source: Source::File(header.source.as_ref()?.path.clone()),
-        individual: header.individual.clone(),
-        threshold: header.threshold,
         compression: match header.encoding.starts_with(AS_GIVEN) {
             true => Compression::None,
             false => Compression::Zstd,
         },
         pad: header.encoding.ends_with(PADDED),
         label: header.label.clone(),
-        overrides: Vec::new(),
-        pins: Vec::new(),
-        exclusions: Vec::new(),
+        ..BackupRequest::new(source, header.individual.clone(), header.threshold)
     })
 }
 

@@ -233,21 +233,11 @@ fn unreadable(path: &Path, error: std::io::Error) -> Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BackupRequest, Compression};
+    use crate::BackupRequest;
     use std::os::unix::ffi::OsStringExt;
 
     fn input(source: Source) -> Input {
-        Input::of(BackupRequest {
-            source,
-            individual: "P1".parse().unwrap(),
-            threshold: "2/3".parse().unwrap(),
-            compression: Compression::None,
-            pad: false,
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
-        })
+        Input::of(BackupRequest::new(source, "P1".parse().unwrap(), "2/3".parse().unwrap()))
     }
 
     fn found(vault: &Path, path: &Path) -> (Vec<PathBuf>, Vec<String>, Found) {

@@ -232,15 +232,9 @@ mod tests {
 
     fn template(source: Source, individual: IndividualId) -> BackupRequest {
         BackupRequest {
-            source,
-            individual,
-            threshold: "3/5".parse().unwrap(),
-            compression: Compression::Auto,
-            pad: false,
             label: Some("for all".to_owned()),
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
+            compression: Compression::Auto,
+            ..BackupRequest::new(source, individual, "3/5".parse().unwrap())
         }
     }
 

@@ -322,15 +322,12 @@ mod tests {
 
     fn request(path: &Path, individual: &str) -> BackupRequest {
         BackupRequest {
-            source: crate::Source::File(path.to_owned()),
-            individual: individual.parse().unwrap(),
-            threshold: "2/3".parse().unwrap(),
             compression: crate::Compression::Auto,
-            pad: false,
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
+            ..BackupRequest::new(
+                crate::Source::File(path.to_owned()),
+                individual.parse().unwrap(),
+                "2/3".parse().unwrap(),
+            )
         }
     }
 

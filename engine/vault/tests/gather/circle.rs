@@ -18,8 +18,7 @@ use warifu_pipeline::peer::{Peer, PeerError, PeerSettings, ShareAddress};
 use warifu_remote::{TcpTransport, Timeouts};
 use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{
-    BackupRequest, Compression, GenerateRequest, KeySourceChoice, NewSite, Source, Target, Vault,
-    Watch,
+    BackupRequest, GenerateRequest, KeySourceChoice, NewSite, Source, Target, Vault, Watch,
 };
 
 pub(crate) const SITES: [&str; 5] = ["s1", "s2", "s3", "s4", "s5"];
@@ -167,15 +166,8 @@ impl Circle {
             .collect();
         std::fs::write(&path, data).unwrap();
         let request = BackupRequest {
-            source: Source::File(path),
-            individual: "P1".parse().unwrap(),
-            threshold: "2/4".parse().unwrap(),
-            label: None,
-            overrides: Vec::new(),
-            pins: Vec::new(),
             exclusions: vec![name(STRANGER)],
-            compression: Compression::None,
-            pad: false,
+            ..BackupRequest::new(Source::File(path), "P1".parse().unwrap(), "2/4".parse().unwrap())
         };
         let stored = watched(|watch| self.gateway.backup(&request, watch)).unwrap();
         stored.object.parse().unwrap()

@@ -93,15 +93,14 @@ impl Rooms {
         (individual, label): (&str, Option<&str>),
     ) -> Result<ObjectReport, Failure> {
         let request = BackupRequest {
-            source: Source::File(path.to_owned()),
-            individual: individual.parse().unwrap(),
-            threshold: scheme.parse::<Threshold>().unwrap(),
             label: label.map(str::to_owned),
-            overrides: Vec::new(),
-            pins: Vec::new(),
-            exclusions: Vec::new(),
             compression,
             pad,
+            ..BackupRequest::new(
+                Source::File(path.to_owned()),
+                individual.parse().unwrap(),
+                scheme.parse::<Threshold>().unwrap(),
+            )
         };
         watched(|watch| self.gateway.backup(&request, watch))
     }

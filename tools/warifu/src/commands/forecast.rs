@@ -4,20 +4,25 @@ use super::Context;
 use crate::args::ForecastArgs;
 use crate::args::built_in_scheme;
 use crate::exit::Ending;
+use crate::plot::{self, Area, Drawn, FAINT, FONT, INK, write};
 use crate::size::human;
 use crate::table::{Table, numbers, words};
-use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use warifu_vault::{Class, Failure, Genomes, KeyForecast, PoolForecast};
+use std::error::Error;
+use warifu_vault::{Genomes, KeyForecast, PoolForecast};
 
 /// The picture's size, in pixels.
 const SIZE: (u32, u32) = (1040, 560);
 
 /// Room right of the lines, for their names.
 const LABELS_WIDTH: u32 = 210;
+
+/// Where those names begin, and the lowest of them.
+const LABELS_LEFT: i32 = (SIZE.0 - LABELS_WIDTH) as i32 + 8;
+const LABELS_BOTTOM: i32 = SIZE.1 as i32 - 30;
 
 /// Colours that are told apart also by those who don't see red and green alike.
 const COLOURS: [RGBColor; 8] = [
@@ -31,9 +36,6 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(90, 90, 90),
 ];
 
-const INK: RGBColor = RGBColor(60, 60, 60);
-const GRID: RGBColor = RGBColor(228, 228, 228);
-
 /// Answers with the forecast, and draws it where asked to.
 pub(super) fn forecast(context: &Context, args: &ForecastArgs) -> Result<(), Ending> {
     let vault = context.open()?;
@@ -41,16 +43,7 @@ pub(super) fn forecast(context: &Context, args: &ForecastArgs) -> Result<(), End
     let threshold = profile.scheme.unwrap_or_else(built_in_scheme);
     let forecast = vault.key_forecast(args.days, threshold)?;
     if let Some(path) = &args.output {
-        let drawn = drawn(&forecast).map_err(|why| {
-            Failure::new(Class::Other, "forecast-picture", "the forecast can't be drawn")
-                .because(why)
-        })?;
-        std::fs::write(path, drawn).map_err(|error| {
-            let what = format!("can't write {}", path.display());
-            Failure::new(Class::Other, "forecast-picture", what)
-                .because(error)
-                .next("name a file in a folder that can be written")
-        })?;
+        plot::save(svg(&forecast), path)?;
         context.output.note(&format!("drawn into {}", path.display()));
     }
     context.output.answer(&forecast, || told(&forecast))
@@ -97,12 +90,6 @@ fn days(days: f64) -> String {
     if days < 10.0 { format!("{days:.1} days") } else { format!("{days:.0} days") }
 }
 
-type Wrong = Box<dyn std::error::Error + Send + Sync>;
-
-fn wrong(error: impl std::fmt::Display) -> Wrong {
-    error.to_string().into()
-}
-
 /// Lines whose labels find room beside each other; of more sites, those that last longest are
 /// left to the table.
 const LINES_MAX: usize = 24;
@@ -126,18 +113,11 @@ fn lines(forecast: &KeyForecast) -> Vec<&PoolForecast> {
 }
 
 /// The forecast as SVG.
-fn drawn(forecast: &KeyForecast) -> Result<String, Wrong> {
-    let mut text = String::new();
-    {
-        let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
-        area.fill(&RGBColor(253, 253, 252)).map_err(wrong)?;
-        draw(forecast, &area)?;
-        area.present().map_err(wrong)?;
-    }
-    Ok(text)
+fn svg(forecast: &KeyForecast) -> Result<String, Box<dyn Error>> {
+    plot::svg(SIZE, |area| draw(forecast, area))
 }
 
-fn draw(forecast: &KeyForecast, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<(), Wrong> {
+fn draw(forecast: &KeyForecast, area: &Area<'_>) -> Drawn {
     let mut lines = lines(forecast);
     let more = lines.len().saturating_sub(LINES_MAX);
     if more > 0 {
@@ -148,59 +128,55 @@ fn draw(forecast: &KeyForecast, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Re
     let (unit, unit_bytes) = unit(highest.unwrap_or(0));
     let days = f64::from(forecast.days);
     let top = (highest.unwrap_or(0) as f64 / unit_bytes * 1.08).max(1.0);
-    let title = ("sans-serif", 19).into_font().color(&INK);
-    let small = ("sans-serif", 13).into_font().color(&INK);
+    let title = (FONT, 19).into_font().color(&INK);
+    let small = (FONT, 13).into_font().color(&INK);
     let mut chart = ChartBuilder::on(area)
         .caption(head(more), title)
         .margin(18)
         .margin_right(LABELS_WIDTH)
         .x_label_area_size(44)
         .y_label_area_size(64)
-        .build_cartesian_2d(0.0..days, 0.0..top)
-        .map_err(wrong)?;
+        .build_cartesian_2d(0.0..days, 0.0..top)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(GRID)
+        .bold_line_style(FAINT)
+        .axis_style(FAINT)
         .label_style(small.clone())
         .x_desc(format!("days from {}", forecast.made.get(..10).unwrap_or(&forecast.made)))
         .y_desc(format!("free key, {unit}"))
         .x_label_formatter(&|day| format!("{day:.0}"))
         .y_label_formatter(&|value| amount(*value, top))
-        .draw()
-        .map_err(wrong)?;
+        .draw()?;
     if let Some(end) = forecast.no_backup_in_days.filter(|end| *end <= days) {
         let mark = [(end, 0.0), (end, top)];
         let style = RGBColor(170, 30, 30).stroke_width(1);
-        chart.draw_series(DashedLineSeries::new(mark, 5, 4, style)).map_err(wrong)?;
-        let words = ("sans-serif", 13).into_font().color(&RGBColor(170, 30, 30));
+        chart.draw_series(DashedLineSeries::new(mark, 5, 4, style))?;
+        let words = (FONT, 13).into_font().color(&RGBColor(170, 30, 30));
         let (side, at) = if end > days / 2.0 { (HPos::Right, -6) } else { (HPos::Left, 6) };
         let words = words.pos(Pos::new(side, VPos::Top));
         let told = format!("no backup at {} after {end:.1} days", forecast.scheme);
         let label = EmptyElement::at((end, top)) + Text::new(told, (at, 2), words);
-        chart.draw_series(std::iter::once(label)).map_err(wrong)?;
+        chart.draw_series(std::iter::once(label))?;
     }
     let mut ends = Vec::new();
-    for (row, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
+    for (row, colour) in lines.iter().zip(COLOURS.into_iter().cycle()) {
         let points = row.points.iter().map(|one| (one.day, one.free_bytes as f64 / unit_bytes));
         let points: Vec<(f64, f64)> = points.collect();
         let line = LineSeries::new(points.iter().copied(), colour.stroke_width(2));
-        chart.draw_series(line).map_err(wrong)?;
+        chart.draw_series(line)?;
         if let Some(at) = row.empty_in_days.filter(|at| *at <= days) {
             let dot = Circle::new((at, 0.0), 5, colour.filled());
-            chart.draw_series(std::iter::once(dot)).map_err(wrong)?;
+            chart.draw_series(std::iter::once(dot))?;
         }
         let last = points.last().map_or(0.0, |point| point.1);
         let (_, y) = chart.backend_coord(&(days, last));
         ends.push((y, label(row), colour));
     }
-    place(&mut ends);
-    let x = SIZE.0 as i32 - LABELS_WIDTH as i32 + 8;
-    for (y, label, colour) in ends {
-        let words = ("sans-serif", 13).into_font().color(colour);
-        let words = words.pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(label, (x, y), words)).map_err(wrong)?;
+    ends.sort_by_key(|(y, ..)| *y);
+    let places = plot::apart(&ends.iter().map(|(y, ..)| *y).collect::<Vec<_>>(), LABELS_BOTTOM);
+    for ((_, label, colour), y) in ends.into_iter().zip(places) {
+        write(area, &label, (LABELS_LEFT, y), 13, colour, HPos::Left)?;
     }
     Ok(())
 }
@@ -215,20 +191,6 @@ fn label(row: &PoolForecast) -> String {
     match row.empty_in_days {
         Some(at) => format!("{}, empty in {}", row.pool, days(at)),
         None => row.pool.clone(),
-    }
-}
-
-/// Moves labels apart where they would cover each other.
-fn place<T, U>(labels: &mut [(i32, T, U)]) {
-    const APART: i32 = 17;
-    labels.sort_by_key(|label| label.0);
-    let last = SIZE.1 as i32 - 30;
-    let mut room = last - APART * (labels.len() as i32 - 1);
-    let mut at = i32::MIN;
-    for label in labels {
-        label.0 = label.0.max(at).min(room.max(at));
-        at = label.0 + APART;
-        room += APART;
     }
 }
 
@@ -286,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_picture_has_a_line_for_each_site_and_marks_where_it_ends() {
-        let svg = drawn(&sample()).unwrap();
+        let svg = svg(&sample()).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
         for words in
             ["sendai/to, empty in 40 days", "osaka/to", "free key, GiB", "no backup at 3/5"]
@@ -300,22 +262,14 @@ mod tests {
     #[test]
     fn any_forecast_can_be_drawn() {
         let none = KeyForecast { pools: Vec::new(), no_backup_in_days: Some(0.0), ..sample() };
-        assert!(drawn(&none).is_ok());
+        assert!(svg(&none).is_ok());
         let huge = row("a/to", &[(0.0, u64::MAX), (60.0, 0)], Some(60.0));
         let many =
             (0..40).map(|site| PoolForecast { site: Some(format!("s{site}")), ..huge.clone() });
         let mut pools: Vec<PoolForecast> = many.collect();
         pools[39] = PoolForecast { pool: "last/to".to_owned(), empty_in_days: None, ..huge };
-        let svg = drawn(&KeyForecast { pools, days: 3660, ..sample() }).unwrap();
+        let svg = svg(&KeyForecast { pools, days: 3660, ..sample() }).unwrap();
         assert!(svg.contains("(16 more last longer)") && !svg.contains("last/to"));
-    }
-
-    #[test]
-    fn labels_move_apart_and_stay_in_the_picture() {
-        let mut labels: Vec<(i32, (), ())> = [500, 520, 529, 40, 41].map(|y| (y, (), ())).into();
-        place(&mut labels);
-        assert!(labels.windows(2).all(|two| two[1].0 - two[0].0 >= 17), "{labels:?}");
-        assert!(labels.iter().all(|label| (0..=530).contains(&label.0)), "{labels:?}");
     }
 
     #[test]

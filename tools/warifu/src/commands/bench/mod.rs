@@ -65,7 +65,7 @@ pub(super) fn bench(context: &Context, args: BenchArgs) -> Result<(), Ending> {
     let report = Report::new(machine, args.quick, taken);
     let comparison = before.map(|before| compare(&report, &before));
     if let Some(path) = &args.out {
-        draw(&report, path)?;
+        crate::plot::save(plot::svg(&report), path)?;
     }
     let plot = args.out.as_ref().map(|path| path.display().to_string());
     let answer = Answer { report: &report, comparison: comparison.as_ref(), plot };
@@ -196,15 +196,6 @@ fn earlier(path: &Path) -> Result<Report, Failure> {
         .and_then(|file| file.take(REPORT_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| unreadable(error.into()))?;
     Report::parse(&text).map_err(|error| unreadable(error.into()))
-}
-
-fn draw(report: &Report, path: &Path) -> Result<(), Failure> {
-    let undrawn = |cause: Box<dyn std::error::Error + Send + Sync>| {
-        let what = format!("the plot can't be written to {}", path.display());
-        Failure::new(Class::Other, "plot-unwritable", what).because(cause)
-    };
-    let svg = plot::svg(report).map_err(|error| undrawn(error.to_string().into()))?;
-    std::fs::write(path, svg).map_err(|error| undrawn(error.into()))
 }
 
 #[cfg(test)]

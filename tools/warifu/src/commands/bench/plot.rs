@@ -1,8 +1,8 @@
 //! The plot of a report: a bar for each figure, and a mark where the machine lets no more through.
 
-use plotters::coord::Shift;
+use crate::plot::{self, Area, Drawn, FAINT, INK, write};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 use std::error::Error;
 use warifu_figures::{Figure, Report};
 
@@ -15,14 +15,8 @@ const GROUP: i32 = 34;
 /// Where bars begin and end.
 const LEFT: i32 = 250;
 const RIGHT: i32 = 660;
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const BAR: RGBColor = RGBColor(0x00, 0x72, 0xB2);
 const ROOF: RGBColor = RGBColor(0xD5, 0x5E, 0x00);
-const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), Box<dyn Error>>;
 
 /// Draws a report.
 ///
@@ -32,13 +26,7 @@ pub(super) fn svg(report: &Report) -> Result<String, Box<dyn Error>> {
     let groups = groups(&report.figures);
     let rows: i32 = groups.iter().map(|(_, figures)| GROUP + ROW * figures.len() as i32).sum();
     let height = u32::try_from(HEAD + rows + 24)?;
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, (WIDTH, height)).into_drawing_area();
-        draw(report, &groups, &root)?;
-        root.present()?;
-    }
-    Ok(text)
+    plot::svg((WIDTH, height), |root| draw(report, &groups, root))
 }
 
 /// Figures that share a scale: those of one bench at one place, in the order of the report.
@@ -55,7 +43,6 @@ fn groups(figures: &[Figure]) -> Vec<(String, Vec<&Figure>)> {
 }
 
 fn draw(report: &Report, groups: &[(String, Vec<&Figure>)], root: &Area<'_>) -> Drawn {
-    root.fill(&WHITE)?;
     let machine = &report.machine;
     let below = format!(
         "{}, {} processors, Linux {}; {} build of warifu {}; {}",
@@ -110,18 +97,6 @@ fn bar(root: &Area<'_>, figure: &Figure, y: i32, top: f64) -> Drawn {
         told += &format!(", {:.0} % of {:.1}", roof.reached * 100.0, roof.gb_per_s);
     }
     write(root, &told, (RIGHT + 12, middle), 13, INK, HPos::Left)
-}
-
-fn write(
-    root: &Area<'_>,
-    text: &str,
-    at: (i32, i32),
-    size: i32,
-    colour: RGBColor,
-    lean: HPos,
-) -> Drawn {
-    let style = (FONT, size).into_font().color(&colour).pos(Pos::new(lean, VPos::Center));
-    Ok(root.draw(&Text::new(text.to_owned(), at, style))?)
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn run(context: &Context, args: &SimulateArgs) -> Result<(), Ending> 
     let policies = if args.policies.is_empty() { &Policy::ALL[..] } else { &args.policies[..] };
     let report = simulate(&scenario, policies, args.seed);
     if let Some(path) = &args.out {
-        draw(&report, path)?;
+        crate::plot::save(plot::svg(&report), path)?;
     }
     let plot = args.out.as_ref().map(|path| path.display().to_string());
     let gain_over_fixed =
@@ -121,15 +121,6 @@ fn invalid(asked: &str, mistakes: &[Mistake]) -> Failure {
     Failure::new(Class::Usage, "scenario-invalid", what)
         .because(told.join("\n"))
         .next("mend the lines named above; `warifu simulate --print national` shows a good one")
-}
-
-fn draw(report: &SimulationReport, path: &Path) -> Result<(), Failure> {
-    let undrawn = |cause: Box<dyn std::error::Error + Send + Sync>| {
-        let what = format!("the plot can't be written to {}", path.display());
-        Failure::new(Class::Other, "plot-unwritable", what).because(cause)
-    };
-    let svg = plot::svg(report).map_err(|error| undrawn(error.to_string().into()))?;
-    std::fs::write(path, svg).map_err(|error| undrawn(error.into()))
 }
 
 fn told(report: &SimulationReport) -> String {

@@ -1,8 +1,8 @@
 //! The plot of a simulation: objects stored, and key left, over time, a line for each policy.
 
-use plotters::coord::Shift;
+use crate::plot::{self, Area, Drawn, FAINT, FONT, INK, apart, write};
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::text_anchor::HPos;
 use std::error::Error;
 use warifu_vault::simulate::{PolicyReport, Sample, SimulationReport};
 
@@ -11,11 +11,6 @@ const HEIGHT: u32 = 900;
 const HEAD: u32 = 64;
 /// Room at the right for the names of the lines.
 const LABELS: u32 = 190;
-/// Two names of lines stand at least so far apart.
-const LABEL_GAP: i32 = 17;
-const FONT: &str = "sans-serif";
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 
 /// Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2008), by policy.
 const COLOURS: [(&str, RGBColor); 5] = [
@@ -25,8 +20,6 @@ const COLOURS: [(&str, RGBColor); 5] = [
     ("most-remaining", RGBColor(0x00, 0x72, 0xB2)),
     ("forecast", RGBColor(0xD5, 0x5E, 0x00)),
 ];
-
-type Drawn = Result<(), Box<dyn Error>>;
 
 /// One panel: its head, its axis, how its numbers are read off a sample.
 struct Panel {
@@ -41,17 +34,10 @@ struct Panel {
 /// # Errors
 /// Where the drawing library refuses.
 pub(super) fn svg(report: &SimulationReport) -> Result<String, Box<dyn Error>> {
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
-        draw(report, &root)?;
-        root.present()?;
-    }
-    Ok(text)
+    plot::svg((WIDTH, HEIGHT), |root| draw(report, root))
 }
 
-fn draw(report: &SimulationReport, root: &DrawingArea<SVGBackend<'_>, Shift>) -> Drawn {
-    root.fill(&WHITE)?;
+fn draw(report: &SimulationReport, root: &Area<'_>) -> Drawn {
     let head = format!("{}: {}", report.scenario, report.title);
     let below = format!(
         "any {} of {} shares at {} sites; {} files of {} individuals in {} months; seed {}",
@@ -87,11 +73,7 @@ fn draw(report: &SimulationReport, root: &DrawingArea<SVGBackend<'_>, Shift>) ->
     Ok(())
 }
 
-fn draw_panel(
-    report: &SimulationReport,
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    panel: &Panel,
-) -> Drawn {
+fn draw_panel(report: &SimulationReport, area: &Area<'_>, panel: &Panel) -> Drawn {
     let days = most(report, |sample| sample.day as f64).max(1.0);
     let top = (most(report, panel.value) / panel.scale).max(1e-9) * 1.05;
     let mut chart = ChartBuilder::on(area)
@@ -132,32 +114,16 @@ fn draw_panel(
     // A name at the end of each line; names that would cover each other move down.
     let (origin_x, origin_y) = area.get_base_pixel();
     ends.sort_by_key(|(y, ..)| *y);
-    let places = spread(&ends.iter().map(|(y, ..)| *y).collect::<Vec<_>>(), chart_bottom(area));
+    let places = apart(&ends.iter().map(|(y, ..)| *y).collect::<Vec<_>>(), chart_bottom(area));
     for ((_, x, label, colour), y) in ends.into_iter().zip(places) {
-        let style = (FONT, 14).into_font().color(&colour).pos(Pos::new(HPos::Left, VPos::Center));
-        area.draw(&Text::new(label, (x - origin_x + 8, y - origin_y), style))?;
+        write(area, &label, (x - origin_x + 8, y - origin_y), 14, colour, HPos::Left)?;
     }
     Ok(())
 }
 
 /// The lowest pixel at which a name may stand.
-fn chart_bottom(area: &DrawingArea<SVGBackend<'_>, Shift>) -> i32 {
+fn chart_bottom(area: &Area<'_>) -> i32 {
     area.get_pixel_range().1.end - 40
-}
-
-/// Moves heights, ascending, so far apart that none covers another, and none below `bottom`.
-fn spread(heights: &[i32], bottom: i32) -> Vec<i32> {
-    let mut places: Vec<i32> = Vec::with_capacity(heights.len());
-    for height in heights {
-        let next = places.last().map_or(i32::MIN, |last| last + LABEL_GAP);
-        places.push(next.max(*height));
-    }
-    let mut limit = bottom;
-    for place in places.iter_mut().rev() {
-        *place = limit.min(*place);
-        limit = *place - LABEL_GAP;
-    }
-    places
 }
 
 fn colour(policy: &str) -> RGBColor {
@@ -189,13 +155,6 @@ mod tests {
     use super::*;
     use warifu_core::schedule::Policy;
     use warifu_vault::simulate::{Scenario, Shipped, simulate};
-
-    #[test]
-    fn names_of_lines_never_cover_each_other() {
-        assert_eq!(spread(&[10, 11, 100], 400), [10, 27, 100]);
-        assert_eq!(spread(&[390, 395, 399], 400), [366, 383, 400]);
-        assert_eq!(spread(&[], 400), [0; 0]);
-    }
 
     #[test]
     fn a_plot_names_every_policy_with_its_end_and_the_units() {
