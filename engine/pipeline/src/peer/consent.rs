@@ -4,8 +4,8 @@ use super::{Peer, PeerError, ShareAddress};
 use std::time::Duration;
 use warifu_core::{IndividualId, ObjectId};
 use warifu_link::body::{
-    CHECKPOINT_BYTES, CHECKPOINTS_MAX, Checkpoint, FOUND_MAX, NONCE_BYTES, SESSION_BYTES,
-    SHARE_STAT_BYTES, ShareStat, decode_failure_text, encode_tokens,
+    CHECKPOINT_BYTES, CHECKPOINTS_MAX, Checkpoint, FOUND_MAX, Holder, NONCE_BYTES, SESSION_BYTES,
+    SHARE_STAT_BYTES, ShareStat, decode_failure_text, encode_owned, encode_tokens,
 };
 use warifu_link::message::FAILURE_BYTES_MAX;
 use warifu_link::{Message, Op};
@@ -43,13 +43,19 @@ impl Peer {
         }
     }
 
-    /// Tells the site whose object it is. Nothing changes where it was told the same before.
+    /// Tells the site whose object it is and, where `holders` is not empty, where its shares are to
+    /// lie: the first list stays. Nothing changes where it was told the same before.
     ///
     /// # Errors
-    /// Where the site is lost or refuses: it does not hold that individual's key, or the object is
-    /// another's.
-    pub fn own(&mut self, object: ObjectId, individual: &IndividualId) -> Result<(), PeerError> {
-        self.call(about(Op::Own, object), individual.as_str().as_bytes(), 0).map(drop)
+    /// Where the site is lost or refuses: it does not hold that individual's key, the object is
+    /// another's, or its shares lie elsewhere as was said before.
+    pub fn own(
+        &mut self,
+        object: ObjectId,
+        individual: &IndividualId,
+        holders: &[Holder],
+    ) -> Result<(), PeerError> {
+        self.call(about(Op::Own, object), &encode_owned(individual, holders), 0).map(drop)
     }
 
     /// A nonce that the site draws for one presence, or for officers; `None` to find.

@@ -259,13 +259,30 @@ impl Peer {
         body: &[u8],
         answer_body_bytes: usize,
     ) -> Result<Reply, PeerError> {
+        Ok(self.call_keeping(message, body, 0, answer_body_bytes)?.0)
+    }
+
+    /// The same of a request with which both ends keep key.
+    fn call_keeping(
+        &mut self,
+        message: Message,
+        body: &[u8],
+        kept_bytes: usize,
+        answer_body_bytes: usize,
+    ) -> Result<(Reply, Kept), PeerError> {
         let op = message.op;
-        self.ask(message, body, 0, answer_body_bytes)?;
+        let kept = self.ask(message, body, kept_bytes, answer_body_bytes)?;
+        let reply = self.answer_to_last()?;
+        reply.check(op)?;
+        Ok((reply, kept))
+    }
+
+    /// The answer to the request that was sent last, however it went.
+    fn answer_to_last(&mut self) -> Result<Reply, PeerError> {
         let request = self.next_request - 1;
         loop {
             let reply = self.receive_any()?;
             if reply.message.request == request {
-                reply.check(op)?;
                 return Ok(reply);
             }
             self.ready.push_back(reply);
@@ -388,20 +405,14 @@ impl Peer {
         let message = Message { argument0, argument1, ..Message::request(Op::Lease, 0) };
         let answer_bytes = key_bytes_needed(FAILURE_BYTES_MAX, 0);
         self.send_request(message, &body, 0, answer_bytes)?;
-        let request = self.next_request - 1;
-        let granted = loop {
-            let reply = self.receive_any()?;
-            if reply.message.request == request {
-                if reply.message.status == Status::Key && !offered.is_empty() {
-                    // What is offered may be burned at the site: next time above all of that.
-                    self.offer_floor = self.keys.mark(self.pool, Direction::BToA)?;
-                    return Ok(());
-                }
-                reply.check(Op::Lease)?;
-                break Grant::decode(reply.body())?.range;
-            }
-            self.ready.push_back(reply);
-        };
+        let reply = self.answer_to_last()?;
+        if reply.message.status == Status::Key && !offered.is_empty() {
+            // What is offered may be burned at the site: next time above all of that.
+            self.offer_floor = self.keys.mark(self.pool, Direction::BToA)?;
+            return Ok(());
+        }
+        reply.check(Op::Lease)?;
+        let granted = Grant::decode(reply.body())?.range;
         if !offered.is_empty() {
             self.answer_key.push(offered);
         }

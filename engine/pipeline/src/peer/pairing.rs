@@ -1,6 +1,6 @@
 //! What a site is asked about key that a deliverer gives to both ends.
 
-use super::{Peer, PeerError};
+use super::{Peer, PeerError, Reply};
 use warifu_core::{Direction, Kept, ObjectId, SegmentId};
 use warifu_keystore::Adopted;
 use warifu_link::body::{
@@ -93,7 +93,7 @@ impl Peer {
         body: &[u8],
         kept_bytes: usize,
         answer_body_bytes: usize,
-    ) -> Result<(super::Reply, Kept), PeerError> {
+    ) -> Result<(Reply, Kept), PeerError> {
         let send = key_bytes_of(&message, body.len(), kept_bytes);
         let answer = key_bytes_needed(answer_body_bytes.max(FAILURE_BYTES_MAX), 0);
         let suffices = self.send_key.has(send) && self.answer_key.covers(answer);
@@ -102,15 +102,9 @@ impl Peer {
         }
         let op = message.op;
         let kept = self.send_request(message, body, kept_bytes, answer)?;
-        let request = self.next_request - 1;
-        loop {
-            let reply = self.receive_any()?;
-            if reply.message.request == request {
-                reply.check(op)?;
-                return Ok((reply, kept));
-            }
-            self.ready.push_back(reply);
-        }
+        let reply = self.answer_to_last()?;
+        reply.check(op)?;
+        Ok((reply, kept))
     }
 }
 

@@ -266,7 +266,8 @@ impl Peer {
     }
 }
 
-fn addressed(op: Op, address: ShareAddress) -> Message {
+/// A request about a share.
+pub(super) fn addressed(op: Op, address: ShareAddress) -> Message {
     Message { object: address.object, x: Some(address.x), ..Message::request(op, 0) }
 }
 

@@ -1,10 +1,10 @@
 //! What sites are asked that work a share out together, by a gateway and by each other.
 
+use super::requests::addressed;
 use super::{Peer, PeerError, Reply, ShareAddress};
-use warifu_core::{IndividualId, Kept, ObjectId};
-use warifu_link::body::{Holder, WORK_ID_BYTES, Work, encode_owned};
-use warifu_link::message::FAILURE_BYTES_MAX;
-use warifu_link::{Message, Op, key_bytes_needed};
+use warifu_core::Kept;
+use warifu_link::body::{WORK_ID_BYTES, Work};
+use warifu_link::{Message, Op};
 
 /// A step of a piece of work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,22 +31,6 @@ impl Step {
 }
 
 impl Peer {
-    /// Tells the site whose object it is, and where its shares are to lie. The first list
-    /// stays.
-    ///
-    /// # Errors
-    /// Where the site is lost or refuses: it does not hold that individual's key, or was told
-    /// otherwise before.
-    pub fn own_among(
-        &mut self,
-        object: ObjectId,
-        individual: &IndividualId,
-        holders: &[Holder],
-    ) -> Result<(), PeerError> {
-        let message = Message { object, ..Message::request(Op::Own, 0) };
-        self.call(message, &encode_owned(individual, holders), 0).map(drop)
-    }
-
     /// Has the site add up what the helpers contribute to the share at `address`, which was begun
     /// over this connection, and keep the sums at `attempt`. What both ends keep are the blind
     /// blocks of the chunks, one after the other.
@@ -60,9 +44,9 @@ impl Peer {
         attempt: u32,
     ) -> Result<Kept, PeerError> {
         let count = u64::from(work.count);
-        let message = Message { attempt, argument0: count, ..about(Op::Expect, address) };
+        let message = Message { attempt, argument0: count, ..addressed(Op::Expect, address) };
         let kept_bytes = message.kept_bytes().unwrap_or(0);
-        self.call_keeping(message, work, kept_bytes)
+        Ok(self.call_keeping(message, &encoded(work)?, kept_bytes, 0)?.1)
     }
 
     /// Asks the site to take part in working the share at `address` out for another site.
@@ -70,7 +54,7 @@ impl Peer {
     /// # Errors
     /// Where the site is lost or refuses.
     pub fn work(&mut self, address: ShareAddress, work: &Work) -> Result<(), PeerError> {
-        self.call_keeping(about(Op::Work, address), work, 0).map(drop)
+        self.call(addressed(Op::Work, address), &encoded(work)?, 0).map(drop)
     }
 
     /// Has the site do the next step of a piece of work, and waits until it has.
@@ -94,8 +78,8 @@ impl Peer {
         index: u64,
         bytes: usize,
     ) -> Result<Kept, PeerError> {
-        let message = Message { index, argument0: bytes as u64, ..about(Op::Blind, address) };
-        self.call_keeping(message, work, bytes)
+        let message = Message { index, argument0: bytes as u64, ..addressed(Op::Blind, address) };
+        Ok(self.call_keeping(message, &encoded(work)?, bytes, 0)?.1)
     }
 
     /// Sends a blinded contribution to chunk `index` to the target of a work. Answers how many are
@@ -111,7 +95,7 @@ impl Peer {
         blinded: &[u8],
     ) -> Result<u64, PeerError> {
         let [argument0, argument1] = halves(id);
-        let message = Message { index, argument0, argument1, ..about(Op::Contribute, address) };
+        let message = Message { index, argument0, argument1, ..addressed(Op::Contribute, address) };
         Ok(self.call(message, blinded, 0)?.message.argument0)
     }
 
@@ -127,31 +111,15 @@ impl Peer {
         bytes: usize,
     ) -> Result<Reply, PeerError> {
         let [argument0, argument1] = halves(id);
-        let message = Message { index, argument0, argument1, ..about(Op::Collect, address) };
+        let message = Message { index, argument0, argument1, ..addressed(Op::Collect, address) };
         self.call(message, &[], bytes)
     }
+}
 
-    fn call_keeping(
-        &mut self,
-        message: Message,
-        work: &Work,
-        kept_bytes: usize,
-    ) -> Result<Kept, PeerError> {
-        let mut body = Vec::new();
-        work.encode(&mut body)?;
-        let answer = key_bytes_needed(FAILURE_BYTES_MAX, 0);
-        self.ensure(key_bytes_needed(body.len(), kept_bytes), answer)?;
-        let kept = self.send_request(message, &body, kept_bytes, answer)?;
-        let request = self.next_request - 1;
-        loop {
-            let reply = self.receive_any()?;
-            if reply.message.request == request {
-                reply.check(message.op)?;
-                return Ok(kept);
-            }
-            self.ready.push_back(reply);
-        }
-    }
+fn encoded(work: &Work) -> Result<Vec<u8>, PeerError> {
+    let mut body = Vec::new();
+    work.encode(&mut body)?;
+    Ok(body)
 }
 
 /// The name of a work as the arguments of a contribute request carry it.
@@ -165,8 +133,4 @@ fn halves(id: &[u8; WORK_ID_BYTES]) -> [u64; 2] {
 pub fn work_of(contribute: &Message) -> [u8; WORK_ID_BYTES] {
     let (low, high) = (u128::from(contribute.argument0), u128::from(contribute.argument1));
     (low | high << 64).to_le_bytes()
-}
-
-fn about(op: Op, address: ShareAddress) -> Message {
-    Message { object: address.object, x: Some(address.x), ..Message::request(op, 0) }
 }

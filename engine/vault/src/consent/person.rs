@@ -177,11 +177,11 @@ impl Vault {
         holders: &[Holder],
     ) -> Result<(), Failure> {
         self.have_held(peer, site, card)?;
-        match peer.own_among(object, &card.individual, holders) {
+        match peer.own(object, &card.individual, holders) {
             // The site was set up anew, or restored from a copy that is older.
             Err(PeerError::Refused { status: Status::Consent, .. }) => {
                 self.bind_at(peer, site, card)?;
-                Ok(peer.own_among(object, &card.individual, holders)?)
+                Ok(peer.own(object, &card.individual, holders)?)
             }
             outcome => Ok(outcome?),
         }

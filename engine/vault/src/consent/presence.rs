@@ -213,7 +213,7 @@ impl Vault {
         // What it refuses here it refuses below, in better words.
         let held = self.have_held(peer, &site.site, card);
         drop(held.inspect_err(|error| tracing::debug!(site = %site.site, %error, "not bound")));
-        match asked.is_older.then(|| peer.own(asked.object, &card.individual)) {
+        match asked.is_older.then(|| peer.own(asked.object, &card.individual, &[])) {
             None | Some(Ok(()) | Err(PeerError::Refused { .. })) => Ok(()),
             Some(Err(error)) => Err(error),
         }

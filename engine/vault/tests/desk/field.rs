@@ -191,7 +191,7 @@ impl Field {
     pub(crate) fn store(&self, own: usize, individual: &str) -> ShareAddress {
         let address = new_address();
         let mut peer = self.peer(own);
-        peer.own(address.object, &named(individual)).unwrap();
+        peer.own(address.object, &named(individual), &[]).unwrap();
         store(&mut peer, address);
         peer.close().unwrap();
         address

@@ -82,7 +82,7 @@ fn a_site_that_does_not_enforce_says_so_and_keeps_its_register() {
     let mut person = field.card("p1");
     field.enrol(OURS, "P1", &mut person);
     field.enrol(OURS, "P2", &mut field.card("p2"));
-    peer.own(address.object, &named("P1")).unwrap();
-    assert_eq!(refused(peer.own(address.object, &named("P2"))), "consent-person");
+    peer.own(address.object, &named("P1"), &[]).unwrap();
+    assert_eq!(refused(peer.own(address.object, &named("P2"), &[])), "consent-person");
     peer.close().unwrap();
 }

@@ -62,15 +62,15 @@ fn nothing_is_stored_that_nobody_owns() {
     let address = new_address();
     let mut peer = field.peer(OURS);
     assert_eq!(refused(peer.begin(address, threshold(), Role::Pad)), "consent-unbound");
-    assert_eq!(refused(peer.own(address.object, &named("P1"))), "consent-unbound");
+    assert_eq!(refused(peer.own(address.object, &named("P1"), &[])), "consent-unbound");
     field.enrol(OURS, "P1", &mut person);
     field.enrol(OURS, "P2", &mut field.card("p2"));
     // A person of one gateway is nobody at another.
     let mut other = field.peer(THEIRS);
-    assert_eq!(refused(other.own(address.object, &named("P1"))), "consent-unbound");
-    peer.own(address.object, &named("P1")).unwrap();
-    peer.own(address.object, &named("P1")).unwrap();
-    assert_eq!(refused(peer.own(address.object, &named("P2"))), "consent-person");
+    assert_eq!(refused(other.own(address.object, &named("P1"), &[])), "consent-unbound");
+    peer.own(address.object, &named("P1"), &[]).unwrap();
+    peer.own(address.object, &named("P1"), &[]).unwrap();
+    assert_eq!(refused(peer.own(address.object, &named("P2"), &[])), "consent-person");
     assert_eq!(refused(other.begin(address, threshold(), Role::Pad)), "consent-unbound");
     store(&mut peer, address);
     assert_eq!(field.shares().len(), 1);
@@ -404,6 +404,6 @@ fn one_kind_of_statement_never_serves_as_another() {
     assert!(refused(peer.revoke(&given)).starts_with("consent-"));
     assert_eq!(refused(read(&mut peer, address, 0)), "consent-missing");
     let none = ObjectId::from_bytes([0; 16]);
-    assert_eq!(declined(peer.own(none, &named("P1"))), Status::BadRequest);
+    assert_eq!(declined(peer.own(none, &named("P1"), &[])), Status::BadRequest);
     peer.close().unwrap();
 }

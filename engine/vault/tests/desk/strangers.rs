@@ -55,7 +55,7 @@ fn whoever_owns_an_object_of_the_same_name_opens_their_own_alone() {
     let address = field.store(OURS, "P1");
     let beside = ShareAddress { x: XCoord::new(2).unwrap(), ..address };
     let mut peer = field.peer(THEIRS);
-    peer.own(address.object, &named("P1")).unwrap();
+    peer.own(address.object, &named("P1"), &[]).unwrap();
     store(&mut peer, beside);
     present(&mut peer, &mut thief, &consent(THEIRS, beside)).unwrap();
     assert!(read(&mut peer, beside, 0).is_ok());
@@ -75,7 +75,7 @@ fn whoever_claims_an_object_does_not_keep_officers_from_it() {
     field.enrol(THEIRS, "P1", &mut other);
     let address = field.store(OURS, "P1");
     let mut peer = field.peer(THEIRS);
-    peer.own(address.object, &named("P1")).unwrap();
+    peer.own(address.object, &named("P1"), &[]).unwrap();
     let mut officers = ["a", "b"].map(|officer| field.card(officer));
     officers.iter().for_each(|officer| field.trust(TrustRole::Officer, &officer.certificate));
     let nonce = peer.challenge(Some(address.object)).unwrap();

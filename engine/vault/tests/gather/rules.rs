@@ -87,9 +87,9 @@ fn what_was_said_first_of_an_object_stays_and_only_first_shares_help() {
     // Another list comes too late.
     let mut holders = circle.holders(object);
     holders[3].site = name(STRANGER);
-    let told = circle.ask("s1").own_among(object, &individual, &holders);
+    let told = circle.ask("s1").own(object, &individual, &holders);
     assert_eq!(refused(told), "holders-other");
-    circle.ask("s1").own_among(object, &individual, &circle.holders(object)).unwrap();
+    circle.ask("s1").own(object, &individual, &circle.holders(object)).unwrap();
     // An object of another link is not there.
     let theirs = warifu_vault::Vault::init(
         &circle.dir("h"),

@@ -229,7 +229,7 @@ fn another_card_or_owner(thief: &Thief<'_>, peers: &mut [Peer], object: ObjectId
         assert_eq!(code_of(peer.bind(&[&enrolment, &changes[0]])), "consent-person");
         // No registrar is pinned anywhere.
         assert_eq!(code_of(peer.bind(&[&enrolment, &changes[0], &changes[1]])), "trust-none");
-        assert_eq!(code_of(peer.own(object, &"P2".parse().unwrap())), "consent-person");
+        assert_eq!(code_of(peer.own(object, &"P2".parse().unwrap(), &[])), "consent-person");
     }
 }
 
