@@ -4,9 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "whatever fails in a helper of a test must fail the test")]
 
 use std::path::PathBuf;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 use warifu_core::{ObjectId, SiteName, XCoord};
-use warifu_e2e::{Dice, LabShape, Persons, Running, sample, seed};
+use warifu_e2e::{Dice, Fault, Flow, LabShape, Persons, Running, Strike, sample, seed};
 use warifu_vault::{Failure, GatherReport, GatherRequest, Vault};
 
 /// Bytes of the object: two chunks of its payload are whole, and one is short.
@@ -17,6 +18,22 @@ const SITE_KEY: &str = "48MiB";
 
 /// Rounds in which a helper or the target is killed.
 const ROUNDS: u64 = 8;
+
+/// What a gateway sends to any of these sites at least, before it asks for the last step, in bytes.
+const ASKED_BYTES: u64 = 500;
+
+/// Below what goes from a helper to the target at least, in bytes: before its last chunk, which
+/// nobody who was killed meanwhile has asked for or sent.
+const CONTRIBUTED_BYTES: u64 = 1_500_000;
+
+/// A place in what passes, before which no share is worked out, and the site that dies there.
+struct Moment {
+    /// Past which site's proxy it comes.
+    proxy: usize,
+    flow: Flow,
+    at: u64,
+    victim: usize,
+}
 
 struct Together {
     persons: Persons,
@@ -75,6 +92,45 @@ impl Together {
         }
     }
 
+    /// Draws when a site dies: as it is asked, or while a helper contributes, whichever end of the
+    /// link to the target it is.
+    fn moment(&self, dice: &mut Dice) -> Moment {
+        let mut either = |one: usize, other: usize| [one, other][usize::from(dice.below(2) == 1)];
+        let (helper, target) = (either(self.order[0], self.order[1]), self.order[3]);
+        let victim = either(helper, target);
+        let is_asked = either(0, 1) == 0;
+        let (proxy, flow, below) = match helper < target {
+            _ if is_asked => (victim, Flow::Up, ASKED_BYTES),
+            true => (target, Flow::Up, CONTRIBUTED_BYTES),
+            false => (helper, Flow::Down, CONTRIBUTED_BYTES),
+        };
+        Moment { proxy, flow, at: dice.below(below), victim }
+    }
+
+    /// Kills a site as a share is worked out: what passes is held up until it is dead.
+    fn kill_at(&mut self, moment: &Moment) {
+        let &Moment { proxy, flow, at, victim } = moment;
+        let sites = &self.persons.lab.sites;
+        let ((told, struck), (killed, may_go_on)) = (channel(), channel::<()>());
+        let call = Box::new(move || {
+            told.send(()).unwrap_or_default();
+            // It ends as the other end goes out of scope.
+            may_go_on.recv().unwrap_or_default();
+        });
+        sites[proxy].proxy().arm(Fault { flow, at, strike: Strike::Call(call) });
+        let (gateway, request) = (self.persons.lab.gateway.clone(), self.request());
+        let working = std::thread::spawn(move || gather(gateway, &request).is_ok());
+        while struck.recv_timeout(Duration::from_millis(1)).is_err() {
+            assert!(!working.is_finished(), "{at} bytes never went {flow:?} at site {proxy}");
+        }
+        let sites = &mut self.persons.lab.sites;
+        sites[victim].kill_nine();
+        drop(killed);
+        let outlived_it = working.join().unwrap();
+        assert!(!outlived_it, "site {victim} was dead at byte {at} {flow:?} at site {proxy}");
+        sites[victim].start();
+    }
+
     /// The contents of the chunks of share 3, as they lie in a folder of a site.
     fn chunks(&self, at: usize, folder: &str) -> Vec<Vec<u8>> {
         let file = format!("{}-03.share", self.object);
@@ -117,13 +173,8 @@ fn sites_that_are_killed_while_they_work_a_share_out_use_no_key_twice() {
     let before = together.chunks(2, "shares");
     let mut dice = Dice::new(seed("together"));
     for _ in 0..ROUNDS {
-        let (gateway, request) = (together.persons.lab.gateway.clone(), together.request());
-        let working = std::thread::spawn(move || gather(gateway, &request).is_ok());
-        std::thread::sleep(Duration::from_millis(20 + dice.below(600)));
-        let victim = together.order[[0, 1, 3][usize::try_from(dice.below(3)).unwrap()]];
-        together.persons.lab.sites[victim].kill_nine();
-        let _whether_it_outlived_it = working.join().unwrap();
-        together.persons.lab.sites[victim].start();
+        let moment = together.moment(&mut dice);
+        together.kill_at(&moment);
     }
     assert_eq!(together.gather().unwrap().chunks, 3);
     assert!(together.chunks(3, "unfinished") == before);
