@@ -8,11 +8,11 @@
 //! `apart` is the same by `dot` and one pass for each hash, `copy` is a copy of the secret, `visit`
 //! reads and writes the same lines and computes nothing. GB/s are of secret, by the processor time
 //! of the thread, the median of 15 rounds in turn. `roof` is the lesser of the visit's rate and
-//! what the units can do.
+//! what the units can do, which is told of `avx512` only.
 
 use std::io::{self, Write};
 use std::sync::Barrier;
-use warifu_bench_kernels::{Arena, Clock, Contender, Level, Shape, Turns, touch};
+use warifu_bench_kernels::{Arena, Clock, Contender, Level, Shape, Turns, median, timed, touch};
 use warifu_kernels::{Isa, PolyHash, Stream, StreamHash, dot, weave};
 
 const ROUNDS: usize = 15;
@@ -46,16 +46,18 @@ fn main() -> io::Result<()> {
         let len = level.stream_bytes(ROWS + COLUMNS);
         let turns = measure(isa, len);
         let rate = |name| len as f64 / turns.seconds(name) / 1e9;
-        let units = clock.map_or(f64::INFINITY, |clock| 64.0 * clock.hertz / cycles() / 1e9);
+        let units = clock.and_then(|clock| clock.units(isa, cycles())).map(|bytes| bytes / 1e9);
         let weave = rate("weave");
+        let visit = weave / turns.ratio("weave", "visit");
         writeln!(
             out,
-            "{},{weave:.2},{:.2},{:.2},{:.2},{units:.2},{:.2},{:.3},{:.2}",
+            "{},{weave:.2},{:.2},{:.2},{:.2},{},{:.2},{:.3},{:.2}",
             level.name(),
             rate("apart"),
             rate("copy"),
             rate("visit"),
-            weave / units.min(weave / turns.ratio("weave", "visit")),
+            units.map_or(String::new(), |units| format!("{units:.2}")),
+            weave / units.map_or(visit, |units| units.min(visit)),
             turns.ratio("weave", "copy"),
             turns.ratio("weave", "apart"),
         )?;
@@ -83,7 +85,7 @@ fn hashes(keys: &[PolyHash]) -> Vec<StreamHash<'_>> {
 
 /// The seconds of all contenders, on this thread.
 fn measure(isa: Isa, len: usize) -> Turns {
-    let shape = Shape::weave(3, 5);
+    let shape = Shape::split_on_pads(3, 5);
     let Some(mut arena) = Arena::new(ROWS + COLUMNS, len) else { panic!("no memory") };
     let (mut targets, sources) = arena.streams(ROWS + COLUMNS, ROWS, len);
     let keys = keys(isa);
@@ -123,23 +125,41 @@ fn measure(isa: Isa, len: usize) -> Turns {
     Turns::measure(ROUNDS, LEAST_S, &mut contenders, &mut targets, &sources)
 }
 
-/// How much more two threads do than one, each on memory of its own: by the processor time of each
-/// while the other works too.
+/// How much more two threads do than one, each on memory of its own: by the processor time that
+/// `weave` alone takes of each while the other is at it too. Both begin every round together.
 fn two_threads(isa: Isa) -> f64 {
     let len = Level::Dram.stream_bytes(ROWS + COLUMNS) / 4;
-    let alone = measure(isa, len).seconds("weave");
+    let alone = woven_s(isa, len, &Barrier::new(1));
     let together = Barrier::new(2);
-    let seconds = std::thread::scope(|scope| {
-        let work = || {
-            together.wait();
-            measure(isa, len).seconds("weave")
-        };
-        let other = scope.spawn(work);
-        let here = work();
+    let both = std::thread::scope(|scope| {
+        let other = scope.spawn(|| woven_s(isa, len, &together));
+        let here = woven_s(isa, len, &together);
         let Ok(there) = other.join() else { panic!("the other thread panicked") };
-        [here, there]
+        Some([here?, there?])
     });
-    seconds.iter().map(|seconds| alone / seconds).sum()
+    let (Some(alone), Some(both)) = (alone, both) else { panic!("no memory") };
+    both.iter().map(|seconds| alone / seconds).sum()
+}
+
+/// Seconds of this thread's processor time that `weave` takes, the median of all rounds; who else
+/// comes to the barrier works in the same rounds. `None` where there is no memory, of which the
+/// others notice nothing.
+fn woven_s(isa: Isa, len: usize, together: &Barrier) -> Option<f64> {
+    let matrix = Shape::split_on_pads(3, 5).matrix;
+    let mut arena = Arena::new(ROWS + COLUMNS, len);
+    let mut streams = arena.as_mut().map(|arena| arena.streams(ROWS + COLUMNS, ROWS, len));
+    let keys = keys(isa);
+    let mut woven = hashes(&keys);
+    let mut seconds = Vec::new();
+    for _ in 0..=ROUNDS {
+        together.wait();
+        let work = streams
+            .as_mut()
+            .map(|(targets, sources)| timed(|| weave(isa, &matrix, targets, sources, &mut woven)));
+        seconds.push(work);
+    }
+    // The first one warms up.
+    seconds.into_iter().skip(1).collect::<Option<Vec<f64>>>().map(median)
 }
 
 /// Compares everything that `weave` makes with the scalar twin.
@@ -151,7 +171,7 @@ fn check(isa: Isa) {
         let (mut targets, sources) = arena.streams(ROWS + COLUMNS, ROWS, LEN);
         let keys = keys(isa);
         let mut hashes = hashes(&keys);
-        weave(isa, &Shape::weave(3, 5).matrix, &mut targets, &sources, &mut hashes);
+        weave(isa, &Shape::split_on_pads(3, 5).matrix, &mut targets, &sources, &mut hashes);
         let sums: Vec<_> = hashes.iter().map(StreamHash::sum).collect();
         (targets.iter().map(|target| target.to_vec()).collect::<Vec<_>>(), sums)
     });
