@@ -4,8 +4,12 @@
 //! chunk last, and then leaves, whole: whoever sees it sees a blind. It is taken out before it is
 //! sent, so that nothing is ever added to what left. The target adds up what it gets. It all ends
 //! with the process; key that went into it is burned then and no other work gets it.
+//!
+//! A gateway draws the names of works, and a name is free again as soon as its work has ended. So
+//! whoever lets go of the lock goes on with the work of a serial number, which this process gives
+//! once, and never finds another work under the name of the one that it began with.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use warifu_buffers::Block;
 use warifu_core::{LinkId, SiteName, XCoord};
@@ -20,11 +24,16 @@ const WORKS_MAX: usize = 8;
 /// Of these, those of one link.
 const WORKS_OF_LINK_MAX: usize = 4;
 
-/// How long a work is kept that nobody goes on with.
+/// How long a work is kept that nobody goes on with. It is forgotten when any work begins or is
+/// gone on with after that, or any connection ends.
 pub(crate) const WORK_KEPT: Duration = Duration::from_secs(600);
 
 /// The name of a work.
 pub(crate) type WorkId = [u8; 16];
+
+/// Which work of this process, whatever its name: no two ever have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Serial(u64);
 
 /// A sum of which parts are missing.
 #[derive(Default)]
@@ -132,52 +141,82 @@ impl Entry {
         let place = usize::try_from(index.checked_sub(self.work.first)?).ok()?;
         self.sums.get_mut(place)
     }
+
+    /// The blinded sum of chunk `index`, once all helpers have added to it, and once.
+    pub(crate) fn take(&mut self, index: u64) -> Option<Block> {
+        let helpers = self.work.helpers.len();
+        self.sum(index)?.take(helpers)
+    }
 }
 
 /// All works of this process.
 #[derive(Default)]
 pub(crate) struct Works {
-    entries: HashMap<WorkId, Entry>,
+    entries: BTreeMap<Serial, Entry>,
+    begun: u64,
 }
 
 impl Works {
     /// Takes a work in; one before on the same share, which came to nothing, is over by that. False
-    /// where there are too many, or one of that name.
+    /// where there are too many, or one of that name: nothing is over then.
     pub(crate) fn begin(&mut self, entry: Entry, now: Duration) -> bool {
-        if self.entries.contains_key(&entry.work.id) {
+        self.prune(now);
+        let is_same_share =
+            |other: &Entry| (other.link, other.address) == (entry.link, entry.address);
+        let staying = || self.entries.values().filter(|other| !is_same_share(other));
+        let of_link = staying().filter(|other| other.link == entry.link).count();
+        let is_named = self.entries.values().any(|other| other.work.id == entry.work.id);
+        let has_room = staying().count() < WORKS_MAX && of_link < WORKS_OF_LINK_MAX;
+        if is_named || !has_room {
             return false;
         }
-        self.entries.retain(|_, other| {
-            let is_same_share = (other.link, other.address) == (entry.link, entry.address);
-            now.saturating_sub(other.touched) < WORK_KEPT && !is_same_share
-        });
-        let of_link = self.entries.values().filter(|other| other.link == entry.link).count();
-        let has_room = self.entries.len() < WORKS_MAX && of_link < WORKS_OF_LINK_MAX;
-        if has_room {
-            self.entries.insert(entry.work.id, entry);
-        }
-        has_room
+        self.entries.retain(|_, other| !is_same_share(other));
+        self.begun += 1;
+        self.entries.insert(Serial(self.begun), entry);
+        true
     }
 
     /// The work of this name, which is gone on with now.
-    pub(crate) fn find(&mut self, id: WorkId, now: Duration) -> Option<&mut Entry> {
-        self.entries.retain(|_, entry| now.saturating_sub(entry.touched) < WORK_KEPT);
-        let entry = self.entries.get_mut(&id)?;
+    pub(crate) fn named(&mut self, id: WorkId, now: Duration) -> Option<(Serial, &mut Entry)> {
+        self.prune(now);
+        let (serial, entry) = self.entries.iter_mut().find(|(_, entry)| entry.work.id == id)?;
+        entry.touched = now;
+        Some((*serial, entry))
+    }
+
+    /// The same work as before, whatever goes by its name now; `None` where it is over.
+    pub(crate) fn find(&mut self, serial: Serial, now: Duration) -> Option<&mut Entry> {
+        self.prune(now);
+        let entry = self.entries.get_mut(&serial)?;
         entry.touched = now;
         Some(entry)
     }
 
     /// Forgets a work of which all sums have left.
-    pub(crate) fn end_if_whole(&mut self, id: WorkId) {
+    pub(crate) fn end_if_whole(&mut self, serial: Serial) {
         let is_whole = |entry: &Entry| entry.sums.iter().all(Sum::is_taken);
-        if self.entries.get(&id).is_some_and(is_whole) {
-            self.end(id);
+        if self.entries.get(&serial).is_some_and(is_whole) {
+            self.end(serial);
         }
     }
 
     /// Forgets a work and all that was added up for it.
-    pub(crate) fn end(&mut self, id: WorkId) {
-        self.entries.remove(&id);
+    pub(crate) fn end(&mut self, serial: Serial) {
+        self.entries.remove(&serial);
+    }
+
+    /// A connection has ended: shares that were to be added up over it can't be completed any more.
+    pub(crate) fn connection_ended(&mut self, ended: u64, now: Duration) {
+        self.prune(now);
+        let is_for = |part: &Part| match part {
+            Part::Target { connection, .. } => *connection == ended,
+            Part::Helper { .. } => false,
+        };
+        self.entries.retain(|_, entry| !is_for(&entry.part));
+    }
+
+    fn prune(&mut self, now: Duration) {
+        self.entries.retain(|_, entry| now.saturating_sub(entry.touched) < WORK_KEPT);
     }
 }
 
@@ -203,29 +242,40 @@ mod tests {
         assert_eq!(sum.add(isa, &site("c"), &[1, 1]), Err(Odd::Twice));
     }
 
+    const S: Duration = Duration::from_secs(1);
+
+    fn entry(number: u8, link: u8, now: Duration) -> Entry {
+        let work = Work {
+            id: [number; 16],
+            first: 0,
+            count: 1,
+            gateway: site("g"),
+            target: site("t"),
+            helpers: Vec::new(),
+        };
+        let x = XCoord::new(1).unwrap();
+        let address = ShareAddress { object: ObjectId::from_bytes([number; 16]), x };
+        let part = Part::Helper { x, is_ready: false };
+        Entry::new(LinkId::from_bytes([link; 16]), address, work, part, now)
+    }
+
+    fn named_anew(entry: Entry, number: u8) -> Entry {
+        Entry { work: Work { id: [number; 16], ..entry.work }, ..entry }
+    }
+
+    fn serial(works: &mut Works, number: u8, now: Duration) -> Option<Serial> {
+        works.named([number; 16], now).map(|(serial, _)| serial)
+    }
+
     #[test]
     fn no_link_has_much_work_going_on() {
-        const S: Duration = Duration::from_secs(1);
-        let entry = |number: u8, link: u8, now| {
-            let work = Work {
-                id: [number; 16],
-                first: 0,
-                count: 1,
-                gateway: site("g"),
-                target: site("t"),
-                helpers: Vec::new(),
-            };
-            let x = XCoord::new(1).unwrap();
-            let address = ShareAddress { object: ObjectId::from_bytes([number; 16]), x };
-            let part = Part::Helper { x, is_ready: false };
-            Entry::new(LinkId::from_bytes([link; 16]), address, work, part, now)
-        };
         let mut works = Works::default();
         assert!(works.begin(entry(1, 1, S), S));
         assert!(!works.begin(entry(1, 2, S), S), "a name serves one work");
-        let again = Entry { work: Work { id: [77; 16], ..entry(1, 1, S).work }, ..entry(1, 1, S) };
-        assert!(works.begin(again, S) && works.find([1; 16], S).is_none(), "it is over");
-        works.end([77; 16]);
+        assert!(works.begin(named_anew(entry(1, 1, S), 77), S));
+        assert!(serial(&mut works, 1, S).is_none(), "it is over");
+        let again = serial(&mut works, 77, S).unwrap();
+        works.end(again);
         assert!(works.begin(entry(1, 1, S), S));
         for number in 2..=4 {
             assert!(works.begin(entry(number, 1, S), S));
@@ -235,12 +285,51 @@ mod tests {
             assert!(works.begin(entry(number, 2, S), S));
         }
         assert!(!works.begin(entry(9, 3, S), S));
+        // Where all is full a share is begun again in its own place, and under a name of its own.
+        let before = serial(&mut works, 3, S).unwrap();
+        assert!(!works.begin(named_anew(entry(3, 1, S), 4), S), "that name is another's");
+        assert!(works.find(before, S).is_some(), "what is not taken in ends nothing");
+        assert!(works.begin(named_anew(entry(3, 1, S), 33), S));
+        assert!(works.find(before, S).is_none());
         // What nobody goes on with makes room.
         let later = S + WORK_KEPT;
-        assert!(works.find([8; 16], later - S).is_some());
+        let gone_on_with = serial(&mut works, 8, later - S).unwrap();
         assert!(works.begin(entry(9, 3, later), later));
-        assert!(works.find([1; 16], later).is_none() && works.find([8; 16], later).is_some());
-        works.end([8; 16]);
-        assert!(works.find([8; 16], later).is_none());
+        assert!(serial(&mut works, 1, later).is_none());
+        assert!(works.find(gone_on_with, later).is_some());
+        works.end(gone_on_with);
+        assert!(serial(&mut works, 8, later).is_none());
+    }
+
+    #[test]
+    fn who_went_on_with_a_work_finds_no_other_under_its_name() {
+        let mut works = Works::default();
+        assert!(works.begin(entry(1, 1, S), S));
+        let before = serial(&mut works, 1, S).unwrap();
+        works.end(before);
+        assert!(works.begin(entry(1, 1, S), S));
+        let now = serial(&mut works, 1, S).unwrap();
+        assert_ne!(now, before);
+        assert!(works.find(before, S).is_none());
+        // To end the one that is over does nothing to the other.
+        works.end(before);
+        works.end_if_whole(before);
+        assert!(works.find(now, S).is_some());
+    }
+
+    #[test]
+    fn what_no_connection_can_complete_is_forgotten() {
+        let target = |number, connection, now| {
+            let part = Part::Target { connection, attempt: 0, blinds: Vec::new() };
+            Entry { part, ..entry(number, 1, now) }
+        };
+        let mut works = Works::default();
+        let later = S + WORK_KEPT;
+        assert!(works.begin(target(1, 7, S), S) && works.begin(target(2, 8, later - S), later - S));
+        assert!(works.begin(entry(3, 1, later - S), later - S));
+        works.connection_ended(7, later - S);
+        assert_eq!(works.entries.len(), 2, "another's, and a helper's");
+        works.connection_ended(9, later - S + WORK_KEPT);
+        assert!(works.entries.is_empty(), "nobody went on with them");
     }
 }

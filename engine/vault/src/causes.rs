@@ -130,6 +130,9 @@ impl From<PeerError> for Failure {
     }
 }
 
+/// How a site answers that can't reach another one now, with which it was to work.
+const WORK_AWAY: &str = "work-away: ";
+
 /// Class and code of what went wrong with a site.
 pub(crate) fn peer_class(error: &PeerError) -> (Class, &'static str) {
     match error {
@@ -154,6 +157,7 @@ pub(crate) fn peer_class(error: &PeerError) -> (Class, &'static str) {
             Status::NoSuchShare => (Class::Unrecoverable, "share-missing"),
             Status::Damaged => (Class::Damage, "share-damaged"),
             Status::Consent => refused_code(text),
+            Status::Refused if text.starts_with(WORK_AWAY) => (Class::Temporary, "site-down"),
             _ => (Class::Other, "site-refuses"),
         },
         _ => (Class::Other, "site"),

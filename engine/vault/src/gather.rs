@@ -13,7 +13,7 @@ use warifu_link::ShareClass;
 use warifu_link::body::{Holder, WORK_CHUNKS_MAX, Work};
 use warifu_pipeline::backup::weave::Slot;
 use warifu_pipeline::held::Held;
-use warifu_pipeline::peer::{Peer, ShareAddress, Step};
+use warifu_pipeline::peer::{Peer, PeerError, ShareAddress, Step};
 
 /// A share to be worked out.
 #[derive(Debug, Clone)]
@@ -47,16 +47,37 @@ pub struct GatherReport {
     pub key_bytes: u64,
 }
 
-/// The connections that a work takes.
+/// The connections that a work takes, as far as they are made.
+#[derive(Default)]
 struct Hands {
-    target: Peer,
+    target: Option<Peer>,
     helpers: Vec<Peer>,
+}
+
+impl Hands {
+    fn target(&mut self) -> Result<&mut Peer, PeerError> {
+        self.target.as_mut().ok_or(PeerError::NotConnected)
+    }
+
+    /// Ends them all; how much key they took, in bytes.
+    fn hang_up(self) -> u64 {
+        let peers: Vec<Peer> = self.helpers.into_iter().chain(self.target).collect();
+        let key_bytes = peers.iter().map(|peer| peer.spent().key_bytes).sum();
+        peers.into_iter().for_each(hang_up);
+        key_bytes
+    }
 }
 
 impl Vault {
     /// Has `helpers` work the chunks of a share out for the target, where they lie in an unfinished
     /// share of this gateway's afterwards. What passes between the sites is blinded, and nothing of
     /// it passes here.
+    ///
+    /// No command asks for this yet: it is the part of a repair that sites do among themselves. A
+    /// repair must still keep the blind blocks of the new share, which both ends of the link to the
+    /// target have and this end lets go of; have the sum compared with what it should be, since a
+    /// helper may have contributed anything; and complete the share, list it, and forget the one
+    /// that it stands for.
     ///
     /// # Errors
     /// Where the object is not stored here, a site is away, or one refuses: each judges by its own
@@ -74,38 +95,58 @@ impl Vault {
         }
         helpers.sort_unstable();
         let told = Told::operator().object(request.object).site(&request.target);
-        self.note("gather", &told.note(format!("share {}", request.x)).result("begun"))?;
-        let (mut hands, held) = self.join_hands(request, &object, &holders, &helpers)?;
+        let told = told.note(format!("share {}", request.x));
+        self.note("gather", &told.clone().result("begun"))?;
+        let mut hands = Hands::default();
+        let worked = self.have_worked_out(&mut hands, request, &object, &holders, &helpers);
+        let key_bytes = hands.hang_up();
+        let end = match &worked {
+            Ok(_) => told.result("done"),
+            Err(failure) => told.result("failed").code(failure.code()),
+        };
+        match (self.note("gather", &end), worked) {
+            (_, Err(failure)) => Err(failure),
+            (noted, Ok(chunks)) => noted.map(|()| GatherReport {
+                v: 1,
+                object: request.object.to_string(),
+                x: request.x.get(),
+                target: request.target.to_string(),
+                chunks,
+                key_bytes,
+            }),
+        }
+    }
+
+    /// Connects to all, begins the share at the target, and has all of it worked out; how many
+    /// chunks that were. The connections are the caller's to end, whatever comes of it.
+    fn have_worked_out(
+        &self,
+        hands: &mut Hands,
+        request: &GatherRequest,
+        object: &Object,
+        holders: &[Holder],
+        helpers: &[Holder],
+    ) -> Result<u64, Failure> {
+        let held = self.join_hands(hands, request, object, holders, helpers)?;
         let all = 0..object.geometry.chunk_count();
         let chunks = request.chunks.clone().unwrap_or(all);
         let address = ShareAddress { object: request.object, x: request.x };
-        let worked = self.work_through(&mut hands, address, &chunks, &held, |id, first, count| {
+        self.work_through(hands, address, &chunks, &held, |id, first, count| {
             let (gateway, target) = (self.name.clone(), request.target.clone());
-            Work { id, first, count, gateway, target, helpers: helpers.clone() }
-        });
-        let Hands { target, helpers } = hands;
-        let peers: Vec<Peer> = helpers.into_iter().chain([target]).collect();
-        let key_bytes = peers.iter().map(|peer| peer.spent().key_bytes).sum();
-        peers.into_iter().for_each(hang_up);
-        worked?;
-        Ok(GatherReport {
-            v: 1,
-            object: request.object.to_string(),
-            x: request.x.get(),
-            target: request.target.to_string(),
-            chunks: chunks.end.saturating_sub(chunks.start),
-            key_bytes,
-        })
+            Work { id, first, count, gateway, target, helpers: helpers.to_vec() }
+        })?;
+        Ok(chunks.end.saturating_sub(chunks.start))
     }
 
     /// Connects to all, and begins the share at the target.
     fn join_hands(
         &self,
+        hands: &mut Hands,
         request: &GatherRequest,
         object: &Object,
         holders: &[Holder],
         helpers: &[Holder],
-    ) -> Result<(Hands, Held), Failure> {
+    ) -> Result<Held, Failure> {
         let dial = |name: &SiteName| -> Result<Peer, Failure> {
             let row = self.site_row(name)?;
             Ok(self.dialer(&row, Purpose::Read, Patience::Once)?()?)
@@ -114,12 +155,14 @@ impl Vault {
             let what = format!("{} has no share {}", request.object, request.x);
             Failure::new(Class::NotFound, "not-found", what)
         })?;
-        let mut target = dial(&request.target)?;
-        self.entitle(&mut target, &request.target, (object.object, &object.individual), holders)?;
+        let target = hands.target.insert(dial(&request.target)?);
+        self.entitle(target, &request.target, (object.object, &object.individual), holders)?;
         let address = ShareAddress { object: request.object, x: request.x };
         let held = target.begin(address, object.threshold, lost.role)?;
-        let helpers = helpers.iter().map(|helper| dial(&helper.site));
-        Ok((Hands { target, helpers: helpers.collect::<Result<_, _>>()? }, held))
+        for helper in helpers {
+            hands.helpers.push(dial(&helper.site)?);
+        }
+        Ok(held)
     }
 
     /// A few chunks at a time: everybody takes part, all agree on blinds, all contribute.
@@ -140,7 +183,7 @@ impl Vault {
             let attempt = attempt.max().map_or(0, |attempt| attempt.saturating_add(1));
             let id = *self.fresh_object()?.bytes();
             let work = work(id, first, u32::try_from(count).unwrap_or(WORK_CHUNKS_MAX));
-            drop(hands.target.expect(address, &work, attempt)?);
+            drop(hands.target()?.expect(address, &work, attempt)?);
             for helper in &mut hands.helpers {
                 helper.work(address, &work)?;
             }
@@ -149,7 +192,7 @@ impl Vault {
                     helper.proceed(&id, step)?;
                 }
             }
-            hands.target.proceed(&id, Step::Collect)?;
+            hands.target()?.proceed(&id, Step::Collect)?;
             first += count;
         }
         Ok(())

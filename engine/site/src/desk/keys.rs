@@ -37,7 +37,6 @@ impl Desk {
     /// none of another's: an identifier is no secret.
     fn witnesses(&self, pool: PoolId) -> Result<bool, Declined> {
         let gateway = self.gateway()?;
-        let unreadable = |error: KeyError| Declined::new(Status::Io, error.to_string());
         let pools = self.site.keys().pools().map_err(unreadable)?;
         let is_same = |status: &PoolStatus| status.pool == pool;
         let is_own =
@@ -109,4 +108,9 @@ impl Desk {
         let (frame, _) = self.greeted.session.seal_message(pad, &answer, &body, 0)?;
         Ok(frame)
     }
+}
+
+/// The key store could not be read.
+pub(super) fn unreadable(error: KeyError) -> Declined {
+    Declined::new(Status::Io, error.to_string())
 }

@@ -6,6 +6,7 @@ mod keys;
 mod pairing;
 mod persons;
 mod present;
+mod refusal;
 mod releasing;
 mod shares;
 mod work;
@@ -62,6 +63,7 @@ pub(crate) struct Desk {
 
 impl Drop for Desk {
     fn drop(&mut self) {
+        self.site.works().connection_ended(self.connection, self.site.clock().elapsed());
         self.site.drafts().settle_held_by(self.connection);
         self.site.drafts().let_go(self.greeted.link, self.connection);
     }
@@ -194,13 +196,18 @@ fn declined(error: ShareError) -> Declined {
         ShareError::WrongAttempt { .. } | ShareError::Misfit { .. } => Status::BadRequest,
         ShareError::OtherOwner => Status::Refused,
     };
+    Declined::new(status, with_causes(&error))
+}
+
+/// An error in words, with all that caused it.
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = error.source();
     while let Some(source) = cause {
         text = format!("{text}: {source}");
         cause = source.source();
     }
-    Declined::new(status, text)
+    text
 }
 
 const _: () =

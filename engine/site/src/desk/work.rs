@@ -5,11 +5,12 @@
 //! in decision 0034.
 
 use super::persons::bad_request;
+use super::refusal::{Judged, WorkRefusal};
 use super::{Answer, Declined, Desk, declined};
 use crate::drafts::{share_name, writer};
 use crate::greeting::Opened;
 use crate::office::{Office, Told, unreadable, unwritable};
-use crate::works::{Entry, Part, WorkId};
+use crate::works::{Entry, Part, Serial, WorkId};
 use warifu_catalog::{Admitted, Event, Holders, NewHolders};
 use warifu_core::{End, ObjectId, SiteName, Threshold, XCoord};
 use warifu_keystore::PoolKind;
@@ -42,11 +43,7 @@ impl Desk {
                 tracing::info!(%object, "its holders were told too late: it is not worked with");
                 Ok(())
             }
-            Holders::Others => Err(self.refuse_work(
-                office,
-                &told,
-                ("holders-other", "its shares lie elsewhere, as was said first"),
-            )),
+            Holders::Others => Err(self.refuse_work(office, &told, WorkRefusal::HoldersOther)),
         }
     }
 
@@ -62,12 +59,10 @@ impl Desk {
         let threshold = self.begun(address)?;
         let told = told_of("expect", &who, address);
         let judged = match work.target == *self.site.name() {
-            true => self.judge(office, &who, address, &work, threshold)?,
-            false => Some(("work-target", "this site is not the target")),
+            true => self.judge(office, &who, address, &work, threshold),
+            false => Err(WorkRefusal::NotTarget.into()),
         };
-        if let Some(why) = judged {
-            return Err(self.refuse_work(office, &told, why));
-        }
+        self.go_by(office, &told, judged)?;
         let blinds = opened.kept.as_chunks().0.iter().map(|blind| Zeroizing::new(*blind)).collect();
         let part = Part::Target { connection: self.connection, attempt: message.attempt, blinds };
         let told = Told { result: "expected", ..told };
@@ -97,28 +92,21 @@ impl Desk {
         let told = told_of("work", &who, address);
         let own = work.helpers.iter().find(|helper| helper.site == *self.site.name());
         let Some(Holder { x, .. }) = own.cloned() else {
-            let why = ("work-helpers", "this site is none of the helpers");
-            return Err(self.refuse_work(office, &told, why));
+            return Err(self.refuse_work(office, &told, WorkRefusal::NoHelper));
         };
         let name = share_name(ShareAddress { x, ..address }).map_err(declined)?;
         let reader = self.open_own(&name)?;
         let header = reader.header();
-        let mut judged = self.judge(office, &who, address, &work, header.threshold)?;
-        let chunks = header.geometry.chunk_count();
-        if judged.is_none() && work.first + u64::from(work.count) > chunks {
-            judged = Some(("work-chunks", "the object has no such chunks"));
-        }
-        if judged.is_none() {
-            judged = self.judge_own(office, address, &work)?;
-        }
-        if let Some(why) = judged {
-            return Err(self.refuse_work(office, &told, why));
-        }
+        let judged = self
+            .judge(office, &who, address, &work, header.threshold)
+            .and_then(|()| has_chunks(&work, header.geometry.chunk_count()))
+            .and_then(|()| self.judge_own(office, address, &work));
+        self.go_by(office, &told, judged)?;
         self.admit_work(office, &Told { result: "admitted", ..told }, address, &work, now)?;
         self.begin_work(address, work, Part::Helper { x, is_ready: false })
     }
 
-    /// Why a work is against the rules that all its sites go by; `None`: it is not.
+    /// Judges a work by the rules that all its sites go by.
     fn judge(
         &self,
         office: &Office,
@@ -126,41 +114,48 @@ impl Desk {
         address: ShareAddress,
         work: &Work,
         threshold: Threshold,
-    ) -> Result<Option<(&'static str, &'static str)>, Declined> {
+    ) -> Result<(), Judged> {
         let known = office.register().holders(self.greeted.link, address.object);
         let known: Vec<Holder> =
             known.map_err(unreadable)?.into_iter().map(|(x, site)| Holder { x, site }).collect();
-        Ok(against_the_rules(&known, who, address.x, work, threshold))
+        Ok(by_the_rules(&known, who, address.x, work, threshold)?)
     }
 
-    /// Why this site does not help with its own share, or with these others.
-    fn judge_own(
-        &self,
-        office: &Office,
-        address: ShareAddress,
-        work: &Work,
-    ) -> Result<Option<(&'static str, &'static str)>, Declined> {
+    /// Judges whether this site helps with its own share, and with these others.
+    fn judge_own(&self, office: &Office, address: ShareAddress, work: &Work) -> Result<(), Judged> {
         let (register, link) = (office.register(), self.greeted.link);
         if self.is_forgotten(address.object, None)? {
-            return Ok(Some(("work-forgotten", "the object was forgotten")));
+            return Err(WorkRefusal::Forgotten.into());
         }
         if !register.is_first(link, address.object).map_err(unreadable)? {
-            return Ok(Some(("work-restored", "the share here is not the one first stored")));
+            return Err(WorkRefusal::Restored.into());
         }
         let others = work.helpers.iter().map(|helper| &helper.site).chain([&work.target]);
         for site in others.filter(|site| *site != self.site.name()) {
             let is_site = register.neighbour(site).map_err(unreadable)?.is_some();
             if !is_site || self.end_towards(site)?.is_none() {
-                return Ok(Some(("work-stranger", "this site has no link to one of those sites")));
+                return Err(WorkRefusal::Stranger.into());
             }
         }
-        Ok(None)
+        Ok(())
+    }
+
+    /// Goes by what a work was judged: what is against the rules is told and refused.
+    fn go_by(
+        &self,
+        office: &Office,
+        told: &Told<'_>,
+        judged: Result<(), Judged>,
+    ) -> Result<(), Declined> {
+        judged.map_err(|judged| match judged {
+            Judged::Against(why) => self.refuse_work(office, told, why),
+            Judged::Failed(declined) => declined,
+        })
     }
 
     /// Which end of the link to another site is here.
     pub(super) fn end_towards(&self, site: &SiteName) -> Result<Option<End>, Declined> {
-        let pools = self.site.keys().pools();
-        let pools = pools.map_err(|error| Declined::new(Status::Key, error.to_string()))?;
+        let pools = self.site.keys().pools().map_err(super::keys::unreadable)?;
         Ok(pools.into_iter().find_map(|pool| match pool.kind {
             PoolKind::Link(end) if pool.peer.as_ref() == Some(site) => Some(end),
             _ => None,
@@ -183,11 +178,7 @@ impl Desk {
         let admitted = office.register().admit_target(object, (&work.target, address.x), &event);
         match admitted.map_err(unwritable)? {
             Admitted::Admitted => Ok(()),
-            Admitted::Other(_) => Err(self.refuse_work(
-                office,
-                told,
-                ("work-target", "the target was to get another share of this object before"),
-            )),
+            Admitted::Other(_) => Err(self.refuse_work(office, told, WorkRefusal::TargetBound)),
         }
     }
 
@@ -211,66 +202,75 @@ impl Desk {
         let (Some(step), Ok(id)) = (step, WorkId::try_from(body)) else {
             return Err(Declined::new(Status::BadRequest, "no such step"));
         };
-        let now = self.site.clock().elapsed();
-        let is_own = |entry: &&mut Entry| entry.link == self.greeted.link;
-        if self.site.works().find(id, now).filter(is_own).is_none() {
-            return Err(no_such_work());
-        }
+        let serial = self.own_work(id).ok_or(WorkRefusal::Unknown)?;
         let done = match step {
-            Step::Blind => self.agree_on_blinds(id),
-            Step::Contribute => self.contribute_all(id),
-            Step::Collect => self.collect_all(id),
+            Step::Blind => self.agree_on_blinds(serial),
+            Step::Contribute => self.contribute_all(serial),
+            Step::Collect => self.collect_all(serial),
         };
         if done.is_err() {
-            self.site.works().end(id);
+            self.site.works().end(serial);
         }
         done.map(|()| Answer::default())
     }
 
-    pub(super) fn refuse_work(
-        &self,
-        office: &Office,
-        told: &Told<'_>,
-        (code, why): (&'static str, &'static str),
-    ) -> Declined {
-        let told = Told { result: "refused", code: Some(code), ..*told };
+    /// The work that this gateway gave this name.
+    fn own_work(&self, id: WorkId) -> Option<Serial> {
+        let now = self.site.clock().elapsed();
+        let mut works = self.site.works();
+        let (serial, entry) = works.named(id, now)?;
+        (entry.link == self.greeted.link).then_some(serial)
+    }
+
+    fn refuse_work(&self, office: &Office, told: &Told<'_>, why: WorkRefusal) -> Declined {
+        let told = Told { result: "refused", code: Some(why.code()), ..*told };
         office.tell_refusal(self.greeted.link, &told, self.now_unix_s());
-        Declined::new(Status::Refused, format!("{code}: {why}"))
+        why.into()
     }
 }
 
-/// What a work breaks of the rules that all its sites go by. `known` is where the object's shares
-/// lie, as was said before the first of them was complete.
-fn against_the_rules(
+fn has_chunks(work: &Work, chunks: u64) -> Result<(), Judged> {
+    match work.first.checked_add(u64::from(work.count)) {
+        Some(end) if end <= chunks => Ok(()),
+        _ => Err(WorkRefusal::Chunks.into()),
+    }
+}
+
+/// The rules that all sites of a work go by. `known` is where the object's shares lie, as was said
+/// before the first of them was complete.
+fn by_the_rules(
     known: &[Holder],
     who: &SiteName,
     x: XCoord,
     work: &Work,
     threshold: Threshold,
-) -> Option<(&'static str, &'static str)> {
+) -> Result<(), WorkRefusal> {
     let (k, n) = (usize::from(threshold.k_byte()), usize::from(threshold.n_byte()));
     let Work { gateway, target, helpers, .. } = work;
     if known.is_empty() || known.len() != n {
-        return Some(("work-unlisted", "it is not known here where the object's shares lie"));
+        return Err(WorkRefusal::Unlisted);
     }
     if gateway != who || target == who {
-        return Some(("work-gateway", "it names another gateway, or the gateway as its target"));
+        return Err(WorkRefusal::Gateway);
     }
     if !known.iter().any(|holder| holder.x == x) {
-        return Some(("work-share", "the object has no such share"));
+        return Err(WorkRefusal::NoSuchShare);
     }
     let is_listed = |helper: &Holder| known.contains(helper) && helper.x != x;
     if !helpers.iter().all(is_listed) || helpers.iter().any(|helper| helper.site == *target) {
-        return Some(("work-helpers", "one of the helpers does not hold what it would contribute"));
+        return Err(WorkRefusal::OtherHelpers);
     }
     let needed = match known.iter().find(|holder| holder.site == *target) {
         Some(holder) if holder.x != x => {
-            return Some(("work-target", "the target holds another share of this object"));
+            return Err(WorkRefusal::TargetHolds);
         }
         Some(_) => k,
         None => quorum(k, n),
     };
-    (helpers.len() < needed).then_some(("work-few", "too few sites take part"))
+    match helpers.len() < needed {
+        true => Err(WorkRefusal::Few),
+        false => Ok(()),
+    }
 }
 
 /// How many of `n` sites take part where a share goes to a site that never held it: any two such
@@ -278,10 +278,6 @@ fn against_the_rules(
 const fn quorum(k: usize, n: usize) -> usize {
     let common = (n + k) / 2;
     if common > k { common } else { k }
-}
-
-pub(super) fn no_such_work() -> Declined {
-    Declined::new(Status::Refused, "work-unknown: no such work goes on here")
 }
 
 pub(super) fn told_of<'a>(
@@ -327,7 +323,9 @@ mod tests {
         let threshold: Threshold = scheme.parse().unwrap();
         let known: Vec<Holder> = (1..=threshold.n_byte()).map(holder).collect();
         let who = "g".parse().unwrap();
-        against_the_rules(&known, &who, XCoord::new(x).unwrap(), work, threshold).map(|why| why.0)
+        by_the_rules(&known, &who, XCoord::new(x).unwrap(), work, threshold)
+            .err()
+            .map(|why| why.code())
     }
 
     #[test]
@@ -356,8 +354,8 @@ mod tests {
         let (none, who) = ([], "g".parse().unwrap());
         let x = XCoord::new(4).unwrap();
         let threshold = "2/4".parse().unwrap();
-        let why = against_the_rules(&none, &who, x, &work("t", &[1, 2, 3]), threshold);
-        assert_eq!(why.map(|why| why.0), Some("work-unlisted"));
+        let why = by_the_rules(&none, &who, x, &work("t", &[1, 2, 3]), threshold);
+        assert_eq!(why, Err(WorkRefusal::Unlisted));
     }
 
     /// Whatever k - 2 sites are corrupt beside the target, two works for it meet in an honest one,

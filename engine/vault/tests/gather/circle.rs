@@ -1,5 +1,6 @@
 //! Four sites that hold shares, a fifth that holds none, links among all, and a gateway.
 
+use crate::stall::Stall;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,12 +70,18 @@ impl Running {
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
+impl Running {
+    fn end(&mut self) {
         (self.stop)();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -155,6 +162,24 @@ impl Circle {
         let place = SITES.iter().position(|site| *site == own).unwrap();
         drop(self.sites.remove(place));
         self.sites.insert(place, Running::start(changed(self.site(own))));
+    }
+
+    /// Ends a site's daemon.
+    pub(crate) fn stop(&mut self, own: &str) {
+        let place = SITES.iter().position(|site| *site == own).unwrap();
+        self.sites[place].end();
+    }
+
+    /// From now on the answers of a site to others are held back. At an address of its own it can
+    /// be asked as before.
+    pub(crate) fn stall(&mut self, own: &str) -> Stall {
+        let address = self.address(own).to_owned();
+        self.stop(own);
+        let path = self.dir(own).join("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(&address, "127.0.0.1:0")).unwrap();
+        self.restart(own);
+        Stall::at(&address, self.address(own).to_owned())
     }
 
     /// Stores an object of P1 at the first four sites, any two of which can have it back: the share

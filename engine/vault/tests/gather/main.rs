@@ -3,7 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod broken;
 mod circle;
 mod corrupt;
 mod honest;
 mod rules;
+mod stall;
