@@ -5,8 +5,10 @@ use super::work::{no_such_work, told_of, told_work};
 use super::{Answer, BODY_OFFSET, Content, Declined, Desk, declined};
 use crate::drafts::{share_name, writer};
 use crate::greeting::Opened;
+use crate::neighbourhood::DialError;
 use crate::office::{Told, unwritable};
 use crate::works::{Entry, Odd, Part, WorkId};
+use std::error::Error;
 use warifu_buffers::{Block, copy_payload};
 use warifu_catalog::Event;
 use warifu_core::geometry::CHUNK_BYTES;
@@ -268,7 +270,7 @@ impl Desk {
         let dial = self.site.neighbourhood().ok_or_else(|| {
             Declined::new(Status::Refused, "work-stranger: this site connects to no others")
         })?;
-        dial.dial(site).map_err(|error| lost(site, &error))
+        dial.dial(site).map_err(|error| undialled(site, &error))
     }
 }
 
@@ -291,6 +293,16 @@ fn data(index: u64) -> Slot {
 
 fn odd(odd: Odd) -> Declined {
     Declined::new(Status::Refused, format!("work-odd: {}", odd.as_str()))
+}
+
+/// A fault of this site's own is told as that, and in full where its operator sees it.
+fn undialled(site: &SiteName, error: &DialError) -> Declined {
+    if let DialError::Peer(error) = error {
+        return lost(site, error);
+    }
+    let cause = error.source().map(ToString::to_string);
+    tracing::warn!(%site, %error, cause, "another site can't be dialled");
+    Declined::new(Status::Refused, format!("work-lost: site {site} can't be dialled: {error}"))
 }
 
 fn lost(site: &SiteName, error: &PeerError) -> Declined {

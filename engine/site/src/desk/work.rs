@@ -12,7 +12,6 @@ use crate::office::{Office, Told, unreadable, unwritable};
 use crate::works::{Entry, Part, WorkId};
 use warifu_catalog::{Admitted, Event, Holders, NewHolders};
 use warifu_core::{End, ObjectId, SiteName, Threshold, XCoord};
-use warifu_keystore::PoolKind;
 use warifu_link::body::{Holder, Work};
 use warifu_link::{Message, Status};
 use warifu_pipeline::peer::{ShareAddress, Step};
@@ -159,12 +158,9 @@ impl Desk {
 
     /// Which end of the link to another site is here.
     pub(super) fn end_towards(&self, site: &SiteName) -> Result<Option<End>, Declined> {
-        let pools = self.site.keys().pools();
-        let pools = pools.map_err(|error| Declined::new(Status::Key, error.to_string()))?;
-        Ok(pools.into_iter().find_map(|pool| match pool.kind {
-            PoolKind::Link(end) if pool.peer.as_ref() == Some(site) => Some(end),
-            _ => None,
-        }))
+        let link = self.site.keys().link_with(site);
+        let link = link.map_err(|error| Declined::new(Status::Key, error.to_string()))?;
+        Ok(link.map(|(_, end)| end))
     }
 
     /// Binds the target to this one share of the object, durably and before anything is done.
