@@ -12,7 +12,7 @@ use warifu_catalog::Event;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::evaluation_matrix;
 use warifu_core::{End, SiteName, XCoord};
-use warifu_kernels::{Matrix, dot};
+use warifu_kernels::{Matrix, Write, dot_into};
 use warifu_link::body::Work;
 use warifu_link::{Message, ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::Slot;
@@ -123,7 +123,7 @@ impl Desk {
             let mut chunk = Block::zeroed(bytes);
             reader.chunk(data(index), &mut chunk).map_err(declined)?;
             let mut weighed = Block::zeroed(bytes);
-            dot(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk]);
+            dot_into(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk], Write::Cached);
             let parts = self.add(id, index, own, &weighed)?;
             if parts != going.work.helpers.len() {
                 let text = "work-unblinded: another helper has not agreed on a blind";
