@@ -15,7 +15,7 @@ use warifu_catalog::Event;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::evaluation_matrix;
 use warifu_core::{End, SiteName, XCoord};
-use warifu_kernels::{Matrix, dot};
+use warifu_kernels::{Matrix, Write, dot_into};
 use warifu_keystore::KeyError;
 use warifu_link::body::Work;
 use warifu_link::hello::RefusalReason;
@@ -136,7 +136,7 @@ impl Desk {
             let mut chunk = Block::zeroed(bytes);
             reader.chunk(data(index), &mut chunk).map_err(declined)?;
             let mut weighed = Block::zeroed(bytes);
-            dot(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk]);
+            dot_into(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk], Write::Cached);
             let parts = self.add(going.serial, index, own, &weighed)?;
             if parts != going.work.helpers.len() {
                 return Err(WorkRefusal::Unblinded.into());
