@@ -2,11 +2,12 @@
 
 use crate::clock::timed;
 use crate::pace::{Duel, rate};
-use crate::plain::{STEP_BYTES, forget, made_up, read, sync_dir, write};
+use crate::plain::{STEP_BYTES, forget, made_up, read, sync_dir, write_parts};
 use crate::report::{Clock, Figure, Latency, Taken};
 use crate::scratch::Scratch;
 use crate::{BenchError, Limit, Pace};
 use hdrhistogram::Histogram;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 use warifu_backend::{ShareName, ShareStore};
@@ -26,6 +27,13 @@ pub struct BackendSettings {
 
 const SHARE_BYTES: std::ops::RangeInclusive<u64> = 1..=(16 << 30);
 const SHARES: std::ops::RangeInclusive<u64> = 1..=10_000;
+
+/// So many different contents stand in memory. It is a prime, so that neither the shares nor the
+/// steps of one come back to the same content together.
+const CONTENTS: u64 = 769;
+
+/// The next content begins so many bytes further on: where a page begins, as a payload does.
+const CONTENT_STEP_BYTES: usize = 4096;
 
 /// The longest operation that a histogram tells apart, in microseconds: an hour.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
@@ -102,6 +110,7 @@ struct At<'a> {
     shares: Vec<(ShareName, PathBuf)>,
     share_paths: Vec<PathBuf>,
     share_bytes: u64,
+    /// All contents, each beginning within the one before.
     content: Bytes,
     buffer: Block,
     put_us: Histogram<u64>,
@@ -114,8 +123,9 @@ impl<'a> At<'a> {
         store: &'a LocalStore,
         scratch: &Scratch,
     ) -> Result<Self, BenchError> {
-        let mut content = Block::zeroed(STEP_BYTES);
-        content.copy_from_slice(&made_up(STEP_BYTES, 4));
+        let bytes = STEP_BYTES + CONTENTS as usize * CONTENT_STEP_BYTES;
+        let mut content = Block::zeroed(bytes);
+        content.copy_from_slice(&made_up(bytes, 4));
         let (mut shares, mut share_paths) = (Vec::new(), Vec::new());
         for number in 0..settings.shares {
             let text = format!("bench-{number:05}");
@@ -138,11 +148,12 @@ impl<'a> At<'a> {
 
     fn put(&mut self) -> Result<f64, BenchError> {
         let (all, took) = timed(|| {
-            self.shares.iter().try_for_each(|(name, _)| {
+            self.shares.iter().zip(0..).try_for_each(|((name, _), share)| {
                 let started = Instant::now();
                 let mut upload = self.store.create(name)?;
                 for (offset, step) in steps(self.share_bytes) {
-                    upload.write_at(offset, self.content.slice(..step))?;
+                    let content = content(self.share_bytes, share, offset, step);
+                    upload.write_at(offset, self.content.slice(content))?;
                 }
                 upload.commit()?;
                 note(&mut self.put_us, started);
@@ -154,8 +165,11 @@ impl<'a> At<'a> {
 
     fn put_plain(&mut self) -> Result<f64, BenchError> {
         let (all, took) = timed(|| {
-            self.shares.iter().try_for_each(|(_, path)| {
-                write(path, self.share_bytes, &self.content)?;
+            self.shares.iter().zip(0..).try_for_each(|((_, path), share)| {
+                let parts = steps(self.share_bytes).map(|(offset, step)| {
+                    &self.content[content(self.share_bytes, share, offset, step)]
+                });
+                write_parts(path, parts)?;
                 path.parent().map_or(Ok(()), sync_dir)
             })
         });
@@ -191,10 +205,11 @@ impl<'a> At<'a> {
 
     /// Compares all bytes of all shares, then removes everything.
     fn check_and_remove(&mut self) -> Result<(), BenchError> {
-        for (name, path) in &self.shares {
+        for ((name, path), share) in self.shares.iter().zip(0..) {
             for (offset, step) in steps(self.share_bytes) {
                 self.store.read_at(name, offset, &mut self.buffer[..step])?;
-                if self.buffer[..step] != self.content[..step] {
+                let content = content(self.share_bytes, share, offset, step);
+                if self.buffer[..step] != self.content[content] {
                     return Err(BenchError::wrong("get"));
                 }
             }
@@ -213,6 +228,14 @@ impl<'a> At<'a> {
 fn steps(share_bytes: u64) -> impl Iterator<Item = (u64, usize)> {
     let offsets = (0..share_bytes).step_by(STEP_BYTES);
     offsets.map(move |at| (at, (share_bytes - at).min(STEP_BYTES as u64) as usize))
+}
+
+/// Where the content of a step stands among all contents: steps that could be taken for each other
+/// have different ones.
+fn content(share_bytes: u64, share: u64, offset: u64, step: usize) -> Range<usize> {
+    let number = share * share_bytes.div_ceil(STEP_BYTES as u64) + offset / STEP_BYTES as u64;
+    let start = (number % CONTENTS) as usize * CONTENT_STEP_BYTES;
+    start..start + step
 }
 
 fn histogram() -> Result<Histogram<u64>, BenchError> {
@@ -246,6 +269,23 @@ mod tests {
         let step = STEP_BYTES as u64;
         assert_eq!(of(2 * step), [(0, STEP_BYTES), (step, STEP_BYTES)]);
         assert_eq!(of(step + 1), [(0, STEP_BYTES), (step, 1)]);
+    }
+
+    #[test]
+    fn neighbours_and_the_same_step_of_other_shares_have_other_contents() {
+        let step = STEP_BYTES as u64;
+        for share_bytes in [5, 8 * step, 8 * step + 5] {
+            let of = |share, number: u64| content(share_bytes, share, number * step, 5);
+            let count = share_bytes.div_ceil(step);
+            let mut all: Vec<Range<usize>> = (0..CONTENTS / count)
+                .flat_map(|share| (0..count).map(move |number| of(share, number)))
+                .collect();
+            assert!(all.iter().all(|one| one.len() == 5 && one.start % CONTENT_STEP_BYTES == 0));
+            let asked = all.len();
+            all.sort_by_key(|one| one.start);
+            all.dedup();
+            assert_eq!(all.len(), asked);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Clocks, and how fast the core runs.
 
+use crate::Clock;
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::time::Instant;
@@ -20,6 +21,17 @@ pub(crate) struct Took {
     pub(crate) process_s: f64,
     /// By the clock on the wall.
     pub(crate) wall_s: f64,
+}
+
+impl Took {
+    /// By the clock that a figure goes by.
+    pub(crate) const fn by(self, clock: Clock) -> f64 {
+        match clock {
+            Clock::Process => self.process_s,
+            Clock::Thread => self.thread_s,
+            Clock::Wall => self.wall_s,
+        }
+    }
 }
 
 /// Times `work`.

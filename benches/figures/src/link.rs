@@ -41,6 +41,9 @@ const BODY_BYTES: usize = 1 << 20;
 /// Key that both ends keep of it: the blind block.
 const KEPT_BYTES: usize = 16;
 
+/// The contents of frames stand so far apart in what they are cut from.
+const WORD_BYTES: usize = 8;
+
 const BODY_AT: usize = FRAME_HEADER_BYTES + MESSAGE_HEADER_BYTES;
 const FRAME_BYTES: usize = BODY_AT + BODY_BYTES + TAG_BYTES;
 
@@ -53,7 +56,7 @@ const FIGURES: [(&str, &str, Clock); 3] = [
 
 /// Measures `seal` and `open` on one thread with their pads at hand, and `frames` from end to end
 /// over loopback TCP: a thread at either end, pads taken from key stores in memory as they are
-/// needed, and erased within the time.
+/// needed, and both stores closed within the time, which ends when all key is durably destroyed.
 ///
 /// # Errors
 /// Where an end refuses, or what was opened is not what was sealed.
@@ -64,24 +67,25 @@ pub fn link(settings: &LinkSettings, pace: Pace<'_>) -> Result<Taken, BenchError
         return Err(BenchError::Setting { what: "the content of a round, in bytes,", least, most });
     }
     let count = settings.bytes.div_ceil(BODY_BYTES as u64) as usize;
-    let content = made_up(BODY_BYTES, 5);
+    let contents = Contents::new(count);
     // Touched, so that no time goes into giving the process its memory.
     let mut copy = vec![1; count * BODY_BYTES];
     let mut duels = FIGURES.map(|_| Duel::default());
     let mut processor = Vec::new();
     for round in 0..pace.rounds {
         pace.go_on()?;
-        let mut ends = Ends::new(count, settings.isa)?;
-        let mut frames = frames(count, &content)?;
+        let mut frames = contents.frames()?;
         let [seal, open, tcp] = &mut duels;
-        local(&mut ends, &mut frames, &mut copy, (seal, open))?;
-        check(&frames, &content)?;
-        let mut frames = self::frames(count, &content)?;
+        let ends = Ends::new(count, settings.isa)?;
+        local(ends, round, &contents, &mut frames, &mut copy, (seal, open))?;
+        let ends = Ends::new(count, settings.isa)?;
+        let mut frames = contents.frames()?;
         let mut arrived: Vec<Block> = (0..count).map(|_| Block::zeroed(FRAME_BYTES)).collect();
         let context = &mut (&mut frames, &mut arrived);
         let own = |(frames, arrived): &mut (&mut Vec<Block>, &mut Vec<Block>)| {
             let took = ends.carry(frames, arrived)?;
-            check(arrived, &content)?;
+            contents.check_sealed(frames)?;
+            contents.check(arrived)?;
             processor.push(took.process_s * 1e9 / (count * BODY_BYTES) as f64);
             Ok::<_, BenchError>(rate((count * BODY_BYTES) as u64, took.wall_s))
         };
@@ -127,72 +131,117 @@ fn told(duels: &[Duel; 3], processor: &[f64], count: usize, isa: Isa, rounds: us
     taken
 }
 
-/// Frames with message and content in the clear.
-fn frames(count: usize, content: &[u8]) -> Result<Vec<Block>, BenchError> {
-    let message = Message {
-        object: ObjectId::from_bytes([7; 16]),
-        x: XCoord::new(1),
-        argument0: content.len() as u64,
-        ..Message::request(Op::Store, 1)
-    };
-    let head = message.encode(content.len()).map_err(warifu_link::FrameError::from)?;
-    let frame = || {
-        let mut frame = Block::zeroed(FRAME_BYTES);
-        frame[FRAME_HEADER_BYTES..BODY_AT].copy_from_slice(&head);
-        frame[BODY_AT..BODY_AT + BODY_BYTES].copy_from_slice(content);
-        frame
-    };
-    Ok((0..count).map(|_| frame()).collect())
+/// What the frames of a round hold, each something else.
+struct Contents {
+    /// The content of a frame begins a word further on than that of the frame before.
+    bytes: Vec<u8>,
+    count: usize,
 }
 
-/// Seals and opens in place, with all pads at hand.
+impl Contents {
+    fn new(count: usize) -> Self {
+        Self { bytes: made_up(BODY_BYTES + count * WORD_BYTES, 5), count }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count).map(|number| &self.bytes[number * WORD_BYTES..][..BODY_BYTES])
+    }
+
+    /// Frames with message and content in the clear.
+    fn frames(&self) -> Result<Vec<Block>, BenchError> {
+        let message = Message {
+            object: ObjectId::from_bytes([7; 16]),
+            x: XCoord::new(1),
+            argument0: BODY_BYTES as u64,
+            ..Message::request(Op::Store, 1)
+        };
+        let head = message.encode(BODY_BYTES).map_err(warifu_link::FrameError::from)?;
+        let frame = |content: &[u8]| {
+            let mut frame = Block::zeroed(FRAME_BYTES);
+            frame[FRAME_HEADER_BYTES..BODY_AT].copy_from_slice(&head);
+            frame[BODY_AT..BODY_AT + BODY_BYTES].copy_from_slice(content);
+            frame
+        };
+        Ok(self.all().map(frame).collect())
+    }
+
+    /// Refuses frames that hold anything but their own content.
+    fn check(&self, frames: &[Block]) -> Result<(), BenchError> {
+        let is_right = |(frame, content): (&Block, &[u8])| body(frame) == content;
+        match frames.len() == self.count && frames.iter().zip(self.all()).all(is_right) {
+            true => Ok(()),
+            false => Err(BenchError::wrong("a link")),
+        }
+    }
+
+    /// Refuses frames of which any 64 bytes of content still stand in the clear.
+    fn check_sealed(&self, frames: &[Block]) -> Result<(), BenchError> {
+        let is_sealed = |(frame, content): (&Block, &[u8])| {
+            let mut blocks = body(frame).chunks(64).zip(content.chunks(64));
+            blocks.all(|(sealed, clear)| sealed != clear)
+        };
+        match frames.len() == self.count && frames.iter().zip(self.all()).all(is_sealed) {
+            true => Ok(()),
+            false => Err(BenchError::wrong("a sealed frame")),
+        }
+    }
+}
+
+fn body(frame: &Block) -> &[u8] {
+    &frame[BODY_AT..BODY_AT + BODY_BYTES]
+}
+
+/// Seals and opens in place, with all pads at hand, each in turn with a copy of the content.
 fn local(
-    ends: &mut Ends,
+    mut ends: Ends,
+    round: usize,
+    contents: &Contents,
     frames: &mut [Block],
     copy: &mut [u8],
     (seal, open): (&mut Duel, &mut Duel),
 ) -> Result<(), BenchError> {
     let (count, bytes) = (frames.len(), copy.len() as u64);
-    let mut flow = ends.flow(count)?;
-    let pads: Vec<SealPad> = flow.seal_pads(count)?;
-    let (sealed, took) = timed(|| {
-        pads.into_iter()
-            .zip(&mut *frames)
-            .try_for_each(|(pad, frame)| flow.sealing.seal(pad, KEPT_BYTES, frame).map(drop))
-    });
-    sealed?;
-    seal.own.push(rate(bytes, took.thread_s));
-    let copied = rate(bytes, copied_s(frames, copy));
-    seal.other.push(copied);
-    open.other.push(copied);
-    let pads: Vec<OpenPad> = flow.open_pads(frames)?;
-    let (opened, took) = timed(|| {
-        pads.into_iter().zip(&mut *frames).try_for_each(|(pad, frame)| {
-            let header = flow.opening.expect(&head(frame))?;
-            flow.opening.open(&header, pad, frame).map(drop)
-        })
-    });
-    opened?;
-    open.own.push(rate(bytes, took.thread_s));
-    Ok(())
+    let Flow { mut lease, mut granted, mut sealing, mut opening } = ends.flow(count)?;
+    let copied = |context: &mut (&mut [Block], &mut [u8])| {
+        Ok::<_, BenchError>(rate(bytes, copied_s(context.0, context.1)))
+    };
+    let pads = seal_pads(&mut lease, count)?;
+    let context = &mut (&mut *frames, copy);
+    let own = |(frames, _): &mut (&mut [Block], &mut [u8])| {
+        let (sealed, took) = timed(|| {
+            pads.into_iter()
+                .zip(&mut **frames)
+                .try_for_each(|(pad, frame)| sealing.seal(pad, KEPT_BYTES, frame).map(drop))
+        });
+        sealed?;
+        Ok(rate(bytes, took.thread_s))
+    };
+    seal.round(round, context, own, copied)?;
+    contents.check_sealed(context.0)?;
+    let pads = open_pads(&mut granted, context.0)?;
+    let own = |(frames, _): &mut (&mut [Block], &mut [u8])| {
+        let (opened, took) = timed(|| {
+            pads.into_iter().zip(&mut **frames).try_for_each(|(pad, frame)| {
+                let header = opening.expect(&head(frame))?;
+                opening.open(&header, pad, frame).map(drop)
+            })
+        });
+        opened?;
+        Ok(rate(bytes, took.thread_s))
+    };
+    open.round(round, context, own, copied)?;
+    contents.check(context.0)
 }
 
 /// Seconds that copying the content of all frames takes.
 fn copied_s(frames: &[Block], target: &mut [u8]) -> f64 {
     let ((), took) = timed(|| {
         for (frame, part) in frames.iter().zip(target.chunks_exact_mut(BODY_BYTES)) {
-            part.copy_from_slice(&frame[BODY_AT..BODY_AT + BODY_BYTES]);
+            part.copy_from_slice(body(frame));
         }
     });
     black_box(target);
     took.thread_s
-}
-
-fn check(frames: &[Block], content: &[u8]) -> Result<(), BenchError> {
-    match frames.iter().all(|frame| frame[BODY_AT..BODY_AT + BODY_BYTES] == *content) {
-        true => Ok(()),
-        false => Err(BenchError::wrong("a link")),
-    }
 }
 
 fn head(frame: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
@@ -207,8 +256,7 @@ struct Ends {
     site: KeyStore,
     link: LinkId,
     isa: Isa,
-    sessions: u8,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 /// One session of both ends, with key for its frames from gateway to site.
@@ -225,9 +273,9 @@ fn key_bytes() -> u64 {
 }
 
 impl Ends {
-    /// New ones, with key for two flows of `count` frames.
+    /// New ones, with key for one flow of `count` frames.
     fn new(count: usize, isa: Isa) -> Result<Self, BenchError> {
-        let bytes = 2 * (count as u64 * key_bytes() + 2 * GRANT_STEP_BYTES);
+        let bytes = count as u64 * key_bytes() + 2 * GRANT_STEP_BYTES;
         let scratch = Scratch::in_memory(6 * bytes + (64 << 20))?;
         let failed = BenchError::io("make a folder for the bench");
         let store = |name: &str| {
@@ -248,7 +296,7 @@ impl Ends {
         let drive = scratch.path("drive");
         gateway.courier(link, &own, &peer, bytes, &mut generator, &drive, &mut |_| ())?;
         site.import_drive(&Drive::read(&drive)?, &peer)?;
-        Ok(Self { gateway, site, link, isa, sessions: 0, _scratch: scratch })
+        Ok(Self { gateway, site, link, isa, scratch })
     }
 
     /// A new session, in which the site grants key for `count` frames and the gateway accepts it.
@@ -261,17 +309,16 @@ impl Ends {
         let confirmation = Confirmation::Authenticated;
         let lease = self.gateway.accept(pool, direction, range, confirmation)?;
         let granted = self.site.granted(pool, direction, range)?;
-        self.sessions += 1;
         let session = |end| {
-            let id = SessionId::from_bytes([self.sessions; 16]);
+            let id = SessionId::from_bytes([1; 16]);
             let mut session = Session::new(self.isa, self.link, end, id);
             session.granted(direction, range).map(|()| session)
         };
         Ok(Flow { lease, granted, sealing: session(End::A)?, opening: session(End::B)? })
     }
 
-    /// Carries all frames over loopback TCP, sealed here and opened there.
-    fn carry(&mut self, frames: &mut [Block], arrived: &mut [Block]) -> Result<Took, BenchError> {
+    /// Carries all frames over loopback TCP, sealed here and opened there, and closes both stores.
+    fn carry(mut self, frames: &mut [Block], arrived: &mut [Block]) -> Result<Took, BenchError> {
         let Flow { mut lease, mut granted, mut sealing, mut opening } = self.flow(frames.len())?;
         let (here, there) = connection()?;
         let mut here = TcpTransport::from_stream(here, Timeouts::default())?;
@@ -293,24 +340,24 @@ impl Ends {
                 Ok(())
             })
         };
-        let (outcome, took) = timed(|| both(send, receive));
+        // The scratch folder goes outside the time.
+        let Self { gateway, site, scratch: _scratch, .. } = self;
+        let (outcome, took) = timed(|| both(send, receive).map(|()| drop((gateway, site))));
         outcome.map(|()| took)
     }
 }
 
-impl Flow {
-    fn seal_pads(&mut self, count: usize) -> Result<Vec<SealPad>, BenchError> {
-        (0..count).map(|_| Ok(self.lease.take(key_bytes())?)).collect()
-    }
+fn seal_pads(lease: &mut Lease, count: usize) -> Result<Vec<SealPad>, BenchError> {
+    (0..count).map(|_| Ok(lease.take(key_bytes())?)).collect()
+}
 
-    /// The pads of frames that are sealed. Only the session knows their headers to be right.
-    fn open_pads(&mut self, frames: &[Block]) -> Result<Vec<OpenPad>, BenchError> {
-        let pad = |frame: &Block| {
-            let header = warifu_link::FrameHeader::decode(&head(frame))?;
-            Ok(self.granted.open(header.key_range())?)
-        };
-        frames.iter().map(pad).collect()
-    }
+/// The pads of frames that are sealed. Only the session knows their headers to be right.
+fn open_pads(granted: &mut GrantedKey, frames: &[Block]) -> Result<Vec<OpenPad>, BenchError> {
+    let pad = |frame: &Block| {
+        let header = warifu_link::FrameHeader::decode(&head(frame))?;
+        Ok(granted.open(header.key_range())?)
+    };
+    frames.iter().map(pad).collect()
 }
 
 /// Seconds that the same buffers take over plain TCP.
@@ -352,4 +399,24 @@ fn both(
             (first, second) => first.and(second),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_in_the_clear_swapped_lost_or_changed_are_noticed() {
+        let contents = Contents::new(3);
+        let mut frames = contents.frames().unwrap();
+        assert!(contents.check(&frames).is_ok() && contents.check(&frames[..2]).is_err());
+        assert!(contents.check_sealed(&frames).is_err());
+        frames.swap(0, 1);
+        assert!(contents.check(&frames).is_err());
+        frames.swap(0, 1);
+        frames.iter_mut().for_each(|frame| frame.iter_mut().for_each(|byte| *byte ^= 1));
+        assert!(contents.check(&frames).is_err() && contents.check_sealed(&frames).is_ok());
+        frames[2][BODY_AT + 64..][..64].iter_mut().for_each(|byte| *byte ^= 1);
+        assert!(contents.check_sealed(&frames).is_err());
+    }
 }

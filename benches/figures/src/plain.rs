@@ -41,13 +41,20 @@ pub(crate) fn read(path: &Path, buffer: &mut [u8]) -> Result<u64, BenchError> {
 
 /// Writes a new file of `bytes` bytes, step by step, and makes it durable.
 pub(crate) fn write(path: &Path, bytes: u64, content: &[u8]) -> Result<(), BenchError> {
+    let step = content.len().max(1) as u64;
+    let parts = (0..bytes).step_by(content.len().max(1));
+    write_parts(path, parts.map(|at| &content[..step.min(bytes - at) as usize]))
+}
+
+/// Writes a new file of these parts, one after the other, and makes it durable.
+pub(crate) fn write_parts<'a>(
+    path: &Path,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), BenchError> {
     let failed = BenchError::io("write a file of the bench");
     let mut file = File::create_new(path).map_err(&failed)?;
-    let mut left = bytes;
-    while left > 0 {
-        let step = left.min(content.len() as u64);
-        file.write_all(&content[..step as usize]).map_err(&failed)?;
-        left -= step;
+    for part in parts {
+        file.write_all(part).map_err(&failed)?;
     }
     file.sync_all().map_err(&failed)
 }

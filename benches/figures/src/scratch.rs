@@ -39,8 +39,7 @@ impl Scratch {
         let system = statvfs(place).map_err(|error| failed(error.into()))?;
         let mut left_bytes = system.f_bavail.saturating_mul(system.f_frsize);
         if is_memory(place) {
-            let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-            left_bytes = left_bytes.min(available_bytes(&meminfo).unwrap_or(left_bytes));
+            left_bytes = left_bytes.min(memory_bytes().unwrap_or(left_bytes));
         }
         if left_bytes < bytes {
             let what = place.display().to_string();
@@ -61,7 +60,12 @@ pub(crate) fn is_memory(place: &Path) -> bool {
     statfs(place).is_ok_and(|system| system.f_type.cast_unsigned() == TMPFS)
 }
 
-/// Memory that the system could give away now, in bytes, as it tells in kB.
+/// Memory that the system could give away now, in bytes, where it tells.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    available_bytes(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// The same, as it tells in kB.
 fn available_bytes(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)

@@ -122,7 +122,7 @@ fn frames_are_sealed_carried_and_opened() {
 fn key_is_used_up_and_the_ledger_says_so() {
     let settings = KeysSettings { bytes: 3 << 20, folder: None };
     let taken = paced(false, |pace| keys(&settings, pace)).unwrap();
-    expect_whole(&taken, "keys", &["lease", "take", "zeroise", "release", "whole"]);
+    expect_whole(&taken, "keys", &["lease", "take", "zeroise", "erase", "whole"]);
     let on_disk = KeysSettings { folder: Some(std::env::temp_dir()), ..settings };
     let taken = paced(false, |pace| keys(&on_disk, pace)).unwrap();
     assert_eq!(taken.figures.len(), 5);

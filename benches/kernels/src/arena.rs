@@ -45,8 +45,9 @@ pub struct Arena {
     bytes: usize,
 }
 
-/// Bytes between two streams besides what fills a page: 4 KiB and five lines.
-const STAGGER_BYTES: usize = 4096 + 320;
+/// Bytes between two streams besides their own, so that no two stand in the same sets of a cache:
+/// 4 KiB and five lines.
+pub const STAGGER_BYTES: usize = 4096 + 320;
 
 impl Arena {
     /// Room for `streams` of `len` bytes, written once so that the pages are there. `None` where

@@ -12,7 +12,7 @@ mod pace;
 mod roof;
 mod shape;
 
-pub use arena::{Arena, Level};
-pub use pace::{Contender, Turns, Work, median};
+pub use arena::{Arena, Level, STAGGER_BYTES};
+pub use pace::{Contender, Turns, Work, median, timed};
 pub use roof::{Clock, Ports, touch};
 pub use shape::{Shape, check};

@@ -5,8 +5,10 @@
 //! ```
 //!
 //! In each round the kernel and the bare visit of the same streams take turns. `GB/s` is bytes of
-//! secret; `roof` is the lesser of the visit's rate and what the units of a core can do at the
-//! clock of this run; `fraction` is the kernel's rate by the roof.
+//! secret; the roof is the lesser of the visit's rate, `memory`, and what the units of a core can
+//! do at the clock of this run, `units`; `fraction` is the kernel's rate by the roof. The units are
+//! those of Intel's cores since Ice Lake with vectors of 64 bytes. Of instruction sets but `avx512`
+//! they are not told, and the roof is the visit's rate.
 
 #![forbid(unsafe_code)]
 
@@ -29,16 +31,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !settings.csv {
         let hertz = clock.map_or(0.0, |clock| clock.hertz);
         writeln!(out, "isa {}, clock {:.2} GHz", settings.isa.name(), hertz / 1e9)?;
+        writeln!(out, "units, of avx512 only: those of Intel's cores since Ice Lake")?;
     }
-    let titles = ["shape", "level", "GB/s", "memory", "units", "fraction"];
-    writeln!(out, "{}", titles.map(|title| format!("{title:>13}")).join(comma))?;
+    let titles = ["level", "GB/s", "memory", "units", "fraction"];
+    let titles = titles.map(|title| format!("{title:>13}"));
+    writeln!(out, "{:>21}{comma}{}", "shape", titles.join(comma))?;
     for level in [Level::L1, Level::L2, Level::Dram] {
         for shape in shapes() {
             let found = measure(&settings, clock, &shape, level).ok_or("no memory")?;
-            let figures = found.map(|figure| format!("{figure:>13.3}"));
-            let names = [shape.name.clone(), level.name().to_owned()];
-            let names = names.map(|name| format!("{name:>13}"));
-            writeln!(out, "{}{comma}{}", names.join(comma), figures.join(comma))?;
+            let told = |figure| format!("{figure:>13.3}");
+            let figures = found.map(|figure| figure.map_or(format!("{:>13}", ""), told));
+            let names = format!("{:>21}{comma}{:>13}", shape.name, level.name());
+            writeln!(out, "{names}{comma}{}", figures.join(comma))?;
         }
     }
     Ok(())
@@ -47,17 +51,18 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn shapes() -> Vec<Shape> {
     let schemes = [(2, 3), (3, 5), (4, 7), (6, 10)];
     let splits = schemes.map(|(k, n)| Shape::split(k, n));
-    let weaves = schemes.map(|(k, n)| Shape::weave(k, n));
-    splits.into_iter().chain(weaves).chain((2..=6).map(Shape::join)).collect()
+    let on_pads = schemes.map(|(k, n)| Shape::split_on_pads(k, n));
+    splits.into_iter().chain(on_pads).chain((2..=6).map(Shape::join)).collect()
 }
 
-/// GB/s of secret, what a bare visit does, what the units could do, and the fraction of the lesser.
+/// GB/s of secret, what a bare visit does, what the units could do as far as that is known, and the
+/// fraction of the lesser.
 fn measure(
     settings: &Settings,
     clock: Option<Clock>,
     shape: &Shape,
     level: Level,
-) -> Option<[f64; 4]> {
+) -> Option<[Option<f64>; 4]> {
     let len = level.stream_bytes(shape.streams());
     let mut arena = Arena::new(shape.streams(), len)?;
     let (mut targets, sources) = arena.streams(shape.streams(), shape.matrix.rows(), len);
@@ -76,10 +81,11 @@ fn measure(
     ];
     let turns = Turns::measure(settings.rounds, 2e-3, &mut contenders, &mut targets, &sources);
     let rate = len as f64 / turns.seconds("dot") / 1e9;
-    let units =
-        clock.map_or(f64::INFINITY, |clock| 64.0 * clock.hertz / shape.ports().cycles() / 1e9);
+    let units = clock.and_then(|clock| clock.units(settings.isa, shape.ports().cycles()));
+    let units = units.map(|bytes| bytes / 1e9);
     let memory = rate / turns.ratio("dot", "visit");
-    Some([rate, memory, units, rate / memory.min(units)])
+    let roof = units.map_or(memory, |units| units.min(memory));
+    Some([Some(rate), Some(memory), units, Some(rate / roof)])
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Settings, Box<dyn Error>> {

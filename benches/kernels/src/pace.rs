@@ -86,7 +86,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Seconds of this thread's processor time.
-pub(crate) fn timed(work: impl FnOnce()) -> f64 {
+pub fn timed(work: impl FnOnce()) -> f64 {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9

@@ -1,6 +1,11 @@
 //! What this machine allows: the clock, what one visit of the streams costs, and how many vectors a
 //! core can multiply meanwhile.
 
+use warifu_kernels::Isa;
+
+/// Bytes of a vector of `avx512`, the only instruction set whose units are reckoned with.
+const VECTOR_BYTES: f64 = 64.0;
+
 /// How fast the core runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -21,6 +26,13 @@ impl Clock {
         }
         #[cfg(not(target_arch = "x86_64"))]
         None
+    }
+
+    /// Bytes of one stream in a second, where a column of vectors takes so many cycles of the
+    /// units. `None` but for `avx512`: [`Ports`] tells nothing of other instruction sets.
+    #[must_use]
+    pub fn units(self, isa: Isa, cycles: f64) -> Option<f64> {
+        (isa.name() == "avx512").then(|| VECTOR_BYTES * self.hertz / cycles)
     }
 }
 
@@ -60,7 +72,7 @@ impl Ports {
 ///
 /// # Panics
 /// If streams differ in length, are no whole vectors, or, if `streamed`, targets don't begin on a
-/// cache line.
+/// cache line; on a core with AVX-512 also if there are targets, but not two to six sources.
 pub fn touch(targets: &mut [&mut [u8]], sources: &[&[u8]], streamed: bool, adds: bool) {
     let len = sources.first().map_or(0, |source| source.len());
     assert!(

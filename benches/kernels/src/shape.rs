@@ -43,10 +43,10 @@ impl Shape {
     /// # Panics
     /// If there is no such scheme.
     #[must_use]
-    pub fn weave(k: usize, n: usize) -> Self {
+    pub fn split_on_pads(k: usize, n: usize) -> Self {
         let points: Vec<u8> = (0..).take(k).collect();
         let xs: Vec<u8> = (0..).skip(k).take(n - k + 1).collect();
-        Self::dense(format!("weave {k} of {n}"), &points, &xs, true)
+        Self::dense(format!("split-on-pads {k} of {n}"), &points, &xs, true)
     }
 
     /// The secret from `k` shares.

@@ -27,6 +27,9 @@ pub enum Untrue {
         /// When it was judged.
         now_unix_s: u64,
     },
+    /// What a site allowed by it is over; the consent itself may still hold.
+    #[error("the permit of this session ended")]
+    PermitEnded,
     /// Its time has not come.
     #[error("the statement holds from {}, and now it is {}", utc(*from_unix_s), utc(*now_unix_s))]
     NotYet {
@@ -180,6 +183,7 @@ impl Untrue {
             Self::Malformed(_) => "consent-malformed",
             Self::Forged => "consent-forged",
             Self::Expired { .. } => "consent-expired",
+            Self::PermitEnded => "permit-ended",
             Self::NotYet { .. } => "consent-not-yet",
             Self::Revoked => "consent-revoked",
             Self::Used => "consent-used",
@@ -207,6 +211,9 @@ impl Untrue {
                 "take the statement as its card made it; it may have been cut or changed on its way"
             }
             Self::Expired { .. } => "ask the person for another consent",
+            Self::PermitEnded => {
+                "show the consent and the card again: a permit lasts a day at most"
+            }
             Self::NotYet { .. } => "wait, or set the clocks of both hosts right",
             Self::Revoked => "ask the person; what was revoked stays so",
             Self::Used => "ask the person for another consent, without --single-use if need be",

@@ -32,7 +32,8 @@ pub enum Write {
     /// Soon, by this CPU: they go through its caches, as all writes do.
     Cached,
     /// Later, or by a device: they go past the caches, which is much faster where the streams are
-    /// larger than those. Targets have to lie alike to a cache line for it; it is only a wish.
+    /// larger than those, and slower by half where the CPU hashes or sends a target next. Targets
+    /// have to lie alike to a cache line for it; it is only a wish.
     Streamed,
 }
 

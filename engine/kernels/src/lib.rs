@@ -29,7 +29,6 @@ mod isa;
 mod matrix;
 mod polyhash;
 mod scalar;
-mod weave;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 mod xor;
@@ -38,5 +37,4 @@ pub use dot::{Write, dot, dot_into};
 pub use isa::{Isa, IsaError};
 pub use matrix::Matrix;
 pub use polyhash::PolyHash;
-pub use weave::{Stream, StreamHash, weave, weave_into};
 pub use xor::xor;

@@ -42,14 +42,6 @@ impl PolyHash {
         hash
     }
 
-    pub(crate) const fn isa(&self) -> Isa {
-        self.isa
-    }
-
-    pub(crate) const fn powers(&self) -> &Powers {
-        &self.powers
-    }
-
     /// The sum of `m_j * r^(j+1)`, j from 0, over the 16-byte blocks m_j of all `parts` in their
     /// order. Each part is filled with zeros to a whole block; an empty part adds none.
     ///

@@ -1,8 +1,7 @@
 //! The kernels in plain integers: for CPUs without vectors, and the twin that all others are
 //! tested against. Constant-time where the CPU's multiplication of 64-bit numbers is.
 
-use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
-use crate::weave::StreamHash;
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector};
 use crate::{Matrix, gf256};
 
 /// See [`crate::dot`].
@@ -26,12 +25,6 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: every CPU has integers.
     unsafe { generic::poly::<Number>(table, parts, sum) }
-}
-
-/// See [`crate::weave`].
-pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: every CPU has integers.
-    unsafe { generic::weave::<Word, Number>(work, hashes) }
 }
 
 /// The product in GF(2^128).

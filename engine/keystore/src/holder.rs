@@ -250,8 +250,8 @@ impl Lease {
     /// gives them; shorter ones wait for shorter messages.
     ///
     /// # Errors
-    /// [`KeyError::LeaseEmpty`]; [`KeyError::KeyErased`]; I/O. After the last two the range stays
-    /// used all the same.
+    /// As [`Lease::claim`]; [`KeyError::KeyErased`]; I/O. After the last two the range stays used
+    /// all the same.
     pub fn take(&mut self, bytes: u64) -> Result<SealPad, KeyError> {
         self.claim(bytes)?.read()
     }
@@ -259,7 +259,7 @@ impl Lease {
     /// As [`Lease::take`], but the key is read later, where the lease need not be at hand.
     ///
     /// # Errors
-    /// [`KeyError::LeaseEmpty`].
+    /// [`KeyError::LeaseEmpty`]; [`KeyError::BadSize`] for none, or for more than a message takes.
     pub fn claim(&mut self, bytes: u64) -> Result<Claim, KeyError> {
         if bytes == 0 || bytes > PAD_BYTES_MAX {
             return Err(KeyError::BadSize { bytes, max: PAD_BYTES_MAX });

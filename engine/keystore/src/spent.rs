@@ -70,11 +70,15 @@ impl Spent {
 
     /// Counts `range` as used, of which `standing` is not overwritten.
     pub(crate) fn add(&self, range: KeyRange, standing: &RangeSet) {
-        let mut batch = self.lock();
-        batch.used.insert(range);
-        standing.iter().for_each(|part| batch.standing.insert(part));
-        if batch.used.len() >= BATCH_BYTES {
-            self.hand_over(std::mem::take(&mut *batch));
+        let full = {
+            let mut batch = self.lock();
+            batch.used.insert(range);
+            standing.iter().for_each(|part| batch.standing.insert(part));
+            (batch.used.len() >= BATCH_BYTES).then(|| std::mem::take(&mut *batch))
+        };
+        // Handing it over may wait for a disk: other claims of the lease don't.
+        if let Some(full) = full {
+            self.hand_over(full);
         }
     }
 

@@ -13,7 +13,9 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use warifu_core::id::Incarnation;
-use warifu_core::{Direction, KeyClass, KeyRange, PoolId, RangeSet, SegmentId, SiteName};
+use warifu_core::{
+    Direction, End, KeyClass, KeyRange, LinkId, PoolId, RangeSet, SegmentId, SiteName,
+};
 
 const POOLS: &str = "pools";
 const LOCK: &str = "lock";
@@ -163,6 +165,20 @@ impl KeyStore {
         status_of(&*self.pool(pool)?)
     }
 
+    /// The link with this party at its other end, and which end of it is here. Of several, as from
+    /// before names were kept apart, it is the one that the other end finds, too.
+    ///
+    /// # Errors
+    /// As [`KeyStore::pools`].
+    pub fn link_with(&self, peer: &SiteName) -> Result<Option<(LinkId, End)>, KeyError> {
+        Ok(self.all_pools()?.iter().find_map(|pool| match pool.kind {
+            PoolKind::Link(end) if pool.peer.as_ref() == Some(peer) => {
+                Some((LinkId::from_bytes(*pool.id.bytes()), end))
+            }
+            _ => None,
+        }))
+    }
+
     /// Draws a new random identifier of a pool or link.
     ///
     /// # Errors
@@ -209,7 +225,7 @@ impl KeyStore {
                 && other.peer.as_ref() == Some(peer)
         });
         taken.map_or(Ok(()), |other| {
-            let link = warifu_core::LinkId::from_bytes(*other.id.bytes());
+            let link = LinkId::from_bytes(*other.id.bytes());
             Err(KeyError::PeerNameTaken { name: peer.clone(), link })
         })
     }

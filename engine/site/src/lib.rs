@@ -20,6 +20,6 @@ mod server;
 mod works;
 
 pub use conversation::{Conversation, Turn};
-pub use neighbourhood::Neighbourhood;
+pub use neighbourhood::{DialError, Neighbourhood};
 pub use office::{ConsentRules, Enforcement, Notary};
 pub use server::{Site, SiteError};

@@ -16,7 +16,7 @@ use warifu_core::capsule::CapsuleHead;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::evaluation_matrix;
 use warifu_core::{Channel, Role, SiteName, XCoord};
-use warifu_kernels::dot;
+use warifu_kernels::{Write, dot_into};
 use warifu_link::{ShareClass, Status, TAG_BYTES};
 use warifu_pipeline::backup::weave::{CONTENT_OFFSET, Slot};
 use warifu_pipeline::held::Held;
@@ -141,7 +141,7 @@ impl Vault {
         })?;
         let sources: Vec<&[u8]> = sources.iter().map(|(_, share)| *share).collect();
         let mut share = Block::zeroed(total as usize);
-        dot(self.isa, &row, &mut [&mut share[..]], &sources);
+        dot_into(self.isa, &row, &mut [&mut share[..]], &sources, Write::Cached);
         let pieces = share.chunks(CHUNK_BYTES as usize).zip(0_u64..);
         let lost = pieces.filter(|(_, at)| held.attempt(slot(*at)) != Some(COMPUTED));
         Ok(lost.map(|(piece, at)| (slot(at), COMPUTED, Block::copy_of(piece))).collect())

@@ -238,7 +238,7 @@ fn rollback_mark(dir: &Path, link: LinkId) -> PathBuf {
 }
 
 /// The opening that a site had seen, where a rollback was noticed before.
-pub(crate) fn noticed_rollback(mark: &Path) -> Option<u64> {
+fn noticed_rollback(mark: &Path) -> Option<u64> {
     std::fs::read_to_string(mark).ok().map(|known| known.trim().parse().unwrap_or(0))
 }
 

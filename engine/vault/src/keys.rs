@@ -321,16 +321,12 @@ impl Vault {
         drive: &Path,
         watch: Watch<'_>,
     ) -> Result<(), Failure> {
-        let known = self.neighbour(site)?.link;
-        let link = self.fill_drive(request, (site, known), drive, watch)?;
-        if known.is_none() {
-            self.register()?.set_neighbour_link(site, link)?;
-        }
-        Ok(())
+        self.neighbour(site)?;
+        self.fill_drive(request, (site, None), drive, watch).map(drop)
     }
 
     /// Generates key for a link to `site` and writes the other end's onto a drive. The link: the
-    /// one that is known, or that of an order that was cut short, or a new one.
+    /// one that is known, or begun here before, as by an order that was cut short, or a new one.
     fn fill_drive(
         &self,
         request: &GenerateRequest,
@@ -342,21 +338,15 @@ impl Vault {
         let mut source = self.source(&request.source, total)?;
         let link = match known {
             Some(link) => link,
-            None => self.begun_link(site)?.map_or_else(|| self.draw_link(), Ok)?,
+            None => match self.keys.link_with(site)? {
+                Some((link, End::A)) => link,
+                _ => self.draw_link()?,
+            },
         };
         let mut told = counter(total, watch);
         let (name, bytes) = (self.name.clone(), request.bytes);
         self.keys.courier(link, &name, site, bytes, source.as_mut(), drive, &mut told)?;
         Ok(link)
-    }
-
-    /// The link to `site` of an order that was cut short before the catalog knew.
-    fn begun_link(&self, site: &SiteName) -> Result<Option<LinkId>, Failure> {
-        let pools = self.keys.pools()?;
-        let begun = pools
-            .iter()
-            .find(|pool| pool.kind == PoolKind::Link(End::A) && pool.peer.as_ref() == Some(site));
-        Ok(begun.map(|pool| LinkId::from_bytes(*pool.pool.bytes())))
     }
 
     fn draw_link(&self) -> Result<LinkId, Failure> {

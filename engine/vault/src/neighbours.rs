@@ -10,11 +10,11 @@ use crate::{NewSite, RemovedSite, Vault};
 use std::sync::Arc;
 use std::time::Duration;
 use warifu_catalog::{Neighbour, Register};
-use warifu_core::{Channel, LinkId, SiteName};
-use warifu_keystore::PoolKind;
+use warifu_core::{Channel, End, LinkId, SiteName};
+use warifu_keystore::KeyStore;
 use warifu_pipeline::clock::Clock;
-use warifu_pipeline::peer::{Peer, PeerError, PeerSettings, Pinged};
-use warifu_site::Neighbourhood;
+use warifu_pipeline::peer::{Peer, PeerSettings, Pinged};
+use warifu_site::{DialError, Neighbourhood};
 
 /// Key leased at a time for what goes to another site, in bytes: a few chunks.
 const LEASE_BYTES: u64 = 4 << 20;
@@ -28,17 +28,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The way from a site's daemon to other sites.
 struct Ways {
     register: Register,
+    keys: Arc<KeyStore>,
     origin: Origin,
     clock: Arc<dyn Clock>,
 }
 
 impl Neighbourhood for Ways {
-    fn dial(&self, site: &SiteName) -> Result<Peer, PeerError> {
-        let known = self.register.neighbour(site).ok().flatten();
-        let known = known.ok_or(PeerError::Unexpected("no such site is known here"))?;
-        let link = known.link.ok_or(PeerError::Unexpected("the link to it ends in B here"))?;
+    fn dial(&self, site: &SiteName) -> Result<Peer, DialError> {
+        let known = self.register.neighbour(site).map_err(DialError::Register)?;
+        let known = known.ok_or(DialError::Unknown)?;
+        let Some((link, End::A)) = self.keys.link_with(site).map_err(DialError::Keys)? else {
+            return Err(DialError::NotOurs);
+        };
         let address = address_of(&known.url);
-        let address = address.map_err(|_| PeerError::Unexpected("its URL is none"))?;
+        let address = address.map_err(|_| DialError::Url { url: known.url.clone() })?;
         let settings = PeerSettings {
             first_lease_bytes: FIRST_LEASE_BYTES,
             lease_bytes: LEASE_BYTES,
@@ -47,18 +50,28 @@ impl Neighbourhood for Ways {
             patience: PATIENCE,
         };
         let mut connect = || self.origin.connect(link, address, settings);
-        with_patience(&mut connect, self.clock.as_ref(), Patience::Once)
+        with_patience(&mut connect, self.clock.as_ref(), Patience::Once).map_err(DialError::Peer)
     }
 }
 
-/// The link to another site that was made here, so that connections begin here.
-pub(crate) fn own_link(neighbour: &Neighbour) -> Result<LinkId, Failure> {
-    neighbour.link.ok_or_else(|| {
-        let name = &neighbour.site;
-        let what = format!("no link to {name} was made here: {name} connects, or nobody does");
-        Failure::new(Class::Key, "link-missing", what)
-            .next("do this from there, or make one with `warifu key generate --site`")
-    })
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        let what = error.to_string();
+        match error {
+            DialError::Unknown => {
+                Self::new(Class::NotFound, "not-found", what).next("name it: `warifu site add`")
+            }
+            DialError::NotOurs => Self::new(Class::Key, "link-missing", what)
+                .next("do this from there, or make one with `warifu key generate --site`"),
+            DialError::Url { .. } => {
+                Self::new(Class::Usage, "url-invalid", what).next("write warifu://HOST:PORT")
+            }
+            DialError::Register(error) => error.into(),
+            DialError::Keys(error) => error.into(),
+            DialError::Peer(error) => error.into(),
+            error => Self::new(Class::Other, "site", what).because(error),
+        }
+    }
 }
 
 impl Vault {
@@ -69,8 +82,8 @@ impl Vault {
 
     /// The way to other sites, for this one's daemon.
     pub(crate) fn neighbourhood(&self) -> Result<Arc<dyn Neighbourhood>, Failure> {
-        let (register, origin) = (self.register()?, self.origin());
-        Ok(Arc::new(Ways { register, origin, clock: self.clock.clone() }))
+        let (register, keys, origin) = (self.register()?, self.keys.clone(), self.origin());
+        Ok(Arc::new(Ways { register, keys, origin, clock: self.clock.clone() }))
     }
 
     /// Names a site that this one works with. Whoever is at the other end of a link under this name
@@ -113,27 +126,28 @@ impl Vault {
 
     fn row_of(&self, neighbour: &Neighbour) -> Result<SiteRow, Failure> {
         let name = neighbour.site.to_string();
-        let link = self.link_with(&neighbour.site)?;
+        let link = self.keys.link_with(&neighbour.site)?;
         Ok(SiteRow {
             site: name.clone(),
             url: neighbour.url.clone(),
             zone: name.clone(),
             domain: name,
             channel: Channel::Otp.as_str(),
-            link: link.map(|link| link.to_string()),
+            link: link.map(|(link, _)| link.to_string()),
             drained: false,
             shares: 0,
             witness: false,
         })
     }
 
-    /// The link to a site of this name, whichever end of it is here.
-    fn link_with(&self, name: &SiteName) -> Result<Option<LinkId>, Failure> {
-        let pools = self.keys.pools()?;
-        let link = pools.iter().find(|pool| {
-            matches!(pool.kind, PoolKind::Link(_)) && pool.peer.as_ref() == Some(name)
-        });
-        Ok(link.map(|pool| LinkId::from_bytes(*pool.pool.bytes())))
+    /// The link to another site that was made here, so that connections begin here.
+    pub(crate) fn own_link(&self, name: &SiteName) -> Result<LinkId, Failure> {
+        if let Some((link, End::A)) = self.keys.link_with(name)? {
+            return Ok(link);
+        }
+        let what = format!("no link to {name} was made here: {name} connects, or nobody does");
+        Err(Failure::new(Class::Key, "link-missing", what)
+            .next("do this from there, or make one with `warifu key generate --site`"))
     }
 
     /// Forgets a site that this one worked with.
@@ -144,8 +158,8 @@ impl Vault {
         dry_run: bool,
     ) -> Result<RemovedSite, Failure> {
         self.neighbour(name)?;
-        let key_bytes_lost = match self.link_with(name)? {
-            Some(link) => {
+        let key_bytes_lost = match self.keys.link_with(name)? {
+            Some((link, _)) => {
                 let status = self.keys.pool_status(link.into())?;
                 status.directions.iter().map(|side| side.bytes_left).sum()
             }
@@ -167,7 +181,7 @@ impl Vault {
     /// Speaks to a site of which the link ends in A here.
     pub(crate) fn test_neighbour(&self, name: &SiteName) -> Result<SiteTest, Failure> {
         let neighbour = self.neighbour(name)?;
-        own_link(&neighbour)?;
+        self.own_link(name)?;
         let started = self.clock.elapsed();
         let mut peer = self.neighbourhood()?.dial(name)?;
         let Pinged { site: answered, room_bytes, .. } = peer.ping()?;

@@ -399,6 +399,18 @@ pub fn tree_copy(source: &Path, target: &Path) {
     }
 }
 
+/// Changes a text in a vault's settings, wherever it stands.
+///
+/// # Panics
+/// Where it does not stand there.
+#[track_caller]
+pub fn change_settings(vault: &Path, old: &str, new: &str) {
+    let config = vault.join("config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains(old), "{old} does not stand in {text}");
+    fs::write(config, text.replace(old, new)).unwrap();
+}
+
 /// Changes one number under `[limits]` in a vault's settings.
 ///
 /// # Panics

@@ -17,9 +17,11 @@ mod samples;
 
 pub use cards::{CardLab, OPENSC, Reader, SOFTHSM, jpki_lacks, pins_given, softhsm_lacks};
 pub use kme::Kme;
-pub use lab::{Backup, Lab, LabShape, NO_CONSENT_INIT, Site, set_limit, tree_copy};
+pub use lab::{
+    Backup, Lab, LabShape, NO_CONSENT_INIT, Site, change_settings, set_limit, tree_copy,
+};
 pub use ledgers::LedgerCheck;
-pub use persons::{Gateway, Persons};
+pub use persons::{Gateway, Persons, refused, refused_command};
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
 pub use samples::{Dice, sample, seed};

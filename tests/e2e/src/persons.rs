@@ -182,3 +182,24 @@ fn restore_at(
     assert!(done.code == 0 || left.is_empty(), "a failed restore leaves nothing: {done:?}");
     (done, std::fs::read(output).ok())
 }
+
+/// A restore ended with 8 and this code, and delivered nothing.
+///
+/// # Panics
+/// Where it ended otherwise.
+#[track_caller]
+pub fn refused((done, data): (Done, Option<Vec<u8>>), code: &str) {
+    assert!(data.is_none(), "something was delivered");
+    refused_command(&done, 8, code);
+}
+
+/// A command ended with this exit and code, and told what to do next.
+///
+/// # Panics
+/// Where it ended otherwise.
+#[track_caller]
+pub fn refused_command(done: &Done, exit: i32, code: &str) {
+    assert_eq!(done.code, exit, "{done:?}");
+    assert!(done.stderr.contains(&format!("error[{code}]")), "{code} was expected: {done:?}");
+    assert!(done.stderr.contains("next: "), "no next step is told: {done:?}");
+}

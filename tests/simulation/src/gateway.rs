@@ -17,7 +17,7 @@ use warifu_core::SiteName;
 use warifu_keystore::medium::Opening;
 use warifu_keystore::simulated::kme::SimulatedKme;
 use warifu_keystore::simulated::{Machine, Process};
-use warifu_keystore::{Drive, Entropy, KeyError, KeyStore, Medium, PoolStatus};
+use warifu_keystore::{Drive, Entropy, KeyError, KeyStore, Medium, PoolStatus, SegmentRefusal};
 use warifu_pipeline::clock::Clock;
 use warifu_pipeline::driver::Driver;
 use warifu_vault::config::{CONFIG_FILE, Config, ConsentPolicy, Limits};
@@ -25,9 +25,6 @@ use warifu_vault::world::World;
 use warifu_vault::{Failure, GenerateRequest, KeySourceChoice, Target, Vault, Watch};
 
 const LETTER: &str = "courier.json";
-
-/// What a site says of key that comes before other key which is still on its way.
-const EARLIER_MISSING: &str = "an earlier segment is missing";
 
 /// A gateway and the machine under it. Its catalog and settings are real files.
 pub(crate) struct GatewayHost {
@@ -306,7 +303,7 @@ impl GatewayHost {
             Ok(()) => {}
             Err(_) if !site.is_up() => return None,
             // A segment that was fetched before is not at the site yet: the drive waits for it.
-            Err(error) if chain(error.as_ref()).contains(EARLIER_MISSING) => return None,
+            Err(error) if leaves_a_gap(error.as_ref()) => return None,
             Err(error) => {
                 self.ground.violated(format!("a courier is refused: {}", chain(error.as_ref())));
                 return None;
@@ -410,4 +407,10 @@ impl GatewayHost {
             Some(Err(error)) => Err(error.into()),
         }
     }
+}
+
+/// Whether key was refused as it comes before other key which is still on its way.
+fn leaves_a_gap(error: &(dyn std::error::Error + 'static)) -> bool {
+    let key = error.downcast_ref::<KeyError>();
+    matches!(key, Some(KeyError::Segment { reason: SegmentRefusal::Gap, .. }))
 }

@@ -1,18 +1,24 @@
 //! SIGINT and SIGTERM: the first asks to stop, the second ends at once.
 
 use crate::exit::Ending;
+use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use signal_hook::low_level;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use warifu_vault::{Class, Failure};
 
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
 /// Whether a [`Stop`] heeds signals.
 static TAKEN_OVER: AtomicBool = AtomicBool::new(false);
+
+/// What ends this process at SIGINT, as if nothing heeded it, while its flag is up. It is there
+/// from the first prompt on: the signal has no effect at all once its last action is taken away.
+static USUAL_EFFECT: Mutex<Option<(SigId, Arc<AtomicBool>)>> = Mutex::new(None);
 
 /// What a shell adds to the number of a signal that ended a program.
 pub(crate) const SIGNAL_BASE: u8 = 128;
@@ -48,6 +54,11 @@ impl Stop {
         flag::register_usize(signal, self.signal.clone(), number)?;
         flag::register(signal, self.asked.clone())?;
         TAKEN_OVER.store(true, Ordering::SeqCst);
+        if signal == SIGINT
+            && let Some((usual, _)) = usual_place().take()
+        {
+            low_level::unregister(usual);
+        }
         Ok(())
     }
 
@@ -79,17 +90,33 @@ pub(crate) fn asked_at_terminal<T>(ask: impl FnOnce() -> io::Result<T>) -> io::R
     if TAKEN_OVER.load(Ordering::SeqCst) {
         return ask();
     }
-    let may_end = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_default(SIGINT, may_end.clone())?;
+    let may_end = usual_effect()?;
+    may_end.store(false, Ordering::SeqCst);
     let answer = ask();
     may_end.store(true, Ordering::SeqCst);
     match answer {
         Err(broken_off) if broken_off.kind() == io::ErrorKind::Interrupted => {
-            signal_hook::low_level::raise(SIGINT)?;
+            low_level::raise(SIGINT)?;
             Err(broken_off)
         }
         answer => answer,
     }
+}
+
+/// The flag by which SIGINT has its usual effect; it is up between prompts.
+fn usual_effect() -> io::Result<Arc<AtomicBool>> {
+    let mut place = usual_place();
+    if let Some((_, may_end)) = place.as_ref() {
+        return Ok(may_end.clone());
+    }
+    let may_end = Arc::new(AtomicBool::new(true));
+    let id = flag::register_conditional_default(SIGINT, may_end.clone())?;
+    *place = Some((id, may_end.clone()));
+    Ok(may_end)
+}
+
+fn usual_place() -> MutexGuard<'static, Option<(SigId, Arc<AtomicBool>)>> {
+    USUAL_EFFECT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs `work` and calls `stop` at the first SIGINT or SIGTERM.
@@ -127,6 +154,58 @@ fn refused(error: io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Output};
+
+    const PART: &str = "WARIFU_TEST_PART_OF_A_CHILD";
+
+    /// This very test in another process, which has a part of it to play.
+    fn child(test: &str, part: &str) -> Output {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", &format!("signals::tests::{test}"), "--nocapture"]);
+        child.env(PART, part).output().unwrap()
+    }
+
+    /// SIGINT comes while a prompt has the terminal in a manner of its own.
+    fn broken_off(prompt: usize) -> io::Result<()> {
+        low_level::raise(SIGINT)?;
+        println!("prompt {prompt} has put the terminal back");
+        Err(io::ErrorKind::Interrupted.into())
+    }
+
+    #[test]
+    fn whichever_prompt_is_broken_off_puts_the_terminal_back_first() {
+        const TEST: &str = "whichever_prompt_is_broken_off_puts_the_terminal_back_first";
+        if let Ok(part) = std::env::var(PART) {
+            let last = part.parse().unwrap();
+            (0..last).for_each(|_| asked_at_terminal(|| Ok(())).unwrap());
+            drop(asked_at_terminal(|| broken_off(last)));
+            println!("it went on");
+            return;
+        }
+        for last in 0..3_usize {
+            let Output { status, stdout, stderr } = child(TEST, &last.to_string());
+            let told = String::from_utf8(stdout).unwrap();
+            assert!(told.contains(&format!("prompt {last} has put the terminal back")), "{told}");
+            assert!(!told.contains("it went on"), "{told}");
+            assert_eq!(status.signal(), Some(SIGINT), "{}", String::from_utf8_lossy(&stderr));
+        }
+    }
+
+    #[test]
+    fn between_prompts_a_signal_ends_it_and_not_once_it_is_heeded() {
+        const TEST: &str = "between_prompts_a_signal_ends_it_and_not_once_it_is_heeded";
+        if let Ok(part) = std::env::var(PART) {
+            (0..2).for_each(|_| asked_at_terminal(|| Ok(())).unwrap());
+            let stop = if part == "heeded" { Stop::install().unwrap() } else { Stop::never() };
+            low_level::raise(SIGINT).unwrap();
+            assert_eq!(stop.signal(), u8::try_from(SIGINT).ok());
+            return;
+        }
+        assert_eq!(child(TEST, "usual").status.signal(), Some(SIGINT));
+        let heeded = child(TEST, "heeded");
+        assert!(heeded.status.success(), "{heeded:?}");
+    }
 
     #[test]
     fn a_failure_ends_by_the_signal_that_came_before_it() {

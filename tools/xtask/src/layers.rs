@@ -158,6 +158,7 @@ const TABLE: &[Row] = &[
         &[
             "warifu-backend",
             "warifu-backend-local",
+            "warifu-bench-kernels",
             "warifu-buffers",
             "warifu-core",
             "warifu-kernels",

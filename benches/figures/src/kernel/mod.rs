@@ -4,12 +4,12 @@
 //! Both are limits of one core. *Memory*: the fastest of `memcpy` (two bytes moved for each byte),
 //! `xor` (three) and `xor` of four pairs of streams by turns tells how many bytes move in a second
 //! at that level; a kernel that reads `k` sources and changes `t` targets moves `k + 2t` for each
-//! byte of secret. *Multiplication*:
-//! a core multiplies one vector of 64 bytes in a cycle by `gf2p8mulb`, so a row costs a cycle for
-//! each coefficient that is neither 0 nor 1. The hash takes at least three carry-less
-//! multiplications for each block of 16 bytes, four of which one `vpclmulqdq` does, in two cycles
-//! on a Zen 4; elsewhere one cycle is assumed. Of instruction sets but `avx512` only the first
-//! roof is told.
+//! byte of secret, and `k + t` where it writes past the caches. *Multiplication*: a core multiplies
+//! one vector of 64 bytes in a cycle by `gf2p8mulb`, so a row costs a cycle for each coefficient
+//! that is neither 0 nor 1; all shares, made in pairs, cost one for each product that a pair of
+//! rows needs. The hash takes at least three carry-less multiplications for each block of 16 bytes,
+//! four of which one `vpclmulqdq` does, in two cycles on a Zen 4; elsewhere one cycle is assumed.
+//! Of instruction sets but `avx512` only the first roof is told.
 
 mod arena;
 mod work;
@@ -17,9 +17,10 @@ mod work;
 use crate::clock::{core_hz, timed};
 use crate::machine::caches;
 use crate::pace::{Duel, rate};
+use crate::scratch::memory_bytes;
 use crate::{BenchError, Clock, Figure, Limit, Machine, Pace, Roof, Spread, Taken};
 use arena::{Arena, Level};
-use warifu_kernels::Isa;
+use warifu_kernels::{Isa, Write};
 use work::{Work, works};
 
 /// Which kernels are measured.
@@ -33,11 +34,6 @@ pub struct KernelSettings {
 const SAMPLE_S: f64 = 0.006;
 const QUICK_SAMPLE_S: f64 = 0.0015;
 
-/// Memory that stands for all of it, in bytes: so many times the last cache, within limits.
-const DRAM_BY_L3: u64 = 2;
-const DRAM_BYTES: std::ops::RangeInclusive<u64> = (128 << 20)..=(1 << 30);
-const QUICK_DRAM_BYTES: u64 = 128 << 20;
-
 /// Measures `xor`, `dot` and the polynomial hash at every level, on every instruction set asked
 /// for.
 ///
@@ -45,20 +41,15 @@ const QUICK_DRAM_BYTES: u64 = 128 << 20;
 /// [`BenchError::Wrong`] where a kernel's output is not the scalar twin's; [`BenchError::Stopped`].
 pub fn kernel(settings: &KernelSettings, pace: Pace<'_>) -> Result<Taken, BenchError> {
     pace.check()?;
-    let caches = caches();
-    let wanted = caches.l3.saturating_mul(DRAM_BY_L3);
-    let dram_bytes = match pace.quick {
-        true => QUICK_DRAM_BYTES,
-        false => wanted.clamp(*DRAM_BYTES.start(), *DRAM_BYTES.end()),
-    };
-    let mut arena = Arena::new(dram_bytes as usize);
+    let levels = Level::all(caches(), memory_bytes());
+    let mut arena = Arena::new(&levels)?;
     let mut taken = Taken::default();
     let mut cycles = Vec::new();
-    for level in Level::all(caches, dram_bytes) {
+    for level in levels {
         measure(settings, pace, level, &mut arena, &mut cycles, &mut taken)?;
     }
     taken.limits.push(limit("cycles", "core", "cycles", Spread::of(&cycles)));
-    roofs(&mut taken, &Machine::here());
+    roofs(&mut taken, &levels, &Machine::here());
     Ok(taken)
 }
 
@@ -108,7 +99,7 @@ fn measure(
                 Ok::<_, BenchError>(sample.rate())
             };
             duel.round(round, arena, own, |arena| Ok(copy(arena).rate()))?;
-            work.check(*isa, round)?;
+            work.check(*isa, level.write, round)?;
         }
     }
     let copied: Vec<f64> = contenders.iter().flat_map(|one| one.duel.other.clone()).collect();
@@ -168,7 +159,7 @@ fn limit(name: &str, at: &str, of: &str, per_s: Spread) -> Limit {
 }
 
 /// Adds to each figure what the machine lets through at most.
-fn roofs(taken: &mut Taken, machine: &Machine) {
+fn roofs(taken: &mut Taken, levels: &[Level], machine: &Machine) {
     let limit = |name: &str, at: &str| {
         let found = taken.limits.iter().find(|limit| limit.limit == name && limit.at == at);
         found.map_or(0.0, |limit| limit.g_per_s.median)
@@ -179,16 +170,21 @@ fn roofs(taken: &mut Taken, machine: &Machine) {
         let xors = taken.figures.iter().filter(|one| one.figure == "xor" && one.at == at);
         let fastest = xors.map(|one| one.gb_per_s.median).fold(0.0, f64::max);
         let several = limit(&streams.name, at);
-        (2.0 * limit("memcpy", at)).max(3.0 * fastest).max(streams.moved_per_byte() * several)
+        (2.0 * limit("memcpy", at))
+            .max(3.0 * fastest)
+            .max(streams.moved_per_byte(Write::Cached) * several)
     };
-    let levels = ["l1", "l2", "dram"].map(|at| (at, moved(at)));
+    let levels: Vec<(Level, f64)> =
+        levels.iter().map(|level| (*level, moved(level.name))).collect();
     let clmul_cycles = if machine.is_amd() { 2.0 } else { 1.0 };
     for figure in &mut taken.figures {
         let Ok(works) = works() else { continue };
         let Some(work) = works.iter().find(|work| work.name == figure.figure) else { continue };
-        let moved = levels.iter().find(|(at, _)| *at == figure.at).map_or(0.0, |(_, moved)| *moved);
-        let memory = moved / work.moved_per_byte();
-        let per_byte = work.moved_per_byte();
+        let Some((level, moved)) = levels.iter().find(|(level, _)| level.name == figure.at) else {
+            continue;
+        };
+        let per_byte = work.moved_per_byte(level.write);
+        let memory = moved / per_byte;
         let mut roof = (memory, format!("{moved:.1} GB/s moved / {per_byte} moved for each byte"));
         let cycles = work.multiply_cycles(clmul_cycles);
         if figure.isa == "avx512" && cycles > 0.0 && giga_hz * 64.0 / cycles < memory {

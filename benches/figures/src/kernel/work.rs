@@ -2,9 +2,10 @@
 
 use crate::BenchError;
 use std::hint::black_box;
+use warifu_bench_kernels::Shape;
 use warifu_core::sharing::{SplitPlan, join_matrix};
 use warifu_core::{Threshold, XCoord};
-use warifu_kernels::{Isa, Matrix, PolyHash, dot, gf256, xor};
+use warifu_kernels::{Isa, Matrix, PolyHash, Write, dot, xor};
 
 /// The schemes of which `dot` is measured: `k` of `n`.
 const SCHEMES: [(u32, u32); 4] = [(2, 3), (3, 5), (4, 7), (6, 10)];
@@ -30,6 +31,8 @@ enum Kind {
     /// `xor` of several pairs of streams by turns, a page of each.
     Streams,
     Dot(Matrix),
+    /// All shares, written and not added, in pairs.
+    All(Shape),
     Poly,
 }
 
@@ -50,7 +53,7 @@ pub(super) fn works() -> Result<Vec<Work>, BenchError> {
         let Ok(plan) = SplitPlan::new(threshold, pads, computed) else { continue };
         let split = Kind::Dot(plan.matrix().clone());
         works.push(work(format!("split-{k}-{n}"), "bytes of secret", split));
-        let all = Kind::Dot(all_shares(k as usize, &xs));
+        let all = Kind::All(Shape::split(k as usize, n as usize));
         works.push(work(format!("split-all-{k}-{n}"), "bytes of secret", all));
         let Ok(row) = join_matrix(&xs[..k as usize]) else { continue };
         works.push(work(format!("join-{k}"), "bytes of secret", Kind::Dot(row)));
@@ -62,16 +65,6 @@ pub(super) fn works() -> Result<Vec<Work>, BenchError> {
 /// The coordinates 1 to `n`.
 fn coordinates(n: u32) -> Vec<XCoord> {
     (1..=n).filter_map(|x| u8::try_from(x).ok().and_then(XCoord::new)).collect()
-}
-
-/// All shares of a secret and `k - 1` random rows: the powers of each coordinate.
-#[expect(clippy::expect_used, reason = "there are as many cells as rows times columns")]
-fn all_shares(k: usize, xs: &[XCoord]) -> Matrix {
-    let cells = xs.iter().flat_map(|x| {
-        let powers = std::iter::successors(Some(1), move |power| Some(gf256::mul(*power, x.get())));
-        powers.take(k)
-    });
-    Matrix::new(xs.len(), k, cells.collect()).expect("rows times columns cells")
 }
 
 impl Work {
@@ -97,6 +90,7 @@ impl Work {
             Kind::Copy | Kind::Xor => 1,
             Kind::Streams => STREAM_PAIRS,
             Kind::Dot(matrix) => matrix.rows(),
+            Kind::All(shape) => shape.matrix.rows(),
             Kind::Poly => 0,
         }
     }
@@ -107,17 +101,18 @@ impl Work {
             Kind::Copy | Kind::Xor | Kind::Poly => 1,
             Kind::Streams => STREAM_PAIRS,
             Kind::Dot(matrix) => matrix.columns(),
+            Kind::All(shape) => shape.matrix.columns(),
         }
     }
 
-    /// Bytes that memory moves for each byte that counts.
-    pub(super) fn moved_per_byte(&self) -> f64 {
-        match self.kind {
-            Kind::Copy => 2.0,
-            Kind::Xor | Kind::Streams | Kind::Dot(_) | Kind::Poly => {
-                (self.sources() + 2 * self.targets()) as f64 / self.counted() as f64
-            }
-        }
+    /// Bytes that memory moves for each byte that counts. What is written past the caches is not
+    /// read before.
+    pub(super) fn moved_per_byte(&self, write: Write) -> f64 {
+        let per_target = match (&self.kind, write) {
+            (Kind::Copy, _) | (Kind::All(_), Write::Streamed) => 1,
+            _ => 2,
+        };
+        (self.sources() + per_target * self.targets()) as f64 / self.counted() as f64
     }
 
     /// Cycles that multiplying takes for each 64 bytes at least; 0 where nothing is multiplied.
@@ -128,6 +123,7 @@ impl Work {
                 let rows = (0..matrix.rows()).flat_map(|i| matrix.row(i));
                 rows.filter(|factor| **factor > 1).count() as f64
             }
+            Kind::All(shape) => shape.ports().products as f64,
             Kind::Poly => 3.0 * clmul_cycles,
         }
     }
@@ -136,6 +132,7 @@ impl Work {
     pub(super) fn run(
         &self,
         isa: Option<Isa>,
+        write: Write,
         hash: &PolyHash,
         targets: &mut [&mut [u8]],
         sources: &[&[u8]],
@@ -154,6 +151,7 @@ impl Work {
                 }
             }
             (Kind::Dot(matrix), targets) => dot(isa, matrix, targets, sources),
+            (Kind::All(shape), targets) => shape.run(isa, write, targets, sources),
             (Kind::Poly, _) => {
                 black_box(hash.poly(sources));
             }
@@ -168,13 +166,13 @@ impl Work {
 
     /// Refuses where the output is not the scalar twin's, at another length and alignment in each
     /// round.
-    pub(super) fn check(&self, isa: Isa, round: usize) -> Result<(), BenchError> {
+    pub(super) fn check(&self, isa: Isa, write: Write, round: usize) -> Result<(), BenchError> {
         let (len, from) = (CHECK_BYTES + round * 13 % 64, round * 7 % 64);
         let streams = made_up(self.sources() + self.targets(), from + len);
-        let made = self.made(isa, &streams, from);
+        let made = self.made(isa, write, &streams, from);
         let expected = match (&self.kind, Isa::named("scalar")) {
             (Kind::Copy, _) => vec![streams[self.targets()][from..].to_vec()],
-            (_, Ok(scalar)) => self.made(scalar, &streams, from),
+            (_, Ok(scalar)) => self.made(scalar, write, &streams, from),
             (_, Err(_)) => Vec::new(),
         };
         match made == expected {
@@ -184,7 +182,7 @@ impl Work {
     }
 
     /// What comes of `streams`, targets first, from the byte `from` on.
-    fn made(&self, isa: Isa, streams: &[Vec<u8>], from: usize) -> Vec<Vec<u8>> {
+    fn made(&self, isa: Isa, write: Write, streams: &[Vec<u8>], from: usize) -> Vec<Vec<u8>> {
         let mut streams = streams.to_vec();
         let (targets, sources) = streams.split_at_mut(self.targets());
         let sources: Vec<&[u8]> = sources.iter().map(|one| &one[from..]).collect();
@@ -192,7 +190,7 @@ impl Work {
             return vec![PolyHash::new(isa, &R).poly(&sources).to_vec()];
         }
         let mut targets: Vec<&mut [u8]> = targets.iter_mut().map(|one| &mut one[from..]).collect();
-        self.run(Some(isa), &Self::hash(Some(isa)), &mut targets, &sources);
+        self.run(Some(isa), write, &Self::hash(Some(isa)), &mut targets, &sources);
         targets.into_iter().map(|target| target.to_vec()).collect()
     }
 }
@@ -212,15 +210,18 @@ mod tests {
 
     #[test]
     fn the_streams_and_multiplications_are_those_of_the_design() {
-        let found = |name: &str| {
+        let of = |name: &str, write| {
             let work = works().unwrap().into_iter().find(|work| work.name == name).unwrap();
             let (targets, sources) = (work.targets(), work.sources());
-            (targets, sources, work.moved_per_byte(), work.multiply_cycles(2.0))
+            (targets, sources, work.moved_per_byte(write), work.multiply_cycles(2.0))
         };
+        let found = |name: &str| of(name, Write::Cached);
         assert_eq!(found("xor"), (1, 1, 3.0, 0.0));
-        // The first column of all shares is one, and so is the row of x = 1.
-        assert_eq!(found("split-all-3-5"), (5, 3, 13.0, 8.0));
-        assert_eq!(found("split-all-6-10"), (10, 6, 26.0, 45.0));
+        // Two pairs of rows and the sum; five pairs, of which the last is a row alone.
+        assert_eq!(found("split-all-3-5"), (5, 3, 13.0, 4.0));
+        assert_eq!(found("split-all-6-10"), (10, 6, 26.0, 25.0));
+        assert_eq!(of("split-all-6-10", Write::Streamed), (10, 6, 16.0, 25.0));
+        assert_eq!(of("split-6-10", Write::Streamed), of("split-6-10", Write::Cached));
         let (targets, sources, moved, _) = found("split-3-5");
         assert_eq!((targets, sources, moved), (3, 3, 9.0));
         let (targets, sources, moved, _) = found("join-6");
@@ -228,19 +229,23 @@ mod tests {
         assert_eq!(found("poly"), (0, 1, 1.0, 6.0));
         let streams = Work::streams();
         assert_eq!((streams.targets(), streams.sources(), streams.counted()), (4, 4, 4));
-        assert_eq!((streams.moved_per_byte(), Work::copy().moved_per_byte()), (3.0, 2.0));
+        let moved = |work: &Work| work.moved_per_byte(Write::Cached);
+        assert_eq!((moved(&streams), moved(&Work::copy())), (3.0, 2.0));
     }
 
     #[test]
     fn every_kernel_passes_its_check_and_a_wrong_one_does_not() {
         for isa in Isa::available() {
             for work in works().unwrap() {
-                (0..9).for_each(|round| work.check(isa, round).unwrap());
+                for write in [Write::Cached, Write::Streamed] {
+                    (0..9).for_each(|round| work.check(isa, write, round).unwrap());
+                }
             }
         }
-        (0..9).for_each(|round| Work::streams().check(Isa::best(), round).unwrap());
+        let streams = |round| Work::streams().check(Isa::best(), Write::Cached, round);
+        (0..9).for_each(|round| streams(round).unwrap());
         let xor = &works().unwrap()[0];
         let streams = made_up(2, 64);
-        assert_ne!(xor.made(Isa::best(), &streams, 0)[0], streams[0]);
+        assert_ne!(xor.made(Isa::best(), Write::Cached, &streams, 0)[0], streams[0]);
     }
 }

@@ -3,7 +3,7 @@
 use super::Register;
 use crate::{CatalogError, rows};
 use rusqlite::{OptionalExtension, Row};
-use warifu_core::{LinkId, SiteName};
+use warifu_core::SiteName;
 
 /// A site that this one works with.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,17 +12,11 @@ pub struct Neighbour {
     pub site: SiteName,
     /// Where its daemon is.
     pub url: String,
-    /// The link that was made at this end, if one was: end A is here then.
-    pub link: Option<LinkId>,
 }
 
 impl Neighbour {
     fn read(row: &Row<'_>) -> Result<Self, CatalogError> {
-        Ok(Self {
-            site: rows::name(row, "site")?,
-            url: row.get("url")?,
-            link: rows::optional_array(row, "link")?.map(LinkId::from_bytes),
-        })
+        Ok(Self { site: rows::name(row, "site")?, url: row.get("url")? })
     }
 }
 
@@ -34,24 +28,10 @@ impl Register {
     /// [`CatalogError::Full`], [`CatalogError::Storage`].
     pub fn add_neighbour(&self, site: &SiteName, url: &str) -> Result<(), CatalogError> {
         self.write(|writing| {
+            // Which link leads to it is the key store's to tell; no row says so any more.
             let query = "INSERT INTO neighbours VALUES (?1, ?2, NULL) ON CONFLICT DO NOTHING";
             match writing.execute(query, (site.as_str(), url))? {
                 0 => Err(CatalogError::AlreadyExists { what: "site", name: site.to_string() }),
-                _ => Ok(()),
-            }
-        })
-    }
-
-    /// Notes the link that was made at this end to a neighbour.
-    ///
-    /// # Errors
-    /// [`CatalogError::NotFound`]; [`CatalogError::Busy`], [`CatalogError::Full`],
-    /// [`CatalogError::Storage`].
-    pub fn set_neighbour_link(&self, site: &SiteName, link: LinkId) -> Result<(), CatalogError> {
-        self.write(|writing| {
-            let query = "UPDATE neighbours SET link = ?2 WHERE site = ?1";
-            match writing.execute(query, (site.as_str(), link.bytes()))? {
-                0 => Err(CatalogError::NotFound { what: "site", name: site.to_string() }),
                 _ => Ok(()),
             }
         })
@@ -74,7 +54,7 @@ impl Register {
     /// [`CatalogError::Damaged`], [`CatalogError::Busy`], [`CatalogError::Storage`].
     pub fn neighbour(&self, site: &SiteName) -> Result<Option<Neighbour>, CatalogError> {
         self.read(|reading| {
-            let query = "SELECT * FROM neighbours WHERE site = ?1";
+            let query = "SELECT site, url FROM neighbours WHERE site = ?1";
             let found = reading.query_row(query, [site.as_str()], |row| Ok(Neighbour::read(row)));
             found.optional()?.transpose()
         })
@@ -86,7 +66,8 @@ impl Register {
     /// As [`Register::neighbour`].
     pub fn neighbours(&self) -> Result<Vec<Neighbour>, CatalogError> {
         self.read(|reading| {
-            let mut query = reading.prepare_cached("SELECT * FROM neighbours ORDER BY site")?;
+            let mut query =
+                reading.prepare_cached("SELECT site, url FROM neighbours ORDER BY site")?;
             query.query_and_then([], Neighbour::read)?.collect()
         })
     }

@@ -15,7 +15,7 @@ use crate::sharing::{SharingError, evaluation_matrix, join_matrix, require_disti
 use crate::threshold::{Threshold, XCoord};
 use std::ops::Range;
 use warifu_buffers::Block;
-use warifu_kernels::{Isa, dot};
+use warifu_kernels::{Isa, Write, dot, dot_into};
 
 /// A part, and who didn't contribute to it.
 pub struct Recovered {
@@ -185,7 +185,7 @@ impl<'a> Search<'a> {
         let (xs, sources): (Vec<XCoord>, Vec<&[u8]>) =
             subset.iter().map(|&index| self.shares[index]).unzip();
         let mut part = Block::zeroed(self.part_bytes);
-        dot(self.isa, &join_matrix(&xs)?, &mut [&mut part[..]], &sources);
+        dot_into(self.isa, &join_matrix(&xs)?, &mut [&mut part[..]], &sources, Write::Cached);
         let Ok(content_bytes) = decode_part(self.isa, &part).map(<[u8]>::len) else {
             return Ok(None);
         };

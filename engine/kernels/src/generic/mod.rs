@@ -10,13 +10,9 @@ mod poly;
 mod put;
 mod rows;
 mod walk;
-mod weave;
 mod xor;
 
 pub(crate) use dot::{COLUMNS_MAX, Vector, checked_len, dot, dot_each, dot_into};
-pub(crate) use poly::{
-    Blocks, LANES_MAX, Powers, Product, poly, powers, reduce_by_products, reduce_numbers,
-};
+pub(crate) use poly::{Blocks, Powers, Product, poly, powers, reduce_by_products, reduce_numbers};
 pub(crate) use walk::Pass;
-pub(crate) use weave::{Work, weave};
 pub(crate) use xor::xor;

@@ -16,9 +16,6 @@ use zeroize::Zeroize;
 /// How many powers of r are kept at most.
 pub(crate) const POWERS: usize = 64;
 
-/// How many lanes a vector has at most.
-pub(crate) const LANES_MAX: usize = 4;
-
 /// Bytes of a block.
 const BLOCK_BYTES: usize = 16;
 
@@ -30,7 +27,7 @@ const LINE_BYTES: usize = 64;
 /// Blocks of 128 bits, one in each lane of a register. A value of it is the proof that the CPU
 /// has what its methods need.
 pub(crate) trait Blocks: Copy {
-    /// How many blocks it holds, at most `LANES_MAX`.
+    /// How many blocks it holds.
     const LANES: usize;
 
     /// How many blocks are summed up for each reduction: a multiple of `2 * LANES`, at most
@@ -242,38 +239,29 @@ pub(crate) unsafe fn poly<B: Blocks>(table: &Powers, parts: &[&[u8]], sum: u128)
         }
         if !groups.is_empty() {
             // SAFETY: as above.
-            let lanes = unsafe { B::one(sum) };
-            let ahead = groups.as_ptr().wrapping_sub(AHEAD_BYTES);
-            // SAFETY: as above.
-            sum = unsafe { whole_groups::<B>(table, groups, lanes, ahead) }.fold();
+            sum = unsafe { whole_groups::<B>(table, groups, sum) };
         }
     }
     sum
 }
 
-/// `sum * r^p` and the hash of the p blocks of `bytes`, lane by lane; the bytes are whole groups.
-/// Meanwhile as many bytes from `ahead` on are asked for, which may be anywhere.
+/// `sum * r^p` and the hash of the p blocks of `bytes`, which are whole groups.
 ///
 /// # Safety
 /// The CPU has the instruction set of `B`.
 #[inline(always)]
-pub(crate) unsafe fn whole_groups<B: Blocks>(
-    table: &Powers,
-    bytes: &[u8],
-    sum: B,
-    ahead: *const u8,
-) -> B {
+unsafe fn whole_groups<B: Blocks>(table: &Powers, bytes: &[u8], sum: u128) -> u128 {
     // SAFETY: the instruction set is the caller's promise, here and below.
     let further = unsafe { B::every(table.powers[B::GROUP - 1]) };
-    let mut sum = sum;
-    let mut ahead = ahead.wrapping_add(bytes.len());
+    // SAFETY: as above.
+    let mut sum = unsafe { B::one(sum) };
     for bytes in bytes.rchunks_exact(B::GROUP * BLOCK_BYTES) {
-        ahead = ahead.wrapping_sub(bytes.len());
+        let ahead = bytes.as_ptr().wrapping_sub(AHEAD_BYTES);
         // SAFETY: as above, and the chunk is a group.
         let group = unsafe { whole_group::<B>(table, bytes.as_ptr(), ahead) };
         sum = B::reduce(group.xor(Product::of(sum, further)));
     }
-    sum
+    sum.fold()
 }
 
 /// The hash of one group.

@@ -1,7 +1,6 @@
 //! AVX2 with PCLMULQDQ, and no GFNI.
 
-use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
-use crate::weave::StreamHash;
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector};
 use crate::{Matrix, gf256};
 use std::arch::x86_64::{
     __m128i, __m256i, _MM_HINT_T0, _MM_HINT_T1, _mm_blend_epi16, _mm_clmulepi64_si128,
@@ -50,13 +49,6 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has PCLMULQDQ.
     unsafe { generic::poly::<Lane>(table, parts, sum) }
-}
-
-/// See [`crate::weave`].
-#[target_feature(enable = "avx2,pclmulqdq")]
-pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: whoever may call this function has AVX2 and PCLMULQDQ.
-    unsafe { generic::weave::<Nibbles, Lane>(work, hashes) }
 }
 
 /// 32 bytes, multiplied a nibble at a time by `vpshufb`, whose tables stay in registers and depend

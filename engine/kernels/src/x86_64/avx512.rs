@@ -1,8 +1,7 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, Pass, Powers, Product, Vector, Work};
-use crate::weave::StreamHash;
+use crate::generic::{self, Blocks, Pass, Powers, Product, Vector};
 use std::arch::x86_64::{
     __m512i, __mmask64, _MM_HINT_T0, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
     _mm_sfence, _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128,
@@ -50,13 +49,6 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has all that `Lanes` needs.
     unsafe { generic::poly::<Lanes>(table, parts, sum) }
-}
-
-/// See [`crate::weave`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
-pub(crate) fn weave(work: Work<'_, '_>, hashes: &mut [StreamHash<'_>]) {
-    // SAFETY: whoever may call this function has all that both need.
-    unsafe { generic::weave::<Bytes, Lanes>(work, hashes) }
 }
 
 /// The lowest `len` of 64 places; `len` is below 64.

@@ -14,6 +14,4 @@ mod poly;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
-mod weave;
-#[cfg(test)]
 mod xor;

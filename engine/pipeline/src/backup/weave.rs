@@ -15,7 +15,7 @@ use std::sync::Arc;
 use warifu_buffers::Block;
 use warifu_core::sharing::SplitPlan;
 use warifu_core::{Kept, Role};
-use warifu_kernels::{Isa, dot};
+use warifu_kernels::{Isa, Write, dot_into};
 use warifu_link::{FRAME_HEADER_BYTES, MESSAGE_HEADER_BYTES, ShareClass, TAG_BYTES};
 
 /// Where the content stands in a frame's buffer.
@@ -139,7 +139,7 @@ impl Split {
             .iter_mut()
             .map(|frame| &mut frame[CONTENT_OFFSET..CONTENT_OFFSET + bytes])
             .collect();
-        dot(isa, plan.matrix(), &mut targets, &sources);
+        dot_into(isa, plan.matrix(), &mut targets, &sources, Write::Cached);
         Made { slot, attempt, payload, frames }
     }
 }
@@ -308,6 +308,7 @@ mod tests {
     use super::*;
     use warifu_core::sharing::join_matrix;
     use warifu_core::{Threshold, XCoord};
+    use warifu_kernels::dot;
 
     const SLOT: Slot = Slot { class: ShareClass::Data, index: 0 };
 

@@ -82,8 +82,7 @@ impl Peer {
         Ok(self.call_keeping(message, &encoded(work)?, bytes, 0)?.1)
     }
 
-    /// Sends a blinded contribution to chunk `index` to the target of a work. Answers how many are
-    /// still missing there.
+    /// Sends a blinded contribution to chunk `index` to the target of a work.
     ///
     /// # Errors
     /// Where the site is lost or refuses.
@@ -93,10 +92,10 @@ impl Peer {
         id: &[u8; WORK_ID_BYTES],
         index: u64,
         blinded: &[u8],
-    ) -> Result<u64, PeerError> {
+    ) -> Result<(), PeerError> {
         let [argument0, argument1] = halves(id);
         let message = Message { index, argument0, argument1, ..addressed(Op::Contribute, address) };
-        Ok(self.call(message, blinded, 0)?.message.argument0)
+        self.call(message, blinded, 0).map(drop)
     }
 
     /// Has a helper hand over its blinded contribution to chunk `index`, of `bytes` bytes.

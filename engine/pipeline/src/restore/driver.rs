@@ -12,7 +12,7 @@ use std::io::Write;
 use warifu_buffers::Block;
 use warifu_core::sharing::join_matrix;
 use warifu_core::{Geometry, SiteName, Threshold, XCoord};
-use warifu_kernels::{Isa, Matrix, dot};
+use warifu_kernels::{Isa, Matrix, dot_into};
 
 /// A share that was set aside, and why.
 #[derive(Debug)]
@@ -228,7 +228,7 @@ impl Joiner<'_> {
         });
         let sources: Vec<&[u8]> = parts.iter().map(|(_, part)| part.content()).collect();
         let mut chunk = Block::zeroed(sources[0].len());
-        dot(self.job.isa, row, &mut [&mut chunk], &sources);
+        dot_into(self.job.isa, row, &mut [&mut chunk], &sources, warifu_kernels::Write::Cached);
         chunk
     }
 }

@@ -5,6 +5,7 @@ use crate::driver::{Chooser, Driver};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use warifu_core::payload::{Prologue, TRAILER_BYTES};
 
 const ZSTD: Shape = Shape { encoding: Encoding::ZstdFrames, pad: false };
@@ -151,29 +152,41 @@ impl Chooser for First {
     }
 }
 
+/// Waits until another thread has taken that many bytes, as it does where it reads ahead.
+fn expect_taken(taken: &AtomicU64, bytes: u64) {
+    let is_there = (0..2_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        taken.load(Ordering::Relaxed) >= bytes
+    });
+    assert!(is_there, "{} bytes are taken, and {bytes} were to be", taken.load(Ordering::Relaxed));
+}
+
 #[test]
 fn reading_ahead_gives_the_same_chunks_and_no_end_before_the_end() {
     const BYTES: u64 = (5 << 20) + 99;
     for driver in [Driver::Threads, Driver::Steps(Arc::new(First))] {
-        let stream = |left, breaks| Counted { left, taken: Arc::default(), breaks };
-        let source = |breaks| {
-            let stream = stream(BYTES, breaks);
+        let taken = Arc::new(AtomicU64::new(0));
+        let source = |breaks, taken: &Arc<AtomicU64>| {
+            let stream = Counted { left: BYTES, taken: taken.clone(), breaks };
             PayloadSource::new(stream, &Attributes::default(), Shape::PLAIN).unwrap()
         };
-        let mut expected = source(false);
-        let (mut ahead, mut bytes) = (source(false), 0);
+        let mut expected = source(false, &Arc::default());
+        let (mut ahead, mut bytes) = (source(false, &taken), 0);
         ahead.ahead(&driver, |read| {
             while let Some(next) = read().unwrap() {
                 let chunk = expected.next_chunk().unwrap().unwrap();
                 bytes += chunk.len() as u64;
                 assert!(next.chunk[..] == chunk[..]);
+                if matches!(driver, Driver::Threads) {
+                    expect_taken(&taken, (bytes + u64::from(CHUNK_BYTES)).min(BYTES));
+                }
                 assert_eq!(next.payload_bytes, bytes);
                 assert_eq!(next.data_bytes, expected.data_bytes());
             }
         });
         assert_eq!((bytes, ahead.data_bytes()), (expected.payload_bytes(), BYTES));
         // A stream that breaks ends in its failure, however often it is asked.
-        source(true).ahead(&driver, |read| {
+        source(true, &taken).ahead(&driver, |read| {
             let told = (0..6).find_map(|_| read().err());
             assert_eq!(told.unwrap().to_string(), "the stream broke");
             assert!(read().is_err());
@@ -188,6 +201,7 @@ fn no_more_is_read_ahead_than_there_is_memory_for() {
     let mut source = PayloadSource::new(stream, &Attributes::default(), Shape::PLAIN).unwrap();
     source.ahead(&Driver::Threads, |read| {
         (0..3).for_each(|_| assert!(read().unwrap().is_some()));
+        expect_taken(&taken, (3 + READ_AHEAD as u64) * u64::from(CHUNK_BYTES));
     });
     // What was taken, what waited, and what was being read.
     let chunks_max = 3 + READ_AHEAD as u64 + 1;

@@ -6,14 +6,16 @@ use super::work::{told_of, told_work};
 use super::{Answer, BODY_OFFSET, Content, Declined, Desk, declined, with_causes};
 use crate::drafts::{share_name, writer};
 use crate::greeting::Opened;
+use crate::neighbourhood::DialError;
 use crate::office::{Told, unwritable};
 use crate::works::{Part, Serial, Sum};
+use std::error::Error;
 use warifu_buffers::{Block, copy_payload};
 use warifu_catalog::Event;
 use warifu_core::geometry::CHUNK_BYTES;
 use warifu_core::sharing::evaluation_matrix;
 use warifu_core::{End, SiteName, XCoord};
-use warifu_kernels::{Matrix, dot};
+use warifu_kernels::{Matrix, Write, dot_into};
 use warifu_keystore::KeyError;
 use warifu_link::body::Work;
 use warifu_link::hello::RefusalReason;
@@ -134,7 +136,7 @@ impl Desk {
             let mut chunk = Block::zeroed(bytes);
             reader.chunk(data(index), &mut chunk).map_err(declined)?;
             let mut weighed = Block::zeroed(bytes);
-            dot(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk]);
+            dot_into(self.site.isa(), &weight, &mut [&mut weighed], &[&chunk], Write::Cached);
             let parts = self.add(going.serial, index, own, &weighed)?;
             if parts != going.work.helpers.len() {
                 return Err(WorkRefusal::Unblinded.into());
@@ -295,7 +297,7 @@ impl Desk {
         work: impl FnOnce(&mut Peer) -> Result<(), Declined>,
     ) -> Result<(), Declined> {
         let neighbours = self.site.neighbourhood().ok_or(WorkRefusal::Alone)?;
-        let mut peer = neighbours.dial(site).map_err(|error| lost(site, &error))?;
+        let mut peer = neighbours.dial(site).map_err(|error| undialled(site, &error))?;
         let done = work(&mut peer);
         if let Err(error) = peer.close() {
             tracing::warn!(%site, %error, "the unused rest of a lease is burned");
@@ -319,6 +321,17 @@ fn chunks(work: &Work) -> std::ops::Range<u64> {
 
 fn data(index: u64) -> Slot {
     Slot { class: ShareClass::Data, index }
+}
+
+/// A fault of this site's own is told as that, and in full where its operator sees it.
+fn undialled(site: &SiteName, error: &DialError) -> Declined {
+    if let DialError::Peer(error) = error {
+        return lost(site, error);
+    }
+    let cause = error.source().map(ToString::to_string);
+    tracing::warn!(%site, %error, cause, "another site can't be dialled");
+    let why = format!("it can't be dialled: {error}");
+    WorkRefusal::Lost { site: site.clone(), why }.into()
 }
 
 /// What went wrong with another site, as the gateway is to take it: whether to try again, to bring

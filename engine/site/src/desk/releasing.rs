@@ -82,9 +82,7 @@ impl Desk {
                     false => Untrue::Range,
                 }
             }
-            Found::Ended { until_unix_s } => {
-                Untrue::Expired { expired_unix_s: until_unix_s, now_unix_s: self.now_unix_s() }
-            }
+            Found::Ended => Untrue::PermitEnded,
             Found::None if is_own => Untrue::Missing,
             Found::None => return Err(no_such_share()),
         };

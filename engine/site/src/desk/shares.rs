@@ -131,7 +131,6 @@ impl Desk {
         match drafts.find(self.greeted.link, address) {
             Some(draft) => {
                 let mut place = writer(&draft);
-                self.note_completing(address.object)?;
                 let committed = self.commit_draft(address, &mut place, &order);
                 if place.is_some() {
                     // Refused: it is as it was.
@@ -161,6 +160,8 @@ impl Desk {
         self.expect_holder(address)?;
         let Some(writer) = place.as_ref() else { return self.committed_before(address, order) };
         writer.expect_whole(order).map_err(declined)?;
+        // Only what does become a share here may change which one was the first.
+        self.note_completing(address.object)?;
         match place.take() {
             Some(writer) => writer.commit(order).map_err(declined),
             None => Ok(()),

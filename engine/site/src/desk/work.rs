@@ -13,7 +13,6 @@ use crate::office::{Office, Told, unreadable, unwritable};
 use crate::works::{Entry, Part, Serial, WorkId};
 use warifu_catalog::{Admitted, Event, Holders, NewHolders};
 use warifu_core::{End, ObjectId, SiteName, Threshold, XCoord};
-use warifu_keystore::PoolKind;
 use warifu_link::body::{Holder, Work};
 use warifu_link::{Message, Status};
 use warifu_pipeline::peer::{ShareAddress, Step};
@@ -155,11 +154,8 @@ impl Desk {
 
     /// Which end of the link to another site is here.
     pub(super) fn end_towards(&self, site: &SiteName) -> Result<Option<End>, Declined> {
-        let pools = self.site.keys().pools().map_err(super::keys::unreadable)?;
-        Ok(pools.into_iter().find_map(|pool| match pool.kind {
-            PoolKind::Link(end) if pool.peer.as_ref() == Some(site) => Some(end),
-            _ => None,
-        }))
+        let link = self.site.keys().link_with(site).map_err(super::keys::unreadable)?;
+        Ok(link.map(|(_, end)| end))
     }
 
     /// Binds the target to this one share of the object, durably and before anything is done.

@@ -98,10 +98,8 @@ impl Permit {
 /// Whether a link has a permit.
 pub(crate) enum Found {
     Permit(Permit),
-    /// It had one, until then.
-    Ended {
-        until_unix_s: u64,
-    },
+    /// It had one, which ended by either clock.
+    Ended,
     None,
 }
 
@@ -195,7 +193,7 @@ impl Proofs {
         let of = self.links.get(&link);
         match of.and_then(|of| of.permits.get(&(object, stored_by))) {
             Some(permit) if !permit.until.is_past(now) => Found::Permit(permit.clone()),
-            Some(permit) => Found::Ended { until_unix_s: permit.until.unix_s },
+            Some(_) => Found::Ended,
             None => Found::None,
         }
     }
@@ -342,7 +340,7 @@ mod tests {
         assert!(!has(&proofs, 1, at(S * 15, 1)), "the wall's clock was set back");
         assert!(!has(&proofs, 1, at(S * 11, 1005)), "the machine slept");
         let ended = proofs.find(LINK, object(1), OTHER, at(S * 15, 1005));
-        assert!(matches!(ended, Found::Ended { until_unix_s: 1005 }));
+        assert!(matches!(ended, Found::Ended));
         let other = proofs.find(OTHER, object(1), OTHER, at(S, 1));
         assert!(matches!(other, Found::None));
         let stored_elsewhere = proofs.find(LINK, object(1), LINK, at(S, 1));

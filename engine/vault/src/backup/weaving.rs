@@ -234,6 +234,11 @@ impl Job<'_> {
         Pace { window: room.window, workers: self.vault.config.pipeline.worker_count() }
     }
 
+    /// For masks and capsule, of which nothing is split.
+    fn pace_of_little(room: &Room) -> Pace {
+        Pace { window: room.window, workers: 1 }
+    }
+
     fn weave_data(
         &self,
         weaver: &mut Weaver,
@@ -315,7 +320,7 @@ impl Job<'_> {
             || left.next().map(|slot| self.admission(slot, Block::zeroed(0), diary)).transpose();
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, self.pace(room), &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, Self::pace_of_little(room), &mut next, &mut done)?)
     }
 
     fn weave_capsule(
@@ -337,6 +342,6 @@ impl Job<'_> {
         };
         let mut done = |finished: Finished| diary.finished(self, &finished);
         let driver = self.vault.world.driver();
-        Ok(run(&driver, weaver, lanes, self.pace(room), &mut next, &mut done)?)
+        Ok(run(&driver, weaver, lanes, Self::pace_of_little(room), &mut next, &mut done)?)
     }
 }

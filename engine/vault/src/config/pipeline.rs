@@ -9,8 +9,8 @@ use std::num::NonZero;
 pub struct Pipeline {
     /// Chunks of 1 MiB on their way at once, at most: fewer where memory is short.
     pub window: usize,
-    /// Threads that compute shares; one for each core where absent. More than the window are not
-    /// used.
+    /// Threads that compute the shares of each object on its way; one for each core where absent.
+    /// More than the window are not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
 }
@@ -22,7 +22,7 @@ impl Default for Pipeline {
 }
 
 impl Pipeline {
-    /// Threads that compute shares.
+    /// Threads that compute the shares of one object.
     pub(crate) fn worker_count(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         self.workers.unwrap_or_else(cores)

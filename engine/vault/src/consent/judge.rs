@@ -18,29 +18,31 @@ impl Vault {
     pub(super) fn judge(
         &self,
         asked: &Admission<'_>,
-        presence: &str,
+        (presence, session): (&str, StatementId),
         nonce: Nonce,
     ) -> Result<(), Failure> {
-        let Consent { id, individual, single_use, .. } = &asked.claim.consent;
+        let Consent { id, individual, .. } = &asked.claim.consent;
         let held = Held {
             owner: asked.individual.clone(),
             key: asked.enrolled.as_ref().map(|card| KeyFingerprint(card.key)),
             used_in: self.catalog()?.consent_used_in(&id.0)?.map(StatementId),
             revocations: self.known_revocations(individual)?,
         };
-        if asked.claim.is_trusted_here {
+        let (session, is_single_use) = if asked.claim.is_trusted_here {
             let of_vault = Asked {
                 requester: self.name.clone(),
                 object: Some(asked.object),
                 nonces: vec![nonce],
                 at_unix_s: self.now_unix_s(),
             };
-            check::release(asked.token, presence, &held, &of_vault, &self.trust_store()?)?;
+            let trust = self.trust_store()?;
+            let release = check::release(asked.token, presence, &held, &of_vault, &trust)?;
+            (release.session, release.is_single_use)
         } else {
-            expect_signed(asked, presence, &held)?;
-        }
-        if *single_use {
-            let StatementId(session) = jws::read::<Presence>(presence)?.statement.session;
+            (session, expect_signed(asked, presence, &held)?.single_use)
+        };
+        if is_single_use {
+            let StatementId(session) = session;
             let at_unix_s = self.now_unix_s();
             if self.catalog()?.use_consent(&id.0, &session, at_unix_s)? != session {
                 return Err(Untrue::Used.into());
@@ -71,8 +73,8 @@ impl Vault {
     }
 }
 
-/// That the enrolled card signed both, whoever issued it.
-fn expect_signed(asked: &Admission<'_>, presence: &str, held: &Held) -> Result<(), Untrue> {
+/// That the enrolled card signed both, whoever issued it: the consent.
+fn expect_signed(asked: &Admission<'_>, presence: &str, held: &Held) -> Result<Consent, Untrue> {
     let owner = held.owner.as_ref().ok_or(Untrue::Unbound(Unbound::Owner))?;
     let key = held.key.ok_or(Untrue::Unbound(Unbound::Card))?;
     let present = jws::possesses::<Presence>(presence)?;
@@ -82,6 +84,6 @@ fn expect_signed(asked: &Admission<'_>, presence: &str, held: &Held) -> Result<(
     }
     match held.used_in.is_some() && consent.statement.single_use {
         true => Err(Untrue::Used),
-        false => Ok(()),
+        false => Ok(consent.statement),
     }
 }

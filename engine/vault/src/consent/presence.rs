@@ -15,7 +15,7 @@ use warifu_catalog::{EnrolledCard, Site};
 use warifu_consent::bounds::NONCES_MAX;
 use warifu_consent::card::Card;
 use warifu_consent::jws;
-use warifu_consent::statement::{Nonce, Presence, PresenceKind, VERSION};
+use warifu_consent::statement::{Nonce, Presence, PresenceKind, StatementId, VERSION};
 use warifu_core::{IndividualId, ObjectId, SiteName};
 use warifu_pipeline::peer::{Peer, PeerError};
 
@@ -91,6 +91,8 @@ impl Vault {
         asked: &Admission<'_>,
         card: &mut dyn Card,
     ) -> Result<Admitted, Failure> {
+        // Drawn before any site is connected to: where this fails, no lease burns.
+        let (own_nonce, session) = (self.fresh_nonce()?, self.fresh_statement()?);
         let mut refused: Vec<Refusal> = Vec::new();
         let mut nonces = BTreeMap::new();
         let (mut drawn, mut free) = (Vec::new(), Vec::new());
@@ -115,11 +117,10 @@ impl Vault {
             drawn.into_iter().chain(free).for_each(|(_, peer)| hang_up(peer));
             return Err(too_few(asked, &refused));
         }
-        let own_nonce = self.fresh_nonce()?;
         if nonces.len() < NONCES_MAX {
             nonces.insert(name_beside(&nonces, self.name.as_str()), own_nonce);
         }
-        let presence = match self.presence(asked, nonces, card) {
+        let presence = match self.presence(asked, session, nonces, card) {
             Ok(presence) => presence,
             Err(failure) => {
                 drawn.into_iter().chain(free).for_each(|(_, peer)| hang_up(peer));
@@ -136,7 +137,7 @@ impl Vault {
         }
         let mut own_rooms = own_rooms;
         if own_rooms > 0 || !free.is_empty() {
-            match self.judge(asked, &presence, own_nonce) {
+            match self.judge(asked, (&presence, session), own_nonce) {
                 Ok(()) => peers.extend(free),
                 Err(failure) => {
                     free.into_iter().for_each(|(_, peer)| hang_up(peer));
@@ -222,6 +223,7 @@ impl Vault {
     fn presence(
         &self,
         asked: &Admission<'_>,
+        session: StatementId,
         nonces: BTreeMap<String, Nonce>,
         card: &mut dyn Card,
     ) -> Result<String, Failure> {
@@ -230,7 +232,7 @@ impl Vault {
             kind: PresenceKind::Restore,
             consent: Some(asked.claim.consent.id),
             requester: self.name.clone(),
-            session: self.fresh_statement()?,
+            session,
             object: Some(asked.object),
             ranges: asked.ranges.clone(),
             nonces,

@@ -11,6 +11,7 @@ const CODES: &[(Class, &str)] = &[
     (Class::Consent, "consent-malformed"),
     (Class::Consent, "consent-forged"),
     (Class::Consent, "consent-expired"),
+    (Class::Consent, "permit-ended"),
     (Class::Consent, "consent-not-yet"),
     (Class::Consent, "consent-revoked"),
     (Class::Consent, "consent-used"),
@@ -55,6 +56,7 @@ pub(crate) fn next_of(code: &str) -> &'static str {
         "consent-expired" | "consent-used" | "consent-revoked" => {
             "ask the person for another consent"
         }
+        "permit-ended" => "show the consent and the card again: a permit lasts a day at most",
         "consent-not-yet" => "wait, or set the clocks of both hosts right",
         "consent-requester" => "ask the person for a consent that names this gateway",
         "consent-range" => "ask for less, or ask the person for a consent that covers it",

@@ -7,7 +7,6 @@ mod pair;
 use crate::audit::Told;
 use crate::dial::{Patience, Purpose};
 use crate::failure::{Class, Failure};
-use crate::neighbours::own_link;
 use crate::plan::error_chain;
 use crate::{PeerKme, Progress, Vault, Watch};
 use errand::{Order, fetch_one};
@@ -17,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use warifu_core::SiteName;
+use warifu_core::{End, SiteName};
 use warifu_keystore::{Deliverer, Deliveries, DeliveryError};
 
 /// Key paired at a time where nothing is set, in bytes. Less where keys are short, or come slowly.
@@ -180,8 +179,13 @@ impl Vault {
     /// The sites that this vault connects to over links.
     fn sites_on_links(&self) -> Result<Vec<SiteName>, Failure> {
         if self.is_site() {
-            let sites = self.register()?.neighbours()?.into_iter();
-            return Ok(sites.filter(|site| site.link.is_some()).map(|site| site.site).collect());
+            let mut sites = Vec::new();
+            for neighbour in self.register()?.neighbours()? {
+                if let Some((_, End::A)) = self.keys.link_with(&neighbour.site)? {
+                    sites.push(neighbour.site);
+                }
+            }
+            return Ok(sites);
         }
         let sites = self.catalog()?.sites()?.into_iter();
         Ok(sites.filter(|row| row.link.is_some()).map(|row| row.site).collect())
@@ -221,7 +225,7 @@ impl Vault {
         let (link, dial) = match self.is_site() {
             true => {
                 let neighbour = self.neighbour(&site)?;
-                let link = own_link(&neighbour)?;
+                let link = self.own_link(&site)?;
                 let way = (link, neighbour.url.as_str());
                 (link, self.dialer_of_link(way, Purpose::Pair, Patience::Once)?)
             }

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 const STEP_BYTES: u64 = 32 << 20;
 
 /// Syncs a file now and then by a thread of its own, which a short file never needs.
-#[derive(Default)]
 pub(super) struct EarlySync {
+    sync: fn(&File) -> io::Result<()>,
     unsynced_bytes: Cell<u64>,
     thread: RefCell<Option<Syncing>>,
 }
@@ -21,7 +21,17 @@ struct Syncing {
     thread: JoinHandle<io::Result<()>>,
 }
 
+impl Default for EarlySync {
+    fn default() -> Self {
+        Self::by(File::sync_data)
+    }
+}
+
 impl EarlySync {
+    fn by(sync: fn(&File) -> io::Result<()>) -> Self {
+        Self { sync, unsynced_bytes: Cell::new(0), thread: RefCell::new(None) }
+    }
+
     /// Counts what was written to `file`.
     ///
     /// # Errors
@@ -35,7 +45,7 @@ impl EarlySync {
         let mut place = self.thread.borrow_mut();
         let syncing = match &mut *place {
             Some(syncing) => syncing,
-            none => none.insert(Syncing::start(file)?),
+            none => none.insert(Syncing::start(file, self.sync)?),
         };
         match syncing.wake.try_send(()) {
             // One that is still at it takes the next step along.
@@ -58,14 +68,25 @@ impl EarlySync {
     }
 }
 
+impl Drop for EarlySync {
+    /// Nothing of a file that came to nothing is flushed any more once this is gone.
+    fn drop(&mut self) {
+        if let Some(Syncing { wake, thread }) = self.thread.take() {
+            drop(wake);
+            // Whatever it came to, nobody asks any more.
+            let _ended = thread.join();
+        }
+    }
+}
+
 impl Syncing {
-    fn start(file: &File) -> io::Result<Self> {
+    fn start(file: &File, sync: fn(&File) -> io::Result<()>) -> io::Result<Self> {
         let file = file.try_clone()?;
         let (wake, woken) = sync_channel(1);
         let name = "early-sync".to_owned();
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || woken.iter().try_for_each(|()| file.sync_data()))?;
+            .spawn(move || woken.iter().try_for_each(|()| sync(&file)))?;
         Ok(Self { wake, thread })
     }
 }
@@ -74,11 +95,17 @@ impl Syncing {
 mod tests {
     use super::*;
     use std::os::fd::OwnedFd;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
 
     #[test]
     fn a_short_file_starts_no_thread_and_a_long_one_is_synced() {
+        static SYNCED: AtomicU32 = AtomicU32::new(0);
         let file = tempfile::tempfile().unwrap();
-        let early = EarlySync::default();
+        let early = EarlySync::by(|file| {
+            SYNCED.fetch_add(1, Ordering::SeqCst);
+            file.sync_data()
+        });
         early.written(&file, STEP_BYTES - 1).unwrap();
         assert!(early.thread.borrow().is_none());
         for _ in 0..5 {
@@ -86,7 +113,28 @@ mod tests {
         }
         assert!(early.thread.borrow().is_some());
         early.finish().unwrap();
+        let synced = SYNCED.load(Ordering::SeqCst);
+        assert!((1..=5).contains(&synced), "{synced} syncs of 5 steps");
         early.finish().unwrap();
+        assert_eq!(SYNCED.load(Ordering::SeqCst), synced);
+    }
+
+    #[test]
+    fn nothing_is_synced_any_more_once_it_is_dropped() {
+        static BEGUN: AtomicU32 = AtomicU32::new(0);
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        let file = tempfile::tempfile().unwrap();
+        let early = EarlySync::by(|file| {
+            BEGUN.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            ENDED.fetch_add(1, Ordering::SeqCst);
+            file.sync_data()
+        });
+        (0..2).for_each(|_| early.written(&file, STEP_BYTES).unwrap());
+        drop(early);
+        let ended = ENDED.load(Ordering::SeqCst);
+        assert!(ended >= 1);
+        assert_eq!(BEGUN.load(Ordering::SeqCst), ended, "one is still at it");
     }
 
     #[test]
@@ -98,7 +146,10 @@ mod tests {
         early.written(&file, STEP_BYTES).unwrap();
         assert!(early.finish().is_err());
         let early = EarlySync::default();
-        let told = (0..).find_map(|_| early.written(&file, STEP_BYTES).err());
+        let told = (0..10_000).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            early.written(&file, STEP_BYTES).err()
+        });
         assert!(told.is_some());
     }
 }

@@ -413,20 +413,34 @@ pub(crate) fn threshold() -> Threshold {
 
 /// Stores a share that is wholly of the link's key.
 pub(crate) fn store(peer: &mut Peer, address: ShareAddress) {
+    write(peer, address);
+    complete(peer, address).unwrap();
+}
+
+/// Begins such a share and writes all of it.
+pub(crate) fn write(peer: &mut Peer, address: ShareAddress) {
     peer.begin(address, threshold(), Role::Pad).unwrap();
     for (index, bytes) in CHUNKS.into_iter().enumerate() {
         peer.keep(address, chunk(index as u64), 0, bytes).unwrap();
         peer.receive().unwrap();
     }
-    let geometry = Geometry::new(CHUNKS.iter().sum::<usize>() as u64).unwrap();
-    let capsule = CapsuleShape::new(1040, &geometry, 0).unwrap();
+    let (_, capsule) = shape();
     let bytes = usize::try_from(capsule.capsule_bytes(threshold())).unwrap();
     peer.keep(address, Slot { class: ShareClass::Capsule, index: 0 }, 0, bytes).unwrap();
     peer.receive().unwrap();
-    let attempts = BTreeMap::new();
+}
+
+/// Asks that a share be completed as [`write`] writes it.
+pub(crate) fn complete(peer: &mut Peer, address: ShareAddress) -> Result<(), PeerError> {
+    let (attempts, (geometry, capsule)) = (BTreeMap::new(), shape());
     let order =
         CommitOrder { geometry, masks: 0, capsule, capsule_generation: 0, attempts: &attempts };
-    peer.commit(address, &order).unwrap();
+    peer.commit(address, &order)
+}
+
+fn shape() -> (Geometry, CapsuleShape) {
+    let geometry = Geometry::new(CHUNKS.iter().sum::<usize>() as u64).unwrap();
+    (geometry, CapsuleShape::new(1040, &geometry, 0).unwrap())
 }
 
 fn keys_of(vault: &Vault) -> KeyStore {

@@ -248,6 +248,34 @@ fn a_chunk_that_no_object_has_is_no_last_one() {
 }
 
 #[test]
+fn what_was_allowed_and_is_over_is_not_told_as_the_consents_end() {
+    let field = Field::new();
+    let mut person = field.card("p1");
+    field.enrol(OURS, "P1", &mut person);
+    let address = field.store(OURS, "P1");
+    let mut peer = field.peer(OURS);
+    let mut shown = consent(OURS, address);
+    shown.expires = now() + 8;
+    present(&mut peer, &mut person, &shown).unwrap();
+    let ended = loop {
+        match read(&mut peer, address, 2) {
+            Ok(_) => {
+                assert!(now() <= shown.expires, "what is over is released");
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+            ended => break ended,
+        }
+    };
+    assert_eq!(refused(ended), "permit-ended");
+    // The consent itself is over, too.
+    assert_eq!(refused(present(&mut peer, &mut person, &shown)), "consent-expired");
+    peer.close().unwrap();
+    let events = field.events();
+    let told: Vec<_> = events.iter().filter(|event| event.kind == "read").collect();
+    assert!(told.len() == 1 && told[0].of("code") == "permit-ended", "{told:?}");
+}
+
+#[test]
 fn a_consent_for_one_restore_serves_one_even_after_a_restart() {
     let mut field = Field::new();
     let mut person = field.card("p1");

@@ -129,7 +129,7 @@ impl Circle {
         Vault::open(&self.dir(own)).unwrap()
     }
 
-    fn new_site(&self, own: &str) -> NewSite {
+    pub(crate) fn new_site(&self, own: &str) -> NewSite {
         let url = format!("warifu://{}", self.address(own));
         NewSite { name: name(own), url, zone: None, domain: None, channel: None }
     }

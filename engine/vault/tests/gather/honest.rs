@@ -7,7 +7,9 @@ use warifu_core::{End, ObjectId, XCoord};
 use warifu_keystore::OsEntropy;
 use warifu_keystore::simulated::kme::SimulatedKme;
 use warifu_pipeline::peer::ShareAddress;
-use warifu_vault::{FetchGoal, FetchRequest, GatherRequest, Vault};
+use warifu_vault::{
+    FetchGoal, FetchRequest, GatherRequest, GenerateRequest, KeySourceChoice, Target, Vault,
+};
 
 fn request(object: ObjectId, x: XCoord, target: &str, helpers: &[&str]) -> GatherRequest {
     let helpers = helpers.iter().map(|site| name(site)).collect();
@@ -70,6 +72,35 @@ fn sites_are_named_linked_and_counted_like_a_gateways() {
             assert!(names.contains(&format!("{other}/{way}").as_str()), "{names:?}");
         }
     }
+}
+
+#[test]
+fn a_site_that_is_named_again_is_connected_to_as_before() {
+    let circle = Circle::new();
+    let object = circle.store();
+    let (connects, waits) = (circle.site("s1"), circle.site("s2"));
+    for (at, other) in [(&connects, "s2"), (&waits, "s1")] {
+        at.remove_site(&name(other), true, false).unwrap();
+        assert_eq!(at.test_site(&name(other)).unwrap_err().code(), "not-found");
+        at.add_site(&circle.new_site(other)).unwrap();
+    }
+    assert!(connects.sites().unwrap().iter().all(|row| row.link.is_some()));
+    assert!(connects.test_site(&name("s2")).unwrap().ok);
+    assert_eq!(waits.test_site(&name("s1")).unwrap_err().code(), "link-missing");
+    // Its daemon finds the link as well, and key for it goes to the same one.
+    let lost = circle.holder(object, "s4");
+    circle.gateway.gather_share(&request(object, lost.x, "s4", &["s1", "s2"])).unwrap();
+    let pools = |vault: &Vault| vault.key_status().unwrap().len();
+    let before = pools(&connects);
+    let drive = circle.dir("drive-again");
+    let order = GenerateRequest {
+        target: Target::Link { site: name("s2"), drive: drive.clone() },
+        bytes: 1 << 20,
+        source: KeySourceChoice::System,
+    };
+    watched(|watch| connects.generate(&order, watch)).unwrap();
+    waits.import(&drive).unwrap();
+    assert_eq!(pools(&connects), before);
 }
 
 /// The link grows at both ends, by what one deliverer has for both; the other end can't begin it.

@@ -8,7 +8,9 @@ mod tokens;
 
 use serde_json::Value;
 use std::path::Path;
-use warifu_e2e::{Done, LabShape, Persons, Running, sample};
+use warifu_e2e::{
+    Done, LabShape, Persons, Running, change_settings, refused, refused_command, sample,
+};
 
 const SHAPE: LabShape = LabShape {
     sites: 3,
@@ -18,20 +20,6 @@ const SHAPE: LabShape = LabShape {
     proxied: false,
     is_consent_asked: true,
 };
-
-/// Ended with 8 and this code, and delivered nothing.
-#[track_caller]
-fn refused((done, data): (Done, Option<Vec<u8>>), code: &str) {
-    assert!(data.is_none(), "something was delivered");
-    refused_command(&done, 8, code);
-}
-
-#[track_caller]
-fn refused_command(done: &Done, exit: i32, code: &str) {
-    assert_eq!(done.code, exit, "{done:?}");
-    assert!(done.stderr.contains(&format!("error[{code}]")), "{code} was expected: {done:?}");
-    assert!(done.stderr.contains("next: "), "no next step is told: {done:?}");
-}
 
 /// The audit log of a vault.
 fn log_of(vault: &Path) -> Vec<Value> {

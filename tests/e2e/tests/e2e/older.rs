@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::path::Path;
-use warifu_e2e::{Done, Lab, LabShape, Persons, sample};
+use warifu_e2e::{Lab, LabShape, Persons, change_settings, refused, sample};
 
 const SHAPE: LabShape = LabShape {
     sites: 3,
@@ -15,19 +15,7 @@ const SHAPE: LabShape = LabShape {
 
 /// Whether persons decide at a vault from now on.
 fn set_enforce(vault: &Path, enforce: bool) {
-    let config = vault.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let (old, new) = (format!("enforce = {}", !enforce), format!("enforce = {enforce}"));
-    assert!(text.contains(&old), "{text}");
-    std::fs::write(&config, text.replace(&old, &new)).unwrap();
-}
-
-#[track_caller]
-fn refused((done, data): (Done, Option<Vec<u8>>), code: &str) {
-    assert!(data.is_none(), "something was delivered");
-    assert_eq!(done.code, 8, "{done:?}");
-    assert!(done.stderr.contains(&format!("error[{code}]")), "{code} was expected: {done:?}");
-    assert!(done.stderr.contains("next: "), "no next step is told: {done:?}");
+    change_settings(vault, &format!("enforce = {}", !enforce), &format!("enforce = {enforce}"));
 }
 
 fn findings(lab: &Lab) -> Vec<String> {

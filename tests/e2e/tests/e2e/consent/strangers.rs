@@ -31,9 +31,7 @@ fn the_consent_of_one_hospital_serves_no_other() {
     let consent = grant_at(&hospital, &persons, &object);
     refused(clinic.restore(&persons, &object, (&consent, "P1")), "consent-requester");
     // It takes the other's name; the sites know it by the name that its courier brought.
-    let config = clinic.vault.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("\"clinic\"", "\"hospital\"")).unwrap();
+    change_settings(&clinic.vault, "\"clinic\"", "\"hospital\"");
     refused(clinic.restore(&persons, &object, (&consent, "P1")), "consent-requester");
     for site in &persons.lab.sites {
         let log = log_of(&site.vault);

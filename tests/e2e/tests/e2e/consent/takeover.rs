@@ -179,6 +179,7 @@ fn a_gateway_that_was_taken_over_gets_no_share_from_any_site() {
     persons.new_card("thief", &[]);
     let object = persons.lab.store(&persons.lab.file("a.bam", &sample(7, 2_500_000)), "2/3");
     let second = persons.lab.store(&persons.lab.file("b.bam", &sample(8, 2_300_000)), "2/3");
+    let third = persons.lab.store(&persons.lab.file("c.bam", &sample(9, 2_100_000)), "2/3");
     let part = persons.grant(("P1", &object), "gateway", "part.jws", &["--range", "0-1000000"]);
     let part = std::fs::read_to_string(part).unwrap().trim().to_owned();
     let thief = Thief::new(&persons, &persons.lab.gateway);
@@ -201,12 +202,10 @@ fn a_gateway_that_was_taken_over_gets_no_share_from_any_site() {
     one_presence(&thief, &mut peers, (&first, &second), &part);
     peers.into_iter().for_each(|peer| peer.close().unwrap());
     // The gateway's own program, told not to ask anybody.
-    let config = persons.lab.gateway.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("enforce = true", "enforce = false")).unwrap();
+    change_settings(&persons.lab.gateway, "enforce = true", "enforce = false");
     drop(thief);
-    refused(persons.lab.restore(&second[0].object.to_string()), "consent-missing");
-    sites_tell(&persons);
+    refused(persons.lab.restore(&third), "consent-missing");
+    sites_tell(&persons, &third);
     let _used_once = persons.lab.expect_key_used_once();
 }
 
@@ -280,7 +279,7 @@ fn one_presence(
 }
 
 /// Each site's log tells all of it, and of one release for the part that the person agreed to.
-fn sites_tell(persons: &Persons) {
+fn sites_tell(persons: &Persons, asked_last: &str) {
     for (site, expected) in persons.lab.sites.iter().zip([1, 1, 0]) {
         let log = log_of(&site.vault);
         assert_eq!(log.iter().filter(|line| releases(line)).count(), expected, "{}", site.name);
@@ -289,5 +288,9 @@ fn sites_tell(persons: &Persons) {
             refused.map(|line| line["event"]["code"].as_str().unwrap()).collect();
         let of_all = ["consent-missing", "consent-person", "consent-range", "presence-stale"];
         assert!(of_all.iter().all(|code| codes.contains(code)), "{}: {codes:?}", site.name);
+        // The gateway's own program came to this site with nothing, and was sent away.
+        let of_last = log.iter().filter(|line| line["event"]["object"] == asked_last);
+        let of_last = of_last.filter(|line| line["event"]["code"] == "consent-missing");
+        assert_eq!(of_last.count(), 1, "{}: {log:?}", site.name);
     }
 }
