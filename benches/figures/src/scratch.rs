@@ -45,7 +45,9 @@ impl Scratch {
             let what = place.display().to_string();
             return Err(BenchError::Room { what, left_bytes, needed_bytes: bytes });
         }
-        let made = tempfile::Builder::new().prefix("warifu-bench-").tempdir_in(place);
+        // Whoever finds one can tell whether its process is still there.
+        let prefix = format!("warifu-bench-{}-", std::process::id());
+        let made = tempfile::Builder::new().prefix(&prefix).tempdir_in(place);
         Ok(Self { folder: made.map_err(BenchError::io("make a folder for the bench"))? })
     }
 

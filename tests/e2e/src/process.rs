@@ -123,6 +123,12 @@ impl Running {
         Self { child, stdout, stderr, peak_bytes: 0 }
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Kills it, as kill -9 does, if it has not ended by itself.
     ///
     /// # Panics

@@ -4,6 +4,8 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::error::Error;
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 use warifu_vault::{Class, Failure};
 
@@ -41,19 +43,39 @@ pub(crate) fn svg(
     Ok(text)
 }
 
+/// Refuses a `path` that no plot can be written to, before work is done for one. A file that is
+/// there stays as it is, and none is left where there was none. Of links, pipes and devices only
+/// the writing tells.
+///
+/// # Errors
+/// `plot-unwritable`.
+pub(crate) fn expect_writable(path: &Path) -> Result<(), Failure> {
+    let outcome = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() || found.is_dir() => {
+            File::options().append(true).open(path).map(drop)
+        }
+        Ok(_) => Ok(()),
+        Err(_) => File::create_new(path).and_then(|_| fs::remove_file(path)),
+    };
+    outcome.map_err(|error| unwritable_file(path, error))
+}
+
 /// Writes a plot to `path`.
 ///
 /// # Errors
 /// `plot-unwritable` where it could not be drawn, or can't be written.
 pub(crate) fn save(svg: Result<String, Box<dyn Error>>, path: &Path) -> Result<(), Failure> {
-    let unwritable = |cause: Box<dyn Error + Send + Sync>| {
-        let what = format!("the plot can't be written to {}", path.display());
-        Failure::new(Class::Other, "plot-unwritable", what).because(cause)
-    };
-    let svg = svg.map_err(|error| unwritable(error.to_string().into()))?;
-    std::fs::write(path, svg).map_err(|error| {
-        unwritable(error.into()).next("name a file in a folder that can be written")
-    })
+    let svg = svg.map_err(|error| unwritable(path, error.to_string().into()))?;
+    fs::write(path, svg).map_err(|error| unwritable_file(path, error))
+}
+
+fn unwritable_file(path: &Path, error: io::Error) -> Failure {
+    unwritable(path, error.into()).next("name a file in a folder that can be written")
+}
+
+fn unwritable(path: &Path, cause: Box<dyn Error + Send + Sync>) -> Failure {
+    let what = format!("the plot can't be written to {}", path.display());
+    Failure::new(Class::Other, "plot-unwritable", what).because(cause)
 }
 
 /// Draws `words` with their left end, middle or right end at `at`, as `lean` says.
@@ -108,7 +130,13 @@ mod tests {
         assert!(!path.exists());
         let nowhere = folder.path().join("none").join("plot.svg");
         assert_eq!(save(Ok(String::new()), &nowhere).unwrap_err().code(), "plot-unwritable");
+        let refused = |path: &Path| expect_writable(path).map_err(|failure| failure.code());
+        for place in [folder.path(), &nowhere] {
+            assert_eq!(refused(place), Err("plot-unwritable"));
+        }
+        assert!(refused(&path).is_ok() && !path.exists());
         save(svg((10, 10), |_| Ok(())), &path).unwrap();
-        assert!(std::fs::read_to_string(&path).unwrap().starts_with("<svg"));
+        assert!(refused(&path).is_ok() && refused(Path::new("/dev/null")).is_ok());
+        assert!(fs::read_to_string(&path).unwrap().starts_with("<svg"));
     }
 }

@@ -3,13 +3,33 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use warifu_e2e::{Done, Running};
 
-/// Runs `warifu bench ...` where there is no vault.
+/// Runs `warifu bench ...` where there is no vault, and sees that it leaves nothing.
 fn bench(root: &Path, words: &[&str]) -> Done {
-    let words = [&["bench"], words].concat();
-    Running::start(&root.join("no-vault"), &words).wait()
+    let running = start(root, words);
+    let id = running.id();
+    let done = running.wait();
+    assert_eq!(left_by(id), Vec::<PathBuf>::new(), "{words:?}");
+    done
+}
+
+fn start(root: &Path, words: &[&str]) -> Running {
+    Running::start(&root.join("no-vault"), &[&["bench"], words].concat())
+}
+
+/// What a process that benches has made in memory and where temporary files go.
+fn left_by(id: u32) -> Vec<PathBuf> {
+    let begin = format!("warifu-bench-{id}-");
+    let entries = [PathBuf::from("/dev/shm"), std::env::temp_dir()].into_iter().flat_map(|place| {
+        let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
+        entries.collect::<Vec<_>>()
+    });
+    let is_its = |path: &PathBuf| {
+        path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(&begin))
+    };
+    entries.filter(is_its).collect()
 }
 
 /// The least work of every bench.
@@ -67,6 +87,45 @@ fn every_bench_answers_documented_figures_without_a_vault_and_leaves_nothing() {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "{name} has left something");
     }
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "nothing but the folder");
+}
+
+#[test]
+fn a_bench_that_is_asked_to_stop_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let sites = ["pipeline", "--bytes", "8MiB", "--sites", "folder", "--rounds", "1001"];
+    for words in [&["keys", "--bytes", "8MiB", "--rounds", "1001"][..], &sites] {
+        let mut running = start(root.path(), words);
+        let id = running.id();
+        while left_by(id).is_empty() {
+            assert!(!running.has_ended(), "{words:?} makes nothing while it runs");
+        }
+        running.terminate();
+        let done = running.wait().exits(143);
+        assert!(done.stderr.contains("error[stopped]"), "{}", done.stderr);
+        assert!(done.stdout.is_empty(), "there are no figures");
+        assert_eq!(left_by(id), Vec::<PathBuf>::new(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_plot_that_no_file_can_hold_is_refused_before_anything_is_measured() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("plot.svg");
+    fs::write(&file, "older").unwrap();
+    for place in [root.path().to_path_buf(), root.path().join("none/plot.svg"), file.join("plot")] {
+        let words = ["link", "--quick", "--out", place.to_str().unwrap()];
+        let refused = bench(root.path(), &words).exits(1);
+        assert!(refused.stderr.contains("error[plot-unwritable]"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("measuring"), "{}", refused.stderr);
+        assert!(refused.stdout.is_empty());
+    }
+    let file = file.to_str().unwrap();
+    let setting = ["link", "--bytes", "1", "--quick", "--out", file];
+    let _refused = bench(root.path(), &setting).exits(2);
+    assert_eq!(fs::read_to_string(file).unwrap(), "older", "nothing was drawn");
+    fs::remove_file(file).unwrap();
+    let _refused = bench(root.path(), &setting).exits(2);
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
 /// Replaces the ratios of a report.

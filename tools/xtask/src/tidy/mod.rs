@@ -15,7 +15,8 @@ use crate::{CheckError, Report};
 use rust_file::RustFile;
 use std::path::Path;
 
-/// Crates that may hold `unsafe`, by folder. Every other one forbids it.
+/// Crates that may hold `unsafe`, by where their sources or roots lie. Every other one forbids it;
+/// of the kernels' bench only the library may hold it, and its program forbids it.
 const UNSAFE_FOLDERS: &[&str] =
     &["engine/kernels/", "benches/kernels/src/lib.rs", "benches/compare/"];
 

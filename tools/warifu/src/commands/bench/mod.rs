@@ -43,6 +43,7 @@ struct Answer<'a> {
 /// Measures what was asked for, all of it where nothing was.
 pub(super) fn bench(context: &Context, args: BenchArgs) -> Result<(), Ending> {
     let before = args.compare.as_deref().map(earlier).transpose()?;
+    args.out.as_deref().map_or(Ok(()), crate::plot::expect_writable)?;
     let stop = Stop::install()?;
     let machine = Machine::here();
     if machine.build != "release" {
