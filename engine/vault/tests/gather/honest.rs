@@ -89,6 +89,8 @@ fn a_site_that_is_named_again_is_connected_to_as_before() {
     assert_eq!(waits.test_site(&name("s1")).unwrap_err().code(), "link-missing");
     // Its daemon finds the link as well, and key for it goes to the same one.
     let lost = circle.holder(object, "s4");
+    let address = ShareAddress { object, x: lost.x };
+    std::fs::remove_file(circle.file("s4", "shares", address)).unwrap();
     circle.gateway.gather_share(&request(object, lost.x, "s4", &["s1", "s2"])).unwrap();
     let pools = |vault: &Vault| vault.key_status().unwrap().len();
     let before = pools(&connects);
