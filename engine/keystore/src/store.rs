@@ -149,6 +149,13 @@ impl KeyStore {
         created
     }
 
+    /// Waits until all key used so far is durably destroyed and counted as consumed: what the
+    /// medium destroys in the background counts as leased meanwhile. A claim still held is not
+    /// waited for.
+    pub fn settle(&self) {
+        self.inner.eraser.finish();
+    }
+
     /// What every pool holds, by identifier.
     ///
     /// # Errors

@@ -208,8 +208,12 @@ fn threads_share_a_lease_on_a_disk_and_all_is_destroyed_when_the_store_is_closed
         all.insert(range);
     }
     assert_eq!(all.len(), BYTES);
-    drop((lease, store));
-    assert!(is_zero(&on_medium(folder.path())), "closed: nothing is left on the medium");
+    drop(lease);
+    store.settle();
+    assert!(is_zero(&on_medium(folder.path())), "settled: nothing is left on the medium");
+    let status = store.pool_status(pool()).unwrap();
+    assert_eq!(status.direction(AB).unwrap().bytes_consumed, BYTES, "nor counted as leased");
+    drop(store);
     let store = on_disk(folder.path());
     assert!(store.audit().unwrap().is_clean());
     let status = store.pool_status(pool()).unwrap();

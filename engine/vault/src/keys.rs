@@ -156,6 +156,8 @@ impl Vault {
     /// Where the key store or the catalog fails.
     pub fn key_status(&self) -> Result<Vec<PoolRow>, Failure> {
         self.note_arrivals();
+        // What finished work of this process used is consumed, not leased.
+        self.keys.settle();
         let mut rows = Vec::new();
         for status in self.keys.pools()? {
             let site = self.site_of_pool(status.pool).or_else(|| status.peer.clone());
