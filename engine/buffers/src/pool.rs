@@ -13,6 +13,7 @@ pub const SLOTS_MAX: usize = 1024;
 /// From one slot to the next, which is what a slot takes of memory: 5 pages more than a MiB, so
 /// that streams in neighbouring slots do not all fall into the same lines of a cache.
 pub const SLOT_PITCH_BYTES: usize = SLOT_BYTES + ALIGNMENT;
+const _: () = assert!(!SLOT_PITCH_BYTES.is_multiple_of(64 << 10), "neighbours share their sets");
 
 /// Slots that are made together.
 const SLAB_SLOTS: usize = 8;
