@@ -5,7 +5,7 @@ use crate::isa::Level;
 use crate::{Isa, Matrix, scalar};
 
 #[cfg(target_arch = "x86_64")]
-use crate::x86_64::{avx2, avx512};
+use crate::x86_64::{avx2, avx512, avx512bw};
 
 /// `targets ^= matrix * sources` over GF(2^8), byte position by byte position: to target i is
 /// added the sum over j of `matrix.coefficient(i, j)` times source j. All streams are equally long,
@@ -20,6 +20,9 @@ pub fn dot(isa: Isa, matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` of this level is only made where detection found its features.
         Level::Avx2 => unsafe { avx2::dot(matrix, targets, sources) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512Bw => unsafe { avx512bw::dot(matrix, targets, sources) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx512 => unsafe { avx512::dot(matrix, targets, sources) },
@@ -61,6 +64,9 @@ pub fn dot_into(
         #[cfg(target_arch = "x86_64")]
         // SAFETY: an `Isa` of this level is only made where detection found its features.
         Level::Avx2 => unsafe { avx2::dot_into(matrix, targets, sources, streamed) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Level::Avx512Bw => unsafe { avx512bw::dot_into(matrix, targets, sources, streamed) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Level::Avx512 => unsafe { avx512::dot_into(matrix, targets, sources, streamed) },

@@ -16,6 +16,8 @@ pub(crate) enum Level {
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
+    Avx512Bw,
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
@@ -30,7 +32,7 @@ pub enum IsaError {
         name: String,
     },
     /// No instruction set has this name.
-    #[error("no instruction set is named {name:?}: use scalar, avx2 or avx512")]
+    #[error("no instruction set is named {name:?}: use scalar, avx2, avx512bw or avx512")]
     Unknown {
         /// The name asked for.
         name: String,
@@ -38,7 +40,7 @@ pub enum IsaError {
 }
 
 /// Every name, on any architecture, in the order of [`Isa::available`].
-const NAMES: [&str; 3] = ["scalar", "avx2", "avx512"];
+const NAMES: [&str; 4] = ["scalar", "avx2", "avx512bw", "avx512"];
 
 impl Isa {
     /// The fastest instruction set of this CPU.
@@ -79,8 +81,8 @@ impl Isa {
         name.map_or_else(|| Ok(Self::best()), Self::named)
     }
 
-    /// `scalar`, `avx2` (AVX2 and PCLMULQDQ) or `avx512` (AVX-512 F, BW and VL, GFNI and
-    /// VPCLMULQDQ).
+    /// `scalar`, `avx2` (AVX2 and PCLMULQDQ), `avx512bw` (those and AVX-512 F, BW and VL) or
+    /// `avx512` (all that, GFNI and VPCLMULQDQ).
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.level {
@@ -88,7 +90,9 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => NAMES[1],
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => NAMES[2],
+            Level::Avx512Bw => NAMES[2],
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => NAMES[3],
         }
     }
 
@@ -98,18 +102,15 @@ impl Isa {
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn detected() -> [Option<Self>; 3] {
+    fn detected() -> [Option<Self>; 4] {
         use std::arch::is_x86_feature_detected as has;
         let avx2 = has!("avx2") && has!("pclmulqdq");
-        let avx512 = avx2
-            && has!("avx512f")
-            && has!("avx512bw")
-            && has!("avx512vl")
-            && has!("gfni")
-            && has!("vpclmulqdq");
+        let avx512bw = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512vl");
+        let avx512 = avx512bw && has!("gfni") && has!("vpclmulqdq");
         [
             Some(Self { level: Level::Scalar }),
             avx2.then_some(Self { level: Level::Avx2 }),
+            avx512bw.then_some(Self { level: Level::Avx512Bw }),
             avx512.then_some(Self { level: Level::Avx512 }),
         ]
     }

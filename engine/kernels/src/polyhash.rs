@@ -34,7 +34,7 @@ impl PolyHash {
             Level::Scalar => scalar::powers(powers, r),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: an `Isa` of this level is only made where detection found its features.
-            Level::Avx2 => unsafe { avx2::powers(powers, r) },
+            Level::Avx2 | Level::Avx512Bw => unsafe { avx2::powers(powers, r) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx512 => unsafe { avx512::powers(powers, r) },
@@ -60,7 +60,7 @@ impl PolyHash {
             Level::Scalar => scalar::poly(powers, parts, rest),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: an `Isa` of this level is only made where detection found its features.
-            Level::Avx2 => unsafe { avx2::poly(powers, parts, rest) },
+            Level::Avx2 | Level::Avx512Bw => unsafe { avx2::poly(powers, parts, rest) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Level::Avx512 => unsafe { avx512::poly(powers, parts, rest) },

@@ -15,7 +15,7 @@ fn one_by_one() {
 
 #[test]
 fn through_dot() {
-    for name in ["scalar", "avx2", "avx512"] {
+    for name in ["scalar", "avx2", "avx512bw", "avx512"] {
         let Ok(isa) = Isa::named(name) else {
             println!("skipped: this machine has no {name}");
             continue;

@@ -1,22 +1,22 @@
 //! AVX-512 (F, BW and VL) with GFNI and VPCLMULQDQ.
 
 use crate::Matrix;
-use crate::generic::{self, Blocks, Pass, Powers, Product, Vector};
+use crate::generic::{self, Blocks, Pass, Powers, Product};
+use crate::x86_64::zmm::{Bytes, Multiply, head};
 use std::arch::x86_64::{
-    __m512i, __mmask64, _MM_HINT_T0, _MM_HINT_T1, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x,
-    _mm_sfence, _mm_unpackhi_epi64, _mm_xor_si128, _mm256_castsi256_si128,
-    _mm256_extracti128_si256, _mm256_xor_si256, _mm512_broadcast_i32x4, _mm512_castsi512_si256,
-    _mm512_clmulepi64_epi128, _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512,
-    _mm512_mask_blend_epi64, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_set1_epi8,
-    _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_storeu_si512, _mm512_stream_si512,
+    __m512i, _MM_HINT_T0, _mm_cvtsi128_si64, _mm_prefetch, _mm_set_epi64x, _mm_unpackhi_epi64,
+    _mm_xor_si128, _mm256_castsi256_si128, _mm256_extracti128_si256, _mm256_xor_si256,
+    _mm512_broadcast_i32x4, _mm512_castsi512_si256, _mm512_clmulepi64_epi128,
+    _mm512_extracti64x4_epi64, _mm512_gf2p8mul_epi8, _mm512_loadu_si512, _mm512_mask_blend_epi64,
+    _mm512_maskz_loadu_epi8, _mm512_set1_epi8, _mm512_shuffle_epi32, _mm512_storeu_si512,
     _mm512_ternarylogic_epi64, _mm512_xor_si512, _mm512_zextsi128_si512,
 };
 
 /// See [`crate::dot`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
 pub(crate) fn dot(matrix: &Matrix, targets: &mut [&mut [u8]], sources: &[&[u8]]) {
-    // SAFETY: whoever may call this function has all that `Bytes` needs.
-    unsafe { generic::dot::<Bytes>(matrix, targets, sources) }
+    // SAFETY: whoever may call this function has all that `ByGfni` needs.
+    unsafe { generic::dot::<Bytes<ByGfni>>(matrix, targets, sources) }
 }
 
 /// See [`crate::dot_into`].
@@ -27,8 +27,8 @@ pub(crate) fn dot_into(
     sources: &[&[u8]],
     streamed: bool,
 ) {
-    // SAFETY: whoever may call this function has all that `Bytes` needs.
-    unsafe { generic::dot_into::<Bytes>(matrix, targets, sources, streamed) }
+    // SAFETY: whoever may call this function has all that `ByGfni` needs.
+    unsafe { generic::dot_into::<Bytes<ByGfni>>(matrix, targets, sources, streamed) }
 }
 
 /// See [`crate::xor`].
@@ -49,12 +49,6 @@ pub(crate) fn powers(table: &mut Powers, r: u128) {
 pub(crate) fn poly(table: &Powers, parts: &[&[u8]], sum: u128) -> u128 {
     // SAFETY: whoever may call this function has all that `Lanes` needs.
     unsafe { generic::poly::<Lanes>(table, parts, sum) }
-}
-
-/// The lowest `len` of 64 places; `len` is below 64.
-#[inline(always)]
-const fn head(len: usize) -> __mmask64 {
-    (1 << len) - 1
 }
 
 /// The low half of each lane of the 64 bytes at `source`, twice.
@@ -80,45 +74,13 @@ unsafe fn load_low_halves_twice(source: *const u8) -> __m512i {
     lanes
 }
 
-/// 64 bytes; `gf2p8mulb` multiplies in the very field.
+/// `gf2p8mulb` multiplies in the very field.
 #[derive(Clone, Copy)]
-struct Bytes(__m512i);
+struct ByGfni;
 
-impl Vector for Bytes {
-    const BYTES: usize = 64;
-
+impl Multiply for ByGfni {
     /// The coefficient in every byte.
     type Multiplier = __m512i;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the caller has AVX-512 F.
-        Self(unsafe { _mm512_setzero_si512() })
-    }
-
-    #[inline(always)]
-    unsafe fn load(source: *const u8) -> Self {
-        // SAFETY: the caller's promise; the instruction asks for no alignment.
-        Self(unsafe { _mm512_loadu_si512(source.cast()) })
-    }
-
-    #[inline(always)]
-    unsafe fn load_head(source: *const u8, len: usize) -> Self {
-        // SAFETY: the caller's promise; bytes that the mask leaves out are not touched.
-        Self(unsafe { _mm512_maskz_loadu_epi8(head(len), source.cast()) })
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, target: *mut u8) {
-        // SAFETY: the caller's promise; the instruction asks for no alignment.
-        unsafe { _mm512_storeu_si512(target.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn store_head(self, target: *mut u8, len: usize) {
-        // SAFETY: the caller's promise; bytes that the mask leaves out are not touched.
-        unsafe { _mm512_mask_storeu_epi8(target.cast(), head(len), self.0) }
-    }
 
     #[inline(always)]
     unsafe fn multiplier(coefficient: u8) -> __m512i {
@@ -127,9 +89,9 @@ impl Vector for Bytes {
     }
 
     #[inline(always)]
-    fn xor(self, other: Self) -> Self {
-        // SAFETY: `self` is the proof of AVX-512 F.
-        Self(unsafe { _mm512_xor_si512(self.0, other.0) })
+    unsafe fn product(bytes: __m512i, by: __m512i) -> __m512i {
+        // SAFETY: the caller has AVX-512 F and GFNI.
+        unsafe { _mm512_gf2p8mul_epi8(bytes, by) }
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,gfni,vpclmulqdq")]
@@ -137,36 +99,6 @@ impl Vector for Bytes {
     unsafe fn apart(pass: impl Pass) {
         // SAFETY: the caller's promise.
         unsafe { pass.run() }
-    }
-
-    #[inline(always)]
-    fn mul(self, by: __m512i) -> Self {
-        // SAFETY: `self` is the proof of AVX-512 F and GFNI.
-        Self(unsafe { _mm512_gf2p8mul_epi8(self.0, by) })
-    }
-
-    #[inline(always)]
-    fn xor3(self, second: Self, third: Self) -> Self {
-        // SAFETY: `self` is the proof of AVX-512 F.
-        Self(unsafe { _mm512_ternarylogic_epi64::<0x96>(self.0, second.0, third.0) })
-    }
-
-    #[inline(always)]
-    unsafe fn stream(self, target: *mut u8) {
-        // SAFETY: the caller's promise of an aligned target.
-        unsafe { _mm512_stream_si512(target.cast(), self.0) }
-    }
-
-    #[inline(always)]
-    unsafe fn settle() {
-        // SAFETY: every x86-64 has SSE.
-        unsafe { _mm_sfence() }
-    }
-
-    #[inline(always)]
-    unsafe fn prefetch(source: *const u8) {
-        // SAFETY: every x86-64 has SSE; the instruction touches nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(source.cast()) }
     }
 }
 

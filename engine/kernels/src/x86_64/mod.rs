@@ -2,6 +2,8 @@
 
 pub(crate) mod avx2;
 pub(crate) mod avx512;
+pub(crate) mod avx512bw;
+mod zmm;
 
 /// The low and the high 64 bits of a block, as the intrinsics want them.
 #[inline(always)]

@@ -16,7 +16,7 @@ fn scalar_is_first_and_best_is_last() {
 
 #[test]
 fn what_cannot_be_had_is_refused() {
-    for name in ["avx2", "avx512"] {
+    for name in ["avx2", "avx512bw", "avx512"] {
         let has = Isa::available().iter().any(|isa| isa.name() == name);
         let absent = Err(IsaError::Absent { name: name.to_owned() });
         assert_eq!(Isa::named(name), Isa::pinned(Some(name)));

@@ -4,7 +4,8 @@ use warifu_kernels::Isa;
 
 /// Every instruction set that there is by name; says which ones this machine skips.
 pub(crate) fn isas() -> Vec<Isa> {
-    let found: Vec<_> = ["scalar", "avx2", "avx512"].into_iter().filter_map(isa).collect();
+    let found: Vec<_> =
+        ["scalar", "avx2", "avx512bw", "avx512"].into_iter().filter_map(isa).collect();
     assert_eq!(found, Isa::available());
     found
 }

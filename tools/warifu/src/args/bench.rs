@@ -44,8 +44,8 @@ pub(crate) enum BenchCommand {
 /// `bench kernel`
 #[derive(Args, Debug, Default)]
 pub(crate) struct KernelArgs {
-    /// The kernels of this instruction set: scalar, avx2, avx512, or all that this machine has; may
-    /// be given several times [default: WARIFU_ISA, else the best]
+    /// The kernels of this instruction set: scalar, avx2, avx512bw, avx512, or all that this
+    /// machine has; may be given several times [default: WARIFU_ISA, else the best]
     #[arg(long = "isa", value_name = "ISA")]
     pub(crate) isas: Vec<String>,
 }

@@ -51,7 +51,7 @@ Environment:
   WARIFU_VAULT    the vault, where --vault does not name it
   WARIFU_PROFILE  the profile, where --profile does not name it
   WARIFU_LOG      what is logged, such as debug or warifu_link=trace
-  WARIFU_ISA      the kernels to use: scalar, avx2, avx512
+  WARIFU_ISA      the kernels to use: scalar, avx2, avx512bw, avx512
   NO_COLOR        no colours
 
 Exit codes: 0 done, 1 other error, 2 usage, 3 done but not all of it, 4 damage that can be mended, \
