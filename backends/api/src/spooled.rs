@@ -63,7 +63,7 @@ impl<O: Objects + 'static> ShareStore for SpooledStore<O> {
 
     fn resume(&self, name: &ShareName) -> Result<Box<dyn Upload>, Error> {
         let mut draft = self.spool.resume(name)?;
-        if is_published(&*self.objects, name, &mut *draft)? {
+        if ask(&*self.objects, name, &mut *draft)? == Kept::Draft {
             draft.abandon()?;
             return Err(Error::NotFound);
         }
@@ -134,9 +134,9 @@ impl<O: Objects> Upload for Spooled<O> {
         let bytes = draft.held_bytes();
         let put = objects.put(&name, bytes, &mut |offset, target| draft.read_at(offset, target));
         if let Err(error) = put {
-            match is_published(&*objects, &name, &mut *draft) {
-                Ok(true) => {}
-                Ok(false) => return Err(given_up(error, draft)),
+            match ask(&*objects, &name, &mut *draft) {
+                Ok(Kept::Draft) => {}
+                Ok(kept) => return Err(given_up(error, kept, draft)),
                 Err(asked) => return Err(unknown(error, asked)),
             }
         }
@@ -151,12 +151,17 @@ impl<O: Objects> Upload for Spooled<O> {
 }
 
 /// What becomes of a draft that was not published: it waits for another try, unless that is vain.
-fn given_up(error: Error, draft: Box<dyn Upload>) -> Error {
-    match error {
-        Error::AlreadyExists | Error::NoSpace => draft.abandon().err().unwrap_or(error),
-        // It was asked, and is not there.
-        Error::Unknown { what, source } => Error::Unavailable { what, source },
-        error => error,
+fn given_up(error: Error, kept: Kept, draft: Box<dyn Upload>) -> Error {
+    match (error, kept) {
+        (Error::NoSpace, _) => draft.abandon().err().unwrap_or(Error::NoSpace),
+        (_, Kept::Another) => draft.abandon().err().unwrap_or(Error::AlreadyExists),
+        // It was asked, and is not there: a conflict that passed, or an answer that was lost.
+        (Error::AlreadyExists, _) => {
+            let source = io::Error::other("it said that the share exists, and has none");
+            Error::Unavailable { what: "putting a share", source }
+        }
+        (Error::Unknown { what, source }, _) => Error::Unavailable { what, source },
+        (error, _) => error,
     }
 }
 
@@ -166,19 +171,24 @@ fn unknown(put: Error, asked: Error) -> Error {
     Error::Unknown { what, source: io::Error::other(format!("{put}; then {asked}")) }
 }
 
-/// Whether what is kept under this name is the draft, byte for byte.
-fn is_published(
-    objects: &dyn Objects,
-    name: &ShareName,
-    draft: &mut dyn Upload,
-) -> Result<bool, Error> {
+/// What is kept under a draft's name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    /// The same bytes.
+    Draft,
+    Another,
+}
+
+/// Compares what is kept under this name with the draft, byte for byte.
+fn ask(objects: &dyn Objects, name: &ShareName, draft: &mut dyn Upload) -> Result<Kept, Error> {
     let bytes = match objects.len(name) {
         Ok(bytes) => bytes,
-        Err(Error::NotFound) => return Ok(false),
+        Err(Error::NotFound) => return Ok(Kept::Nothing),
         Err(error) => return Err(error),
     };
     if bytes != draft.held_bytes() {
-        return Ok(false);
+        return Ok(Kept::Another);
     }
     let mut at = 0;
     while at < bytes {
@@ -187,11 +197,11 @@ fn is_published(
         objects.read_at(name, at, &mut kept)?;
         draft.read_at(at, &mut spooled)?;
         if kept[..] != spooled[..] {
-            return Ok(false);
+            return Ok(Kept::Another);
         }
         at += step as u64;
     }
-    Ok(true)
+    Ok(Kept::Draft)
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ const ALL: &[&str] = &[
     "warifu-vault",
     "warifu-backend",
     "warifu-backend-local",
+    "warifu-backend-s3",
     "warifu-remote",
 ];
 
@@ -118,6 +119,7 @@ const TABLE: &[Row] = &[
         &[
             "warifu-backend",
             "warifu-backend-local",
+            "warifu-backend-s3",
             "warifu-buffers",
             "warifu-catalog",
             "warifu-consent",
@@ -134,6 +136,12 @@ const TABLE: &[Row] = &[
     // backends: never kernels, core, keystore or catalog
     row("warifu-backend", "backends/api", &["warifu-buffers"], &[]),
     row("warifu-backend-local", "backends/local", &["warifu-backend", "warifu-buffers"], &[]),
+    row(
+        "warifu-backend-s3",
+        "backends/s3",
+        &["warifu-backend", "warifu-buffers"],
+        &["warifu-backend-local"],
+    ),
     row("warifu-remote", "backends/remote", &["warifu-backend", "warifu-buffers"], &[]),
     // tools, benches and tests
     row(

@@ -17,6 +17,8 @@ enum Fault {
     Overtaken,
     /// There is no room.
     Full,
+    /// A conflict is told that there is not.
+    FalseConflict,
 }
 
 #[derive(Default)]
@@ -74,6 +76,7 @@ impl Objects for MemoryObjects {
                 self.keep(name, whole).and(Err(Error::AlreadyExists))
             }
             Some(Fault::Full) => Err(Error::NoSpace),
+            Some(Fault::FalseConflict) => Err(Error::AlreadyExists),
         }
     }
 
@@ -171,6 +174,14 @@ fn no_room_leaves_nothing() {
     assert!(matches!(written(&store).commit(), Err(Error::NoSpace)));
     assert_eq!(store.unfinished().unwrap(), []);
     written(&store).commit().unwrap();
+    assert_kept(&store);
+}
+
+#[test]
+fn a_conflict_with_nothing_passes() {
+    let store = store(MemoryObjects::failing(Fault::FalseConflict));
+    assert!(matches!(written(&store).commit(), Err(Error::Unavailable { .. })));
+    store.resume(&name()).unwrap().commit().unwrap();
     assert_kept(&store);
 }
 
