@@ -33,7 +33,13 @@ impl Owed {
         Ok(all)
     }
 
-    /// Notes, durably, that `id` is under way. An older note of that name is settled by then.
+    /// The upload that is noted under this name.
+    pub(crate) fn of(&self, name: &ShareName) -> io::Result<Option<String>> {
+        let found = self.all()?.into_iter().find(|(noted, _)| noted == name);
+        Ok(found.map(|(_, id)| id))
+    }
+
+    /// Notes, durably, that `id` is under way, over whatever was noted under this name.
     pub(crate) fn note(&self, name: &ShareName, id: &str) -> io::Result<()> {
         let mut file = File::create(self.folder.join(name.as_str()))?;
         writeln!(file, "{id}")?;

@@ -173,6 +173,11 @@ impl S3Objects {
         contents: &mut Contents<'_>,
     ) -> Result<(), Error> {
         let key = self.key(name);
+        // An earlier try that could not be aborted when it failed.
+        let earlier = self.owed.of(name).map_err(io_failed("reading the notes of uploads"))?;
+        if let Some(id) = earlier {
+            self.runtime.block_on(self.abort(name, &id))?;
+        }
         let what = "beginning an upload";
         let begun = self.runtime.block_on(self.s3.create_multipart(&key));
         let id = begun.map_err(|error| sorted(what, error))?;

@@ -3,6 +3,7 @@
 use crate::audit::Told;
 use crate::config::CertificateRule;
 use crate::failure::{Class, Failure};
+use crate::stores::StoreUrl;
 use crate::world::TIMEOUTS;
 use crate::{Vault, make_dir};
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ impl Vault {
                 .next("make a site's vault with `warifu init --site NAME --listen ADDR`")
         })?;
         let store = match &config.store {
-            Some(url) => self.open_store(url)?,
+            Some(url) => self.site_store(&StoreUrl::parse(url)?)?,
             None => {
                 let folder = std::path::absolute(self.dir.join("store")).map_err(|error| {
                     Failure::new(Class::Other, "store", "the store has no path").because(error)

@@ -84,6 +84,18 @@ pub struct SiteTest {
     pub seconds: f64,
 }
 
+/// Why a gateway puts no share into a store without a site before it.
+fn without_link(url: &str) -> Failure {
+    let what = format!(
+        "{url} is a store without a site: shares would reach it by TLS, which is no one-time pad, \
+         and nobody there would ask for a person's consent"
+    );
+    Failure::new(Class::Usage, "channel-refused", what).next(
+        "run a site daemon for it, on a machine near it: `warifu init --site NAME --listen \
+         HOST:PORT --store s3://...` and `warifu site serve`; then add warifu://HOST:PORT",
+    )
+}
+
 impl Vault {
     /// Adds a site. A link comes with key: `key generate --site`.
     ///
@@ -96,6 +108,7 @@ impl Vault {
         let by_url = match new.url.split_once("://") {
             Some(("warifu", _)) => Channel::Otp,
             Some(("file", _)) => Channel::Local,
+            Some(("s3", _)) => return Err(without_link(&new.url)),
             _ => {
                 return Err(Failure::new(
                     Class::Usage,

@@ -3,6 +3,7 @@
 use crate::ledgers::LedgerCheck;
 use crate::process::{Daemon, Done, Running};
 use crate::proxy::Proxy;
+use crate::servers::Bucket;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,8 @@ pub struct Site {
     /// The network before it, where the lab has one.
     pub proxy: Option<Proxy>,
     daemon: Option<Daemon>,
+    /// What its environment says beside that of the test.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -81,7 +84,7 @@ impl Site {
     /// # Panics
     /// Where it does not start.
     pub fn start(&mut self) {
-        let daemon = Daemon::start(&self.vault);
+        let daemon = Daemon::start(&self.vault, &self.environment);
         let config = self.vault.join("config.toml");
         let text = fs::read_to_string(&config).unwrap();
         fs::write(&config, text.replace("127.0.0.1:0", &daemon.address)).unwrap();
@@ -184,12 +187,24 @@ impl Lab {
     /// # Panics
     /// Where any part can't be made.
     pub fn add_site(&mut self, shape: &LabShape) {
+        self.add_site_at(shape, None);
+    }
+
+    /// The same, with its shares in a bucket.
+    ///
+    /// # Panics
+    /// Where any part can't be made.
+    pub fn add_site_at(&mut self, shape: &LabShape, bucket: Option<&Bucket>) {
         let name = format!("s{}", self.sites.len());
         let vault = self.path(&name);
         let site = ["--site", &name, "--listen", "127.0.0.1:0"];
-        let _made = Running::start(&vault, &[init(shape), &site].concat()).wait().ok();
+        let url = bucket.map(|bucket| bucket.url(&name));
+        let store: Vec<&str> = url.iter().flat_map(|url| ["--store", url]).collect();
+        let environment = bucket.map(Bucket::credentials).unwrap_or_default();
+        let words = [init(shape), &site, &store].concat();
+        let _made = Running::start(&vault, &words).wait().ok();
         let proxy = shape.proxied.then(|| Proxy::start(&self.path(&format!("wire-{name}"))));
-        let mut site = Site { name, vault, proxy, daemon: None };
+        let mut site = Site { name, vault, proxy, daemon: None, environment };
         if site.proxy.is_none() {
             site.start();
         }

@@ -14,6 +14,7 @@ mod persons;
 mod process;
 mod proxy;
 mod samples;
+mod servers;
 
 pub use cards::{CardLab, OPENSC, Reader, SOFTHSM, jpki_lacks, pins_given, softhsm_lacks};
 pub use kme::Kme;
@@ -25,6 +26,7 @@ pub use persons::{Gateway, Persons, refused, refused_command};
 pub use process::{Done, Running, warifu};
 pub use proxy::{Capture, Fault, Flow, Proxy, Strike};
 pub use samples::{Dice, sample, seed};
+pub use servers::{Bucket, ServerKind};
 
 /// Bytes of the hello by which a site answers (FORMAT.md section 9).
 pub const SITE_HELLO_BYTES: usize = 96;

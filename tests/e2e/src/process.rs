@@ -224,11 +224,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(vault: &Path) -> Self {
+    /// Starts the site of this vault, with these variables in its environment.
+    pub(crate) fn start(vault: &Path, environment: &[(&str, String)]) -> Self {
         use std::io::{BufRead, BufReader};
         let log = File::options().create(true).append(true).open(vault.join("log")).unwrap();
         let mut command = Command::new(warifu());
         command.arg("--vault").arg(vault).args(["--json", "-v", "site", "serve"]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().unwrap();
         let mut line = String::new();

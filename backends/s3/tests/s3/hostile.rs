@@ -202,6 +202,16 @@ fn what_a_dead_process_left_is_aborted_at_the_next_opening() {
 }
 
 #[test]
+fn what_an_earlier_try_left_is_aborted_by_the_next() {
+    let bench = Bench::new();
+    let notes = bench.notes.path().join("n");
+    bench.fake.shelf().uploads.insert("dead".to_owned(), std::collections::BTreeMap::new());
+    std::fs::write(notes.join("share"), "dead\n").unwrap();
+    bench.upload(9 * MIB).unwrap();
+    bench.assert_kept(9 * MIB);
+}
+
+#[test]
 fn parts_that_are_refused_leave_nothing() {
     let bench = Bench::new();
     bench.fake.lies(Lie::RefusesParts);

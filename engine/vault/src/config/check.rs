@@ -1,11 +1,11 @@
 //! Looks for every mistake in a file of settings.
 
 use super::consent::REASON_BYTES_MAX;
-use super::file_url;
 use super::mistake::{Gathered, Mistake, meant};
 use super::placement::{Exclusion, Speed};
 use super::settings::{Kind, PLACEMENTS, Setting, TABLES, of_table};
 use super::value::{size, size_text};
+use crate::stores::StoreUrl;
 use std::fmt::Display;
 use std::ops::Range;
 use std::str::FromStr;
@@ -218,7 +218,7 @@ fn judge(setting: &Setting, value: &DeValue<'_>) -> Result<(), Wrong> {
         Kind::Name
         | Kind::ProfileName
         | Kind::Address
-        | Kind::FolderUrl
+        | Kind::StoreUrl
         | Kind::Scheme
         | Kind::KmeUrl
         | Kind::ResponderUrl
@@ -295,7 +295,7 @@ fn judge_text(text: &str, kind: Kind) -> Result<(), Wrong> {
         Kind::Name => text.parse::<SiteName>().map(drop).or_else(|error| told(&error)),
         Kind::Scheme => text.parse::<Threshold>().map(drop).or_else(|error| told(&error)),
         Kind::ProfileName => profile_name(text),
-        Kind::FolderUrl => file_url(text).map(drop).or_else(|error| told(&error)),
+        Kind::StoreUrl => StoreUrl::parse(text).map(drop).or_else(|error| told(&error)),
         Kind::Address => match text.rsplit_once(':') {
             Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(()),
             _ => wrong("is no HOST:PORT", kind),
@@ -363,7 +363,7 @@ fn sample(kind: Kind) -> String {
         Kind::Name => "\"gateway\"".to_owned(),
         Kind::ProfileName => "\"night\"".to_owned(),
         Kind::Address => "\"127.0.0.1:7401\"".to_owned(),
-        Kind::FolderUrl => "\"file:///srv/shares\"".to_owned(),
+        Kind::StoreUrl => "\"file:///srv/shares\"".to_owned(),
         Kind::Bytes(min, _) => format!("{:?}", size_text(min.max(32 << 20))),
         Kind::Count(_, _, sample) => sample.to_string(),
         Kind::Switch => "true".to_owned(),

@@ -12,8 +12,8 @@ pub(super) enum Kind {
     ProfileName,
     /// `HOST:PORT`.
     Address,
-    /// `file:///PATH`.
-    FolderUrl,
+    /// `file:///PATH` or `s3://BUCKET/PREFIX`.
+    StoreUrl,
     /// A number of bytes between these, or a text such as `"256MiB"`.
     Bytes(u64, u64),
     /// A whole number between the first two; the third is an example.
@@ -92,7 +92,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     required("", "name", Kind::Name),
     optional("", "default_profile", Kind::ProfileName),
     required("site", "listen", Kind::Address),
-    optional("site", "store", Kind::FolderUrl),
+    optional("site", "store", Kind::StoreUrl),
     optional("limits", "lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
     optional("limits", "answer_lease_bytes", Kind::Bytes(4 * MIB, 1 << 40)),
     optional("limits", "memory_bytes", Kind::Bytes(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),

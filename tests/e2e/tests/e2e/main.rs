@@ -26,6 +26,7 @@ mod ranges;
 mod records;
 mod restores;
 mod resume;
+mod s3;
 mod schemes;
 mod sizes;
 mod waiting;

@@ -4,7 +4,8 @@ use super::Context;
 use crate::args::InitArgs;
 use crate::exit::Ending;
 use serde::Serialize;
-use warifu_vault::config::{ConsentPolicy, SiteConfig, file_url};
+use warifu_vault::StoreUrl;
+use warifu_vault::config::{ConsentPolicy, SiteConfig};
 use warifu_vault::{Failure, Vault};
 
 /// What `init` answers.
@@ -44,7 +45,7 @@ pub(super) fn init(context: &Context, args: InitArgs) -> Result<(), Ending> {
 fn settings(args: InitArgs) -> Result<(warifu_core::SiteName, Option<SiteConfig>), Failure> {
     match (args.site, args.listen) {
         (Some(site), Some(listen)) => {
-            args.store.as_deref().map(file_url).transpose()?;
+            args.store.as_deref().map(StoreUrl::parse).transpose()?;
             Ok((site, Some(SiteConfig { listen, store: args.store })))
         }
         _ => Ok((args.name, None)),
