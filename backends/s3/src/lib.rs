@@ -3,7 +3,7 @@
 //! [`S3Objects`] are objects under one prefix of a bucket; [`warifu_backend::SpooledStore`] makes a
 //! store of shares of them. A share is put with `If-None-Match: *`, in one request or as a
 //! multipart upload whose completion carries the condition. Whether the server minds the condition
-//! is tried when the store is opened, and [`warifu_backend::ObjectsCapability`] says what came of it.
+//! is tried when the store is opened; [`warifu_backend::ObjectsCapability`] says what came of it.
 //!
 //! Nothing relies on what only one vendor does: no entity tag is compared, the length of what was
 //! put is asked for, and a checksum goes with each request for servers that verify it. An outcome

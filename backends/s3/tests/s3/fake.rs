@@ -168,7 +168,8 @@ impl Shelf {
         let id = format!("upload{}", self.begun);
         self.uploads.insert(id.clone(), BTreeMap::new());
         xml(format!(
-            "<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+            "<InitiateMultipartUploadResult><UploadId>{id}</UploadId>\
+             </InitiateMultipartUploadResult>"
         ))
     }
 

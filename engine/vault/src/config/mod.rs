@@ -94,7 +94,8 @@ pub struct Config {
 pub struct SiteConfig {
     /// Address to listen on, `HOST:PORT`.
     pub listen: String,
-    /// Where shares are kept, `file:///PATH` or `s3://BUCKET/PREFIX`; within the vault where absent.
+    /// Where shares are kept, `file:///PATH` or `s3://BUCKET/PREFIX`; within the vault where
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
 }
