@@ -10,17 +10,51 @@
 )]
 
 mod contents;
+mod objects;
 mod publishing;
 mod resuming;
 
-use crate::{Error, ShareName, ShareStore, Upload};
+pub use objects::{ObjectsCase, objects_cases};
+
+use crate::{Capability, Error, ShareName, ShareStore, Upload};
 use warifu_buffers::Bytes;
 
-/// One thing that a store must do, and what of [`crate::Capability`] it takes.
-struct Case {
+/// One thing that a store must do, and what of [`Capability`] it takes.
+pub struct Case {
     name: &'static str,
     needs: Needs,
     run: fn(&dyn ShareStore),
+}
+
+impl Case {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether a store that promises this has to pass it.
+    #[must_use]
+    pub fn is_for(&self, capability: Capability) -> bool {
+        match self.needs {
+            Needs::CreateOnly => capability.create_only,
+            Needs::Nothing => true,
+            Needs::Resumable => capability.resumable,
+        }
+    }
+
+    /// Runs it on a fresh, empty store.
+    ///
+    /// # Panics
+    /// When the store does something wrong.
+    pub fn run(&self, store: &dyn ShareStore) {
+        (self.run)(store);
+    }
+}
+
+/// All of them.
+pub fn store_cases() -> impl Iterator<Item = &'static Case> {
+    contents::CASES.iter().chain(publishing::CASES).chain(resuming::CASES)
 }
 
 #[derive(Clone, Copy)]
@@ -35,16 +69,10 @@ enum Needs {
 /// # Panics
 /// When the store does something wrong.
 pub fn all(make: &dyn Fn() -> Box<dyn ShareStore>) {
-    for case in contents::CASES.iter().chain(publishing::CASES).chain(resuming::CASES) {
+    for case in store_cases() {
         let store = make();
-        let capability = store.capability();
-        let able = match case.needs {
-            Needs::CreateOnly => capability.create_only,
-            Needs::Nothing => true,
-            Needs::Resumable => capability.resumable,
-        };
-        if able {
-            (case.run)(&*store);
+        if case.is_for(store.capability()) {
+            case.run(&*store);
         } else {
             println!("conformance: {} skipped, the store does not promise it", case.name);
         }

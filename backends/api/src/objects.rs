@@ -1,6 +1,7 @@
 //! What a place offers that takes things whole: an object store, most plugins.
 
 use crate::{Entry, Error, ShareName};
+use std::sync::Arc;
 
 /// Fills a buffer with an object's bytes from an offset on.
 pub type Contents<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), Error> + 'a;
@@ -63,4 +64,34 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// As the trait says.
     fn room_bytes(&self) -> Result<Option<u64>, Error>;
+}
+
+impl<O: Objects + ?Sized> Objects for Arc<O> {
+    fn capability(&self) -> ObjectsCapability {
+        (**self).capability()
+    }
+
+    fn put(&self, name: &ShareName, bytes: u64, contents: &mut Contents<'_>) -> Result<(), Error> {
+        (**self).put(name, bytes, contents)
+    }
+
+    fn read_at(&self, name: &ShareName, offset: u64, target: &mut [u8]) -> Result<(), Error> {
+        (**self).read_at(name, offset, target)
+    }
+
+    fn len(&self, name: &ShareName) -> Result<u64, Error> {
+        (**self).len(name)
+    }
+
+    fn list(&self) -> Result<Vec<Entry>, Error> {
+        (**self).list()
+    }
+
+    fn delete(&self, name: &ShareName) -> Result<(), Error> {
+        (**self).delete(name)
+    }
+
+    fn room_bytes(&self) -> Result<Option<u64>, Error> {
+        (**self).room_bytes()
+    }
 }

@@ -94,7 +94,7 @@ pub use serve::Server;
 pub use short::about;
 pub use sites::{NewSite, RemovedSite, SiteRow, SiteTest, WITNESS_MEANS};
 pub use status::{NextBackup, SiteStatus, StatusReport};
-pub use stores::StoreUrl;
+pub use stores::{StoreUrl, plugin_process};
 pub use trust::AnchorRow;
 pub use warifu_catalog::{ObjectPrefix, Search};
 pub use warifu_pipeline::source::{Compression, NoCompression};

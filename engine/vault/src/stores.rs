@@ -4,9 +4,11 @@ use crate::config::file_url;
 use crate::failure::{Class, Failure};
 use crate::{Vault, make_dir};
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
-use warifu_backend::{ShareStore, SpooledStore};
+use warifu_backend::{Error as StoreError, ShareStore, SpooledStore};
 use warifu_backend_s3::{Credentials, S3Config, S3Objects};
+use warifu_plugin_host::{Apart, PluginConfig, Trusted};
 
 /// The folder of a site's vault where uploads lie until their share is in an object store.
 const SPOOL_DIR: &str = "spool";
@@ -18,6 +20,8 @@ pub enum StoreUrl {
     Folder(PathBuf),
     /// `s3://BUCKET[/PREFIX][?OPTIONS]`.
     S3(S3Config),
+    /// `plugin:/PATH/OF/LIBRARY.so[?SETTINGS]`.
+    Plugin(PluginConfig),
 }
 
 impl StoreUrl {
@@ -26,6 +30,12 @@ impl StoreUrl {
     /// # Errors
     /// Where it is none of a store.
     pub fn parse(url: &str) -> Result<Self, Failure> {
+        if url.starts_with("plugin:") {
+            return PluginConfig::parse(url).map(Self::Plugin).map_err(|error| {
+                Failure::new(Class::Usage, "url-invalid", error.to_string())
+                    .next("write plugin:/PATH/OF/LIBRARY.so?NAME=VALUE&NAME=VALUE")
+            });
+        }
         if !url.starts_with("s3:") {
             let next = "write file:///absolute/path, or s3://BUCKET/PREFIX?endpoint=https://HOST";
             return file_url(url).map(Self::Folder).map_err(|failure| failure.next(next));
@@ -42,10 +52,17 @@ impl Vault {
     pub(crate) fn site_store(&self, url: &StoreUrl) -> Result<Arc<dyn ShareStore>, Failure> {
         match url {
             StoreUrl::Folder(folder) => Ok(self.world.open_store(folder)?),
+            StoreUrl::Plugin(config) if config.is_trusted => {
+                let objects = Trusted::open(config).map_err(plugin_failed)?;
+                Ok(Arc::new(SpooledStore::new(objects, self.spool()?)))
+            }
+            StoreUrl::Plugin(config) => {
+                let objects = Apart::open(config, plugin_process).map_err(plugin_failed)?;
+                Ok(Arc::new(SpooledStore::new(objects, self.spool()?)))
+            }
             StoreUrl::S3(config) => {
+                let spool = self.spool()?;
                 let folder = self.dir.join(SPOOL_DIR);
-                make_dir(&folder)?;
-                let spool = self.world.open_store(&folder.join("shares"))?;
                 let objects = S3Objects::open(config, Credentials::Found, &folder.join("uploads"));
                 let objects = objects.map_err(|error| {
                     Failure::from(error).next(
@@ -59,6 +76,29 @@ impl Vault {
     }
 }
 
+impl Vault {
+    /// Where uploads lie until their share is whole.
+    fn spool(&self) -> Result<Arc<dyn ShareStore>, Failure> {
+        let folder = self.dir.join(SPOOL_DIR);
+        make_dir(&folder)?;
+        Ok(self.world.open_store(&folder.join("shares"))?)
+    }
+}
+
+/// This program again, as a plugin's process.
+#[must_use]
+pub fn plugin_process() -> Command {
+    // Where its own path is unknown, the one that the shell would find.
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("warifu"));
+    let mut command = Command::new(program);
+    command.arg("plugin-helper");
+    command
+}
+
+fn plugin_failed(error: StoreError) -> Failure {
+    Failure::from(error).next("`warifu plugin info FILE` tells what it is, `plugin test` tries it")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +108,17 @@ mod tests {
         let folder = StoreUrl::parse("file:///srv/shares").unwrap();
         assert_eq!(folder, StoreUrl::Folder(PathBuf::from("/srv/shares")));
         assert!(matches!(StoreUrl::parse("s3://bucket/site"), Ok(StoreUrl::S3(_))));
-        for url in ["", "srv", "http://bucket", "s3:", "s3://", "s3://b?secret_key=x"] {
+        assert!(matches!(StoreUrl::parse("plugin:/a.so?folder=/b"), Ok(StoreUrl::Plugin(_))));
+        for url in [
+            "",
+            "plugin:a.so",
+            "plugin:/a.so?trust=all",
+            "srv",
+            "http://bucket",
+            "s3:",
+            "s3://",
+            "s3://b?secret_key=x",
+        ] {
             let failure = StoreUrl::parse(url).unwrap_err();
             assert_eq!(failure.code(), "url-invalid", "{url}");
         }

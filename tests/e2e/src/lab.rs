@@ -94,6 +94,15 @@ impl Site {
         self.daemon = Some(daemon);
     }
 
+    /// The daemon's process.
+    ///
+    /// # Panics
+    /// Where none runs.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
+    }
+
     /// Ends the daemon with SIGTERM.
     ///
     /// # Panics
@@ -196,11 +205,25 @@ impl Lab {
     /// Where any part can't be made.
     pub fn add_site_at(&mut self, shape: &LabShape, bucket: Option<&Bucket>) {
         let name = format!("s{}", self.sites.len());
+        let url = bucket.map(|bucket| bucket.url(&name));
+        let environment = bucket.map(Bucket::credentials).unwrap_or_default();
+        self.add_site_with(shape, url.as_deref(), environment);
+    }
+
+    /// The same, with its shares at a URL, and with an environment.
+    ///
+    /// # Panics
+    /// Where any part can't be made.
+    pub fn add_site_with(
+        &mut self,
+        shape: &LabShape,
+        url: Option<&str>,
+        environment: Vec<(&'static str, String)>,
+    ) {
+        let name = format!("s{}", self.sites.len());
         let vault = self.path(&name);
         let site = ["--site", &name, "--listen", "127.0.0.1:0"];
-        let url = bucket.map(|bucket| bucket.url(&name));
-        let store: Vec<&str> = url.iter().flat_map(|url| ["--store", url]).collect();
-        let environment = bucket.map(Bucket::credentials).unwrap_or_default();
+        let store: Vec<&str> = url.iter().flat_map(|url| ["--store", *url]).collect();
         let words = [init(shape), &site, &store].concat();
         let _made = Running::start(&vault, &words).wait().ok();
         let proxy = shape.proxied.then(|| Proxy::start(&self.path(&format!("wire-{name}"))));

@@ -245,6 +245,10 @@ impl Daemon {
         Self { child, address: ready["listen"].as_str().unwrap().to_owned() }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill_nine(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -57,6 +57,8 @@ const ALL: &[&str] = &[
     "warifu-backend",
     "warifu-backend-local",
     "warifu-backend-s3",
+    "warifu-plugin-abi",
+    "warifu-plugin-host",
     "warifu-remote",
 ];
 
@@ -128,6 +130,7 @@ const TABLE: &[Row] = &[
             "warifu-keystore",
             "warifu-link",
             "warifu-pipeline",
+            "warifu-plugin-host",
             "warifu-remote",
             "warifu-site",
         ],
@@ -143,20 +146,30 @@ const TABLE: &[Row] = &[
         &["warifu-backend-local"],
     ),
     row("warifu-remote", "backends/remote", &["warifu-backend", "warifu-buffers"], &[]),
+    // plugins: as little as backends
+    row("warifu-plugin-abi", "plugins/abi", &[], &[]),
+    row(
+        "warifu-plugin-host",
+        "plugins/host",
+        &["warifu-backend", "warifu-buffers", "warifu-plugin-abi"],
+        &[],
+    ),
     // tools, benches and tests
     row(
         "warifu",
         "tools/warifu",
         &[
+            "warifu-backend",
             "warifu-consent",
             "warifu-core",
             "warifu-figures",
             "warifu-kernels",
             "warifu-keystore",
+            "warifu-plugin-host",
             "warifu-site",
             "warifu-vault",
         ],
-        &["warifu-backend", "warifu-backend-local"],
+        &["warifu-backend-local"],
     ),
     row("warifu-kme", "tools/kme", &[], &[]),
     row("xtask", "tools/xtask", &[], &[]),

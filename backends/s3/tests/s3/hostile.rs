@@ -72,6 +72,15 @@ fn an_honest_server_conforms() {
 }
 
 #[test]
+fn an_honest_server_keeps_objects() {
+    for case in conformance::objects_cases() {
+        let (fake, notes) = (Fake::start(), tempfile::tempdir().unwrap());
+        case.run(&open(&fake.endpoint, &notes.path().join("n")).unwrap());
+        assert!(fake.shelf().uploads.is_empty(), "{} leaves an upload", case.name());
+    }
+}
+
+#[test]
 fn a_long_share_goes_in_parts_of_8_mib() {
     let bench = Bench::new();
     assert!(bench.store.capability().create_only);

@@ -22,6 +22,7 @@ mod large;
 mod memory;
 mod older;
 mod plans;
+mod plugins;
 mod ranges;
 mod records;
 mod restores;

@@ -6,6 +6,7 @@ mod consent;
 mod daily;
 mod key;
 mod objects;
+mod plugin;
 pub(crate) mod profile;
 mod records;
 mod simulate;
@@ -27,6 +28,7 @@ pub(crate) use key::{
 pub(crate) use objects::{
     BackupArgs, RestoreArgs, built_in_scheme, compression, named_override, yes_or_no,
 };
+pub(crate) use plugin::PluginCommand;
 pub(crate) use records::{
     AuditCommand, AuditExportArgs, AuditShowArgs, AuditVerifyArgs, BreakGlassCommand, ExportFormat,
     ForgetArgs, HoldCommand,
@@ -153,6 +155,12 @@ pub(crate) enum Command {
     /// Read an object without its person, by the word of officers; sites say whether they may
     #[command(subcommand)]
     BreakGlass(BreakGlassCommand),
+    /// Shared libraries that keep shares: what they are, whether they do what they must
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Run a plugin for another warifu, which asks on standard input
+    #[command(hide = true)]
+    PluginHelper,
     /// Take sites, key and individuals through months of operation, in seconds
     Simulate(SimulateArgs),
     /// Measure what warifu reaches on this machine, beside what the machine itself can do

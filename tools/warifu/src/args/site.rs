@@ -17,8 +17,8 @@ pub(crate) struct InitArgs {
     /// Where the site listens
     #[arg(long, value_name = "HOST:PORT", requires = "site", value_parser = address)]
     pub(crate) listen: Option<String>,
-    /// Where the site keeps shares, file:///PATH or s3://BUCKET/PREFIX?endpoint=URL&region=NAME;
-    /// within the vault where not given. Credentials of S3 are read from AWS_ACCESS_KEY_ID and
+    /// Where the site keeps shares, file:///PATH, s3://BUCKET/PREFIX?endpoint=URL&region=NAME or
+    /// plugin:/PATH/OF/LIBRARY.so?NAME=VALUE; within the vault where not given. Credentials of S3 are read from AWS_ACCESS_KEY_ID and
     /// AWS_SECRET_ACCESS_KEY by `site serve`
     #[arg(long, value_name = "URL", requires = "site")]
     pub(crate) store: Option<String>,

@@ -47,6 +47,7 @@ fn help_lists_what_works_and_nothing_else() {
             "hold",
             "forget",
             "break-glass",
+            "plugin",
             "simulate",
             "bench",
             "doctor",
@@ -65,6 +66,7 @@ fn help_lists_what_works_and_nothing_else() {
     assert_eq!(below("individual"), ["enroll", "rebind", "list", "show"]);
     assert_eq!(below("card"), ["list", "show", "new-lab"]);
     assert_eq!(below("config"), ["show", "check"]);
+    assert_eq!(below("plugin"), ["new", "info", "test"]);
     assert_eq!(below("jobs"), ["list", "show", "pause", "resume", "cancel"]);
 }
 
@@ -77,6 +79,9 @@ fn the_lines_of_the_lab_are_accepted() {
         "--vault S1 init --site sendai --listen [::1]:0 --store file:///srv/shares",
         "site add sendai warifu://h:1 --zone tohoku --domain tohoku-univ --channel otp",
         "key generate --site sendai --bytes 2GiB --courier DRIVE",
+        "plugin new DIR",
+        "plugin info a.so",
+        "plugin test a.so folder=/b --only put --junit out.xml",
         "key import DRIVE",
         "key fetch --site sendai --site tokyo --bytes 1GiB",
         "key fetch --watermark 2GiB --follow --accept-mismatch",

@@ -22,6 +22,7 @@ mod key_test;
 mod list;
 mod man;
 mod plan;
+mod plugin;
 mod restore;
 mod show;
 mod simulate;
@@ -55,6 +56,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), Ending> {
         Command::Individual(command) => individual::run(&context, command),
         Command::Card(command) => card::run(&context, command),
         Command::CardHelper => card::help(),
+        Command::Plugin(command) => plugin::run(&context, command),
+        Command::PluginHelper => plugin::help(),
         Command::Trust(command) => trust::run(&context, command),
         Command::Consent(command) => consent::run(&context, command),
         Command::Backup(args) => backup::backup(&context, args),
