@@ -54,7 +54,8 @@ impl Apart {
         if let Some(process) = process.as_ref().filter(|process| process.is_alive()) {
             return Ok(Arc::clone(process));
         }
-        tracing::warn!(plugin = %self.config.library.display(), "a plugin's process is started again");
+        let plugin = self.config.library.display();
+        tracing::warn!(%plugin, "a plugin's process is started again");
         // The old one first, as its plugin may hold what the new one wants.
         *process = None;
         let (started, capability) = Process::start(&self.config, &mut (self.command)())?;

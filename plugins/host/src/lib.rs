@@ -9,6 +9,8 @@
 //! checked, and a call that takes too long is given up with an unknown outcome, its buffers kept
 //! for it until it returns.
 
+#![deny(unsafe_code)]
+
 mod about;
 mod apart;
 mod config;

@@ -18,8 +18,8 @@ pub(crate) struct InitArgs {
     #[arg(long, value_name = "HOST:PORT", requires = "site", value_parser = address)]
     pub(crate) listen: Option<String>,
     /// Where the site keeps shares, file:///PATH, s3://BUCKET/PREFIX?endpoint=URL&region=NAME or
-    /// plugin:/PATH/OF/LIBRARY.so?NAME=VALUE; within the vault where not given. Credentials of S3 are read from AWS_ACCESS_KEY_ID and
-    /// AWS_SECRET_ACCESS_KEY by `site serve`
+    /// plugin:/PATH/OF/LIBRARY.so?NAME=VALUE; within the vault where not given. `site serve` reads
+    /// the credentials of S3 from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
     #[arg(long, value_name = "URL", requires = "site")]
     pub(crate) store: Option<String>,
     /// Persons do not decide here, for this reason: a site releases shares without consent, a
