@@ -127,8 +127,12 @@ impl Vault {
     /// Where the catalog or the key store fails, or this is a site's vault.
     pub fn jobs(&self) -> Result<Vec<JobRow>, Failure> {
         let intents = self.catalog()?.intents()?;
-        let begun: Result<Vec<JobRow>, Failure> =
-            intents.iter().map(|intent| self.job_row(intent)).collect();
+        let row = |intent| match self.job_row(intent) {
+            // It ended since it was listed.
+            Err(failure) if failure.class() == Class::NotFound => None,
+            row => Some(row),
+        };
+        let begun: Result<Vec<JobRow>, Failure> = intents.iter().filter_map(row).collect();
         let mut rows = begun?;
         rows.extend(self.queued_rows()?);
         Ok(rows)

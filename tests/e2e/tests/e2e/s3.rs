@@ -70,12 +70,12 @@ fn shares_in_buckets_come_back_without_any_two_sites() {
 #[test]
 fn a_server_killed_during_an_upload_loses_nothing() {
     let Some(mut bucket) = Bucket::start(ServerKind::Seaweed) else { return };
-    let shape = shape(96 << 20);
+    let shape = shape(256 << 20);
     let mut lab = Lab::new(shape);
     lab.add_site_at(&shape, None);
     lab.add_site_at(&shape, Some(&bucket));
     lab.add_site_at(&shape, None);
-    let data = sample(6, (40 << 20) + 1);
+    let data = sample(6, (64 << 20) + 1);
     let file = lab.file("in", &data);
     let mut backup = lab.spawn_backup(Backup::of(&file, "2/3"));
     let notes = lab.sites[1].vault.join("spool/uploads");
